@@ -1,1 +1,4 @@
-//! arnkeeper.
+//! arnkeeper: private certificates for Kubernetes and AWS Certificate Manager, renewed under one ARN.
+
+pub mod api;
+pub mod aws;

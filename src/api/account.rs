@@ -1,0 +1,218 @@
+//! AwsAccount: an AWS account, how to get into it, and who may use it.
+
+use super::{
+    names::{AccountId, AuthorityArn, Region, RoleArn},
+    schema,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector, Time};
+use kube::{CustomResource, KubeSchema, core::Duration};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// An AWS account that certificates are issued from and delivered to.
+#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[kube(
+    group = "arnkeeper.dev",
+    version = "v1beta1",
+    kind = "AwsAccount",
+    plural = "awsaccounts",
+    singular = "awsaccount",
+    shortname = "awsacct",
+    category = "arnkeeper",
+    status = "AwsAccountStatus",
+    derive = "PartialEq",
+    doc = "An AWS account that certificates are issued from and delivered to: how to get into it, and who may use it.",
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
+    printcolumn(name = "Account", type_ = "string", json_path = ".status.accountId"),
+    printcolumn(name = "Regions", type_ = "string", json_path = ".spec.regions"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Caller", type_ = "string", json_path = ".status.callerArn", priority = 1),
+    printcolumn(
+        name = "Status",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].message",
+        priority = 1
+    )
+)]
+#[serde(rename_all = "camelCase")]
+pub struct AwsAccountSpec {
+    /// The account that the credentials must lead to. Left out, any account is taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account_id: Option<AccountId>,
+    /// False: no AWS call is made for this account.
+    #[serde(default = "yes")]
+    pub enabled: bool,
+    /// How to authenticate. Left out, AWS's default provider chain: environment, IRSA, EKS Pod Identity, instance profile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials: Option<Credentials>,
+    /// Roles to assume, one after the other, beginning with the credentials above.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 5))]
+    pub assume_roles: Vec<AssumeRole>,
+    /// The regions that may be used.
+    #[schemars(length(min = 1, max = 40))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub regions: Vec<Region>,
+    /// The namespaces that may use this account. Left out: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allowed_namespaces: Option<AllowedNamespaces>,
+    /// Default of the targets' `reimport`: whether a renewal keeps the ARN.
+    #[serde(default = "yes")]
+    pub reimport: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// How to authenticate: exactly one way.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.accessKeys) != has(self.default)")
+    .message("exactly one way to authenticate: accessKeys or default"))]
+pub struct Credentials {
+    /// Access keys in a Secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access_keys: Option<AccessKeys>,
+    /// AWS's default provider chain, in the operator's own environment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default: Option<DefaultChain>,
+}
+
+/// Access keys in a Secret of the operator's own namespace, under `accessKeyId`, `secretAccessKey` and, optionally, `sessionToken`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AccessKeys {
+    /// The Secret.
+    pub secret_ref: SecretRef,
+}
+
+/// The name of a Secret in the operator's own namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretRef {
+    /// Name of the Secret.
+    #[schemars(schema_with = "schema::object_name")]
+    pub name: String,
+}
+
+/// AWS's default provider chain; it has no settings.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DefaultChain {}
+
+/// One `sts:AssumeRole`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AssumeRole {
+    /// The role.
+    pub role_arn: RoleArn,
+    /// The ExternalId that the role's trust policy asks for: 2 to 1,224 characters (STS API reference, AssumeRole).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 2, max = 1224), regex(pattern = r"^[\w+=,.@:/-]*$"))]
+    pub external_id: Option<String>,
+    /// How long a session lasts: 15m to 12h, at most 1h for every role after the first (STS: role chaining). Default: 1h.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "session_duration")]
+    pub duration: Option<SessionDuration>,
+}
+
+/// A Go-style duration of an STS session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SessionDuration(pub Duration);
+
+impl std::hash::Hash for SessionDuration {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        std::time::Duration::from(self.0).hash(state);
+    }
+}
+
+fn session_duration(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({
+        "type": "string",
+        "nullable": true,
+        "maxLength": 32,
+        "pattern": "^([0-9]{1,9}(\\.[0-9]{1,9})?(h|m|s))+$",
+        "x-kubernetes-validations": [{
+            "rule": "duration(self) >= duration('15m') && duration(self) <= duration('12h')",
+            "message": "a session lasts from 15m to 12h",
+        }],
+    })
+}
+
+/// Which namespaces may use an account.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("self.from == 'Names' ? (has(self.names) && !has(self.selector)) : self.from == 'Selector' ? (has(self.selector) && !has(self.names)) : (!has(self.names) && !has(self.selector))")
+    .message("names goes with `from: Names`, selector with `from: Selector`, and neither with `from: All`"))]
+pub struct AllowedNamespaces {
+    /// How the namespaces are named.
+    pub from: NamespacesFrom,
+    /// With `from: Names`: the namespaces.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1000), inner(length(min = 1, max = 63)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub names: Option<Vec<String>>,
+    /// With `from: Selector`: the labels of the namespaces. An empty selector selects none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selector: Option<LabelSelector>,
+}
+
+/// How the namespaces that may use an account are named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum NamespacesFrom {
+    #[allow(missing_docs, reason = "the name says it, and docs of variants vanish from a CRD")]
+    All,
+    #[allow(missing_docs, reason = "the name says it")]
+    Names,
+    #[allow(missing_docs, reason = "the name says it")]
+    Selector,
+}
+
+/// What the operator saw of the account. It is told, never trusted for authority.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AwsAccountStatus {
+    /// The generation of the spec that this status is about; -1: none yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// The account that the credentials lead to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account_id: Option<String>,
+    /// The identity that the credentials are (STS GetCallerIdentity).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caller_arn: Option<String>,
+    /// The AWS partition.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partition: Option<String>,
+    /// The private CAs of the account in its regions; at most 200.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub certificate_authorities: Vec<AuthorityStatus>,
+    /// Ready, CredentialsValid, Stalled.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+}
+
+/// A private CA, as seen last.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AuthorityStatus {
+    /// Its ARN.
+    pub arn: AuthorityArn,
+    /// Its region.
+    pub region: Region,
+    /// The common name of its subject.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub common_name: Option<String>,
+    /// CREATING, PENDING_CERTIFICATE, ACTIVE, DISABLED, EXPIRED, FAILED or DELETED.
+    pub status: String,
+    /// The algorithm of its key, such as RSA_2048 or EC_prime256v1.
+    pub key_algorithm: String,
+    /// GENERAL_PURPOSE, or SHORT_LIVED_CERTIFICATE (at most 7 days).
+    pub usage_mode: String,
+    /// When its certificate ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_after: Option<Time>,
+}

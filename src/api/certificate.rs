@@ -1,0 +1,366 @@
+//! Certificate: a certificate that is kept alive, in a Secret and in ACM.
+
+use super::{
+    names::{CertificateArn, Region, TemplateArn},
+    schema,
+    shared::{AccountRef, AuthorityRef, KeyKind, Signature, Subject, Tags, Usage},
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::{CustomResource, KubeSchema, core::Duration};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// A certificate that is kept alive for years: issued, kept in a Secret, delivered to ACM, renewed under the ARN it has.
+#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[kube(
+    group = "arnkeeper.dev",
+    version = "v1beta1",
+    kind = "Certificate",
+    plural = "awscertificates",
+    singular = "awscertificate",
+    shortname = "awscert",
+    category = "arnkeeper",
+    namespaced,
+    status = "CertificateStatus",
+    derive = "PartialEq",
+    doc = "A certificate that is kept alive for years: issued by an AWS private CA, kept in a Secret, delivered to ACM, renewed under the ARN it has.",
+    validation = Rule::new("size(self.metadata.name) <= 235").message("the name must have at most 235 characters: the names of its requests and keys are made from it"),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
+    printcolumn(name = "Domain", type_ = "string", json_path = ".spec.subject.domainName"),
+    printcolumn(name = "Expires", type_ = "string", json_path = ".status.notAfter"),
+    printcolumn(name = "Renews", type_ = "string", json_path = ".status.renewalTime"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "ARN", type_ = "string", json_path = ".status.targets[*].arn", priority = 1),
+    printcolumn(name = "Status", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].message", priority = 1)
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("self.accountRef == oldSelf.accountRef").message("accountRef can't be changed: make another Certificate"),
+    validation = Rule::new("self.region == oldSelf.region").message("region can't be changed: make another Certificate"),
+    validation = Rule::new("!has(self.source.privateCa.certificateAuthority.arn) || self.source.privateCa.certificateAuthority.arn.split(':')[3] == self.region")
+        .message("source.privateCa.certificateAuthority.arn must lie in region"),
+    validation = Rule::new("!has(self.renewal) || !has(self.renewal.before) || duration(self.renewal.before) < duration(self.duration)")
+        .message("renewal.before must be shorter than duration")
+)]
+pub struct CertificateSpec {
+    /// False: nothing is issued, renewed or imported; what is there stays as it is.
+    #[serde(default = "yes")]
+    pub enabled: bool,
+    /// The account whose private CA signs.
+    pub account_ref: AccountRef,
+    /// The region of the CA, and the default region of the targets.
+    pub region: Region,
+    /// Where the certificate comes from.
+    pub source: Source,
+    /// What it says about its holder.
+    pub subject: Subject,
+    /// What it may be used for. Default: digital signature, key encipherment, server auth, client auth.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 11))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub usages: Vec<Usage>,
+    /// How long each certificate lasts. Default: 2160h.
+    #[serde(default = "super::request::default_duration")]
+    #[schemars(schema_with = "schema::positive_duration")]
+    pub duration: Duration,
+    /// The key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub private_key: Option<PrivateKeySpec>,
+    /// When to renew. Default: when a third of the lifetime is left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renewal: Option<Renewal>,
+    /// What goes into the requests that are made for this Certificate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<Signature>,
+    /// The Secret that key, certificate and chain are kept in.
+    pub secret: SecretSpec,
+    /// Where in ACM the certificate is delivered to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub acm: Vec<Target>,
+    /// How many revisions `status.history` remembers. Default: 10.
+    #[serde(default = "default_history_limit")]
+    #[schemars(range(min = 1, max = 100))]
+    pub history_limit: i32,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn default_history_limit() -> i32 {
+    10
+}
+
+/// Where the certificate comes from: exactly one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Source {
+    /// An AWS private CA signs; the operator makes the key.
+    pub private_ca: PrivateCaSource,
+}
+
+/// A private CA as the source.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PrivateCaSource {
+    /// The CA.
+    pub certificate_authority: AuthorityRef,
+    /// The template of the private CA. Default: chosen from the usages.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template_arn: Option<TemplateArn>,
+}
+
+/// The key of a Certificate.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.size) || (has(self.algorithm) && (self.algorithm == 'RSA' ? self.size in [2048, 3072, 4096] : self.size in [256, 384, 521]))")
+    .message("size goes with algorithm: RSA has 2048, 3072 or 4096; ECDSA has 256, 384 or 521"))]
+pub struct PrivateKeySpec {
+    /// RSA or ECDSA; default: the family of the CA's own key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub algorithm: Option<KeyKind>,
+    /// Bits: RSA 2048 (default), 3072, 4096; ECDSA 256 (default), 384, 521.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<i32>,
+    /// Always: a new key with every certificate. Never: the key is kept as long as it fits.
+    #[serde(default)]
+    pub rotation_policy: RotationPolicy,
+    /// How `tls.key` is written: PKCS8, or PKCS1 (for ECDSA: SEC1).
+    #[serde(default)]
+    pub encoding: KeyEncoding,
+}
+
+/// Whether a renewal makes a new key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum RotationPolicy {
+    #[default]
+    #[allow(missing_docs, reason = "the name says it, and docs of variants vanish from a CRD")]
+    Always,
+    #[allow(missing_docs, reason = "the name says it")]
+    Never,
+}
+
+/// How a key is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum KeyEncoding {
+    #[default]
+    #[allow(missing_docs, reason = "the name says it, and docs of variants vanish from a CRD")]
+    PKCS8,
+    #[allow(missing_docs, reason = "the name says it")]
+    PKCS1,
+}
+
+/// When to renew.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!(has(self.before) && has(self.beforePercent))").message("only one of before and beforePercent"))]
+pub struct Renewal {
+    /// So long before the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::optional_positive_duration")]
+    pub before: Option<Duration>,
+    /// When so many percent of the lifetime are left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 99))]
+    pub before_percent: Option<i32>,
+}
+
+/// The Secret of a Certificate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretSpec {
+    /// Its name, in the same namespace.
+    #[schemars(schema_with = "schema::object_name")]
+    pub name: String,
+    /// What becomes of it when the Certificate is deleted. Retain: it stays, so that a pruned manifest is no outage.
+    #[serde(default)]
+    pub deletion_policy: DeletionPolicy,
+    /// Labels and annotations that it gets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<SecretTemplate>,
+}
+
+/// Labels and annotations of a Secret.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretTemplate {
+    /// Labels.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[x_kube(validation = Rule::new("self.all(k, !k.startsWith('arnkeeper.dev/'))").message("labels that begin with arnkeeper.dev/ are reserved"))]
+    #[schemars(extend("maxProperties" = 100))]
+    pub labels: BTreeMap<String, String>,
+    /// Annotations.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[x_kube(validation = Rule::new("self.all(k, !k.startsWith('arnkeeper.dev/'))").message("annotations that begin with arnkeeper.dev/ are reserved"))]
+    #[schemars(extend("maxProperties" = 100))]
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// What becomes of a thing when the Certificate, or the entry for it, is deleted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum DeletionPolicy {
+    #[default]
+    #[allow(missing_docs, reason = "the name says it, and docs of variants vanish from a CRD")]
+    Retain,
+    #[allow(missing_docs, reason = "the name says it")]
+    Delete,
+}
+
+/// A place of delivery: one certificate in ACM, under one ARN for life.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.accountRef) == has(oldSelf.accountRef) && (!has(self.accountRef) || self.accountRef == oldSelf.accountRef)").message("accountRef of a target can't be changed: add another target"),
+    validation = Rule::new("has(self.region) == has(oldSelf.region) && (!has(self.region) || self.region == oldSelf.region)").message("region of a target can't be changed: add another target")
+)]
+pub struct Target {
+    /// Its name. A renamed target is a new one, with a new ARN.
+    #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    pub name: String,
+    /// The account. Default: the Certificate's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account_ref: Option<AccountRef>,
+    /// The region. Default: the Certificate's. CloudFront reads us-east-1 only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<Region>,
+    /// Whether a renewal keeps the ARN. Default: the account's. False: each renewal is a new ARN, and the old one is left alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reimport: Option<bool>,
+    /// Tags on the certificate in ACM.
+    #[serde(default, skip_serializing_if = "Tags::is_empty")]
+    #[schemars(schema_with = "schema::tags")]
+    pub tags: Tags,
+    /// What becomes of the certificate in ACM when this Certificate, or this target, is deleted.
+    #[serde(default)]
+    pub deletion_policy: DeletionPolicy,
+}
+
+/// How the certificate stands.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CertificateStatus {
+    /// The generation of the spec that this status is about; -1: none yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Serial number of the certificate in the Secret, hexadecimal with colons as AWS shows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub serial_number: Option<String>,
+    /// When it begins to be valid.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<Time>,
+    /// When it ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_after: Option<Time>,
+    /// When it will be renewed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renewal_time: Option<Time>,
+    /// Counts the certificates that were issued for this Certificate, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<i64>,
+    /// SHA-256 of the certificate in the Secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<String>,
+    /// What happens next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<NextStep>,
+    /// The places of delivery.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub targets: Vec<TargetStatus>,
+    /// The last revisions, the newest first; `spec.historyLimit` of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub history: Vec<HistoryEntry>,
+    /// Ready, Issuing, Delivered, Stalled.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+}
+
+/// What happens next to a Certificate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NextStep {
+    /// Issue, Renew, Deliver or Nothing.
+    pub action: String,
+    /// When, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Time>,
+    /// What it waits for, if anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blocked_by: Option<String>,
+}
+
+/// How a place of delivery stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TargetStatus {
+    /// The target's name.
+    pub name: String,
+    /// The AwsAccount through which it is reached.
+    pub account: String,
+    /// The AWS account id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account_id: Option<String>,
+    /// The region.
+    pub region: Region,
+    /// The ARN of the certificate in ACM.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arn: Option<CertificateArn>,
+    /// The serial number that ACM has there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub serial_number: Option<String>,
+    /// When it was imported last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub imported_at: Option<Time>,
+    /// An import without an ARN was about to begin at this time; its answer is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending_since: Option<Time>,
+    /// How many imports without an ARN were begun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempts: Option<i32>,
+    /// What the target's deletionPolicy was when it was delivered: an entry that is gone from the spec follows it.
+    #[serde(default)]
+    pub deletion_policy: DeletionPolicy,
+    /// Delivered, Pending, Waiting, Failed or Released.
+    pub state: TargetState,
+    /// For people: why the state is not Delivered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// The state of a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum TargetState {
+    #[allow(missing_docs, reason = "TargetStatus.state explains them, and docs of variants vanish from a CRD")]
+    Pending,
+    #[allow(missing_docs, reason = "see above")]
+    Delivered,
+    #[allow(missing_docs, reason = "see above")]
+    Waiting,
+    #[allow(missing_docs, reason = "see above")]
+    Failed,
+}
+
+/// A revision of a Certificate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct HistoryEntry {
+    /// Its number.
+    pub revision: i64,
+    /// Its serial number.
+    pub serial_number: String,
+    /// When it begins to be valid.
+    pub not_before: Time,
+    /// When it ends.
+    pub not_after: Time,
+    /// Why it was made: Issued, Renewal, SpecChanged, Requested, SecretLost, Restored.
+    pub trigger: String,
+    /// The CertificateRequest that it was signed by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<String>,
+    /// When the operator stored it.
+    pub issued_at: Time,
+}

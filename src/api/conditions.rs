@@ -1,0 +1,93 @@
+//! Conditions by the Kubernetes API conventions, and the reasons that this operator gives.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+
+/// The summary: the object does what it is for.
+pub const READY: &str = "Ready";
+/// True while nothing will go on without a person; absent otherwise (kstatus reads it).
+pub const STALLED: &str = "Stalled";
+/// AwsAccount: the credentials are those of the account that was named.
+pub const CREDENTIALS_VALID: &str = "CredentialsValid";
+/// CertificateRequest: it may be signed.
+pub const APPROVED: &str = "Approved";
+/// Certificate: a new revision is being made, or waits for something; absent otherwise.
+pub const ISSUING: &str = "Issuing";
+/// Certificate: every target in ACM has the current certificate.
+pub const DELIVERED: &str = "Delivered";
+
+/// One thing to say about an object: how a condition stands, why, and what a person may do about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The condition's type.
+    pub kind: &'static str,
+    /// Whether the condition holds.
+    pub holds: bool,
+    /// CamelCase, for programs.
+    pub reason: &'static str,
+    /// For people: what is, what it means, what to do.
+    pub message: String,
+}
+
+impl Finding {
+    /// A finding that the condition holds.
+    pub fn yes(kind: &'static str, reason: &'static str, message: impl Into<String>) -> Self {
+        Self { kind, holds: true, reason, message: message.into() }
+    }
+
+    /// A finding that the condition does not hold.
+    pub fn no(kind: &'static str, reason: &'static str, message: impl Into<String>) -> Self {
+        Self { kind, holds: false, reason, message: message.into() }
+    }
+}
+
+/// The conditions that `findings` make of `before`: a transition time moves only when a status changes.
+///
+/// A condition that no finding names is dropped. Messages are cut at 32,768 characters, the limit of the schema.
+#[must_use]
+pub fn conditions(before: &[Condition], findings: &[Finding], generation: i64, now: Timestamp) -> Vec<Condition> {
+    findings
+        .iter()
+        .map(|finding| {
+            let status = if finding.holds { "True" } else { "False" };
+            let kept = before.iter().find(|c| c.type_ == finding.kind && c.status == status);
+            Condition {
+                type_: finding.kind.into(),
+                status: status.into(),
+                reason: finding.reason.into(),
+                message: finding.message.chars().take(32_768).collect(),
+                observed_generation: Some(generation),
+                last_transition_time: kept.map_or(Time(whole_seconds(now)), |c| c.last_transition_time.clone()),
+            }
+        })
+        .collect()
+}
+
+/// `now` as Kubernetes stores a time: without fractions of a second.
+#[must_use]
+pub fn whole_seconds(now: Timestamp) -> Timestamp {
+    Timestamp::from_second(now.as_second()).unwrap_or(now)
+}
+
+/// Whether a condition of this type is there and True.
+#[must_use]
+pub fn is_true(conditions: &[Condition], kind: &str) -> bool {
+    conditions.iter().any(|c| c.type_ == kind && c.status == "True")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transition_time_moves_only_with_the_status() {
+        let early: Timestamp = "2026-01-01T00:00:00.5Z".parse().unwrap();
+        let late: Timestamp = "2026-02-01T00:00:00Z".parse().unwrap();
+        let first = conditions(&[], &[Finding::no(READY, "Waiting", "a")], 1, early);
+        assert_eq!(first[0].last_transition_time.0.to_string(), "2026-01-01T00:00:00Z");
+        let second = conditions(&first, &[Finding::no(READY, "Other", "b")], 2, late);
+        assert_eq!(second[0].last_transition_time, first[0].last_transition_time);
+        let third = conditions(&second, &[Finding::yes(READY, "Done", "c")], 2, late);
+        assert_eq!(third[0].last_transition_time.0, late);
+    }
+}

@@ -1,0 +1,40 @@
+//! The kinds of the API group `arnkeeper.dev`, version `v1beta1`. Nothing here does I/O.
+
+pub mod account;
+pub mod certificate;
+pub mod conditions;
+pub mod names;
+pub mod request;
+mod schema;
+pub mod shared;
+
+pub use account::AwsAccount;
+pub use certificate::Certificate;
+pub use request::CertificateRequest;
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::CustomResourceExt;
+
+/// The API group of every kind.
+pub const GROUP: &str = "arnkeeper.dev";
+
+/// Annotation on a Secret: the name of the Certificate (same namespace) whose Secret it is.
+pub const OWNED_BY_ANNOTATION: &str = "arnkeeper.dev/certificate";
+/// Annotation on a foreign Secret: the name of the Certificate that may take it over.
+pub const ADOPT_BY_ANNOTATION: &str = "arnkeeper.dev/adopt-by";
+/// Annotation on a Secret and on a request: the revision of the Certificate that it belongs to.
+pub const REVISION_ANNOTATION: &str = "arnkeeper.dev/revision";
+/// Annotation on a Secret and on a request: a digest of the parts of the spec that the certificate was issued for.
+pub const ISSUED_FOR_ANNOTATION: &str = "arnkeeper.dev/issued-for";
+/// Annotation on a Certificate: an RFC 3339 time; each new value forces one renewal.
+pub const RENEW_ANNOTATION: &str = "arnkeeper.dev/renew-requested-at";
+
+/// The definitions of all kinds, as `arnkeeper crds` prints them.
+#[must_use]
+pub fn crds() -> Vec<CustomResourceDefinition> {
+    vec![
+        schema::finish(AwsAccount::crd()),
+        schema::finish(CertificateRequest::crd()),
+        schema::finish(Certificate::crd()),
+    ]
+}

@@ -1,0 +1,65 @@
+//! What went wrong at AWS, sorted by what is to be done about it.
+
+use std::fmt;
+
+/// What is to be done about an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// Too many calls: slower, again.
+    Throttled,
+    /// A passing fault (network, time-out, 5xx): again. The call may have had effect.
+    Transient,
+    /// The credentials are wrong or have ended: read them again.
+    Credentials,
+    /// The credentials are right but may not do this.
+    AccessDenied,
+    /// There is no such thing.
+    NotFound,
+    /// Something uses it.
+    InUse,
+    /// AWS refuses the input, or the state of the thing, and will refuse it again.
+    Refused,
+    /// A quota of the account is used up: again, but not soon.
+    LimitExceeded,
+    /// Somebody else changes the same thing: again.
+    Conflict,
+}
+
+/// A failed call to AWS, told for a person. It never holds a secret.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct AwsError {
+    /// What is to be done.
+    pub kind: Kind,
+    /// The IAM action, such as `acm-pca:IssueCertificate`; it names the operation too.
+    pub action: &'static str,
+    /// AWS's error code, if it gave one.
+    pub code: Option<String>,
+    /// AWS's words, or what failed on the way.
+    pub message: String,
+}
+
+impl fmt::Display for AwsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { action, message, .. } = self;
+        let code = self.code.as_deref().unwrap_or("no answer");
+        match self.kind {
+            Kind::AccessDenied => write!(
+                f,
+                "the IAM action {action} is not allowed: add it to the policy of the account's identity ({code}: {message})"
+            ),
+            Kind::Credentials => write!(
+                f,
+                "AWS does not accept the account's credentials for {action}: check the keys, the session token and the clock ({code}: {message})"
+            ),
+            Kind::Throttled => {
+                write!(f, "AWS asks for fewer calls of {action}; it is tried again more slowly ({code}: {message})")
+            }
+            Kind::Transient => write!(f, "{action} failed for now and is tried again ({code}: {message})"),
+            Kind::LimitExceeded => write!(
+                f,
+                "a quota of the AWS account is used up at {action}: ask AWS for more, or delete what is not needed ({code}: {message})"
+            ),
+            Kind::NotFound | Kind::InUse | Kind::Refused | Kind::Conflict => write!(f, "{action}: {code}: {message}"),
+        }
+    }
+}

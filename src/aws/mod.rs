@@ -1,0 +1,4 @@
+//! Everything that speaks to AWS: the port, its adapter on the AWS SDK, sessions of accounts, what ACM has.
+
+pub mod error;
+pub mod port;

@@ -1,0 +1,179 @@
+//! The calls to AWS that are used, and nothing else. The adapter speaks to AWS; tests may put anything else in its place.
+
+use super::error::AwsError;
+use crate::api::names::{AccountId, AuthorityArn, CertificateArn, IssuedArn, Region, TemplateArn};
+use crate::api::shared::Tags;
+use crate::pki::algorithm::KeyAlgorithm;
+use async_trait::async_trait;
+use jiff::Timestamp;
+use zeroize::Zeroizing;
+
+/// Who the credentials are (STS API reference, GetCallerIdentity).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The account that the calls go to.
+    pub account: AccountId,
+    /// The caller's ARN.
+    pub arn: String,
+}
+
+/// The state of a private CA (Private CA API reference, CertificateAuthority).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuthorityState {
+    /// It can sign.
+    Active,
+    /// It was switched off by somebody and can be switched on again.
+    Disabled,
+    /// Its certificate has ended.
+    Expired,
+    /// It is being made, or waits for its own certificate.
+    NotReady,
+    /// It failed, or was deleted.
+    Gone,
+}
+
+/// What a private CA is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Authority {
+    /// Its ARN.
+    pub arn: AuthorityArn,
+    /// The common name of its subject.
+    pub common_name: Option<String>,
+    /// Its state.
+    pub state: AuthorityState,
+    /// Its state in AWS's own word, for people.
+    pub state_name: String,
+    /// The algorithm of its key; none: one that this operator does not know.
+    pub algorithm: Option<KeyAlgorithm>,
+    /// The algorithm in AWS's own word, for people.
+    pub algorithm_name: String,
+    /// It signs for at most seven days.
+    pub short_lived: bool,
+    /// When its own certificate ends.
+    pub not_after: Option<Timestamp>,
+}
+
+/// A certificate and what stands above it, PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PemChain {
+    /// The certificate.
+    pub certificate: String,
+    /// Its chain, the issuer first; empty above a root.
+    pub chain: String,
+}
+
+/// What is to be signed (Private CA API reference, IssueCertificate).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Issue {
+    /// The CA that signs.
+    pub authority: AuthorityArn,
+    /// The algorithm of the CA's key: the signature is made with it.
+    pub authority_algorithm: KeyAlgorithm,
+    /// The request, PEM.
+    pub csr: String,
+    /// The template.
+    pub template: TemplateArn,
+    /// The end of validity.
+    pub not_after: Timestamp,
+    /// At most 36 characters; makes a repeat within five minutes harmless.
+    pub idempotency_token: String,
+}
+
+/// A certificate in ACM as ListCertificates tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// Its ARN.
+    pub arn: CertificateArn,
+    /// The first domain and the first 100 alternative names.
+    pub names: Vec<String>,
+    /// There are more names than those.
+    pub more_names: bool,
+    /// It was imported, not issued by ACM.
+    pub imported: bool,
+    /// A load balancer or another service uses it.
+    pub in_use: bool,
+    /// When it was made in ACM.
+    pub created_at: Option<Timestamp>,
+}
+
+/// A certificate in ACM as DescribeCertificate tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Description {
+    /// Serial number, as `Serial` writes it, if it can be read.
+    pub serial: Option<crate::pki::certificate::Serial>,
+    /// It was imported, not issued by ACM.
+    pub imported: bool,
+    /// The algorithm of its key, if this operator knows it.
+    pub algorithm: Option<KeyAlgorithm>,
+    /// The algorithm in AWS's own word.
+    pub algorithm_name: String,
+    /// Key usages, in AWS's words (DIGITAL_SIGNATURE).
+    pub key_usages: Vec<String>,
+    /// Extended key usages, as OIDs.
+    pub extended_key_usages: Vec<String>,
+    /// Its names.
+    pub names: Vec<String>,
+    /// ARNs of what uses it.
+    pub in_use_by: Vec<String>,
+    /// When it ends.
+    pub not_after: Option<Timestamp>,
+}
+
+/// What ImportCertificate takes. It has no `Debug`, and the key wipes its memory.
+pub struct Material {
+    /// The certificate, PEM, one.
+    pub certificate: String,
+    /// Its key, PEM, unencrypted.
+    pub private_key: Zeroizing<String>,
+    /// Its chain, PEM, the issuer first and the root last.
+    pub chain: Option<String>,
+}
+
+/// The calls that one account answers. Every error says which operation failed and what a person may do.
+#[async_trait]
+pub trait Aws: Send + Sync {
+    /// Who the caller is, as it was seen when the session began.
+    fn identity(&self) -> &Identity;
+
+    /// All private CAs of the account in a region.
+    async fn list_authorities(&self, region: &Region) -> Result<Vec<Authority>, AwsError>;
+
+    /// One private CA.
+    async fn describe_authority(&self, arn: &AuthorityArn) -> Result<Authority, AwsError>;
+
+    /// The CA's own certificate and the chain above it.
+    async fn authority_certificate(&self, arn: &AuthorityArn) -> Result<PemChain, AwsError>;
+
+    /// Asks a CA for a signature. It is paid for when this returns, and may be when it fails.
+    async fn issue(&self, issue: &Issue) -> Result<IssuedArn, AwsError>;
+
+    /// What the CA signed; none while it is still at it (RequestInProgressException).
+    async fn issued(&self, arn: &IssuedArn) -> Result<Option<PemChain>, AwsError>;
+
+    /// All certificates in ACM in a region, of every key type, from all pages.
+    async fn list_certificates(&self, region: &Region) -> Result<Vec<Summary>, AwsError>;
+
+    /// One certificate in ACM.
+    async fn describe_certificate(&self, arn: &CertificateArn) -> Result<Description, AwsError>;
+
+    /// The certificate in ACM itself, PEM.
+    async fn certificate_body(&self, arn: &CertificateArn) -> Result<PemChain, AwsError>;
+
+    /// The tags of a certificate in ACM.
+    async fn tags(&self, arn: &CertificateArn) -> Result<Tags, AwsError>;
+
+    /// Imports under a new ARN: one HTTP attempt, never repeated, 15 s in all. It may have had effect when it fails.
+    async fn import_new(&self, region: &Region, material: &Material, tags: &Tags) -> Result<CertificateArn, AwsError>;
+
+    /// Imports under an ARN that is there.
+    async fn reimport(&self, arn: &CertificateArn, material: &Material) -> Result<(), AwsError>;
+
+    /// Adds tags, or changes their values.
+    async fn add_tags(&self, arn: &CertificateArn, tags: &Tags) -> Result<(), AwsError>;
+
+    /// Removes tags, by key.
+    async fn remove_tags(&self, arn: &CertificateArn, keys: &[String]) -> Result<(), AwsError>;
+
+    /// Deletes a certificate from ACM.
+    async fn delete_certificate(&self, arn: &CertificateArn) -> Result<(), AwsError>;
+}
