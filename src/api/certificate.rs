@@ -321,6 +321,9 @@ pub struct TargetStatus {
     /// How many imports without an ARN were begun.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempts: Option<i32>,
+    /// The keys of the tags that the spec asked for when it was delivered.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tag_keys: Vec<String>,
     /// What the target's deletionPolicy was when it was delivered: an entry that is gone from the spec follows it.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,

@@ -37,6 +37,8 @@ pub enum AuthorityState {
 pub struct Authority {
     /// Its ARN.
     pub arn: AuthorityArn,
+    /// Its region.
+    pub region: Region,
     /// The common name of its subject.
     pub common_name: Option<String>,
     /// Its state.

@@ -1,0 +1,215 @@
+//! What all controllers share.
+
+use crate::{
+    api::{AwsAccount, Certificate, CertificateRequest, names::AccountId, names::Region, shared::AuthorityRef},
+    aws::{
+        authorities::Authorities,
+        error::{AwsError, Kind},
+        inventory::Inventory,
+        port::Aws,
+        sessions::{SessionProblem, Sessions},
+    },
+    clock::Clock,
+    core::{
+        access::{Labels, Refusal},
+        authority::KnownAuthority,
+        backoff::Failure,
+        secret::SecretObject,
+    },
+};
+use k8s_openapi::api::core::v1::{Namespace, Secret};
+use kube::{
+    Api, Client,
+    api::{DeleteParams, PostParams, Preconditions},
+    runtime::reflector::{ObjectRef, Store},
+};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+/// What all controllers share.
+pub struct Context {
+    /// For calls to the API server.
+    pub client: Client,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// The `clusterId`: it stands in the tags of what is ours in ACM.
+    pub cluster: String,
+    /// All accounts.
+    pub accounts: Store<AwsAccount>,
+    /// All Certificates.
+    pub certificates: Store<Certificate>,
+    /// All requests.
+    pub requests: Store<CertificateRequest>,
+    /// Ways into the accounts.
+    pub sessions: Sessions,
+    /// What ACM has.
+    pub inventory: Inventory,
+    /// The private CAs.
+    pub authorities: Authorities,
+    /// Which Certificate keeps which Secret, by namespace and Secret.
+    claims: Mutex<HashMap<(String, String), String>>,
+}
+
+/// The parts of a [`Context`] that are made elsewhere.
+pub struct Parts {
+    /// For calls to the API server.
+    pub client: Client,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// The `clusterId`.
+    pub cluster: String,
+    /// All accounts.
+    pub accounts: Store<AwsAccount>,
+    /// All Certificates.
+    pub certificates: Store<Certificate>,
+    /// All requests.
+    pub requests: Store<CertificateRequest>,
+    /// Ways into the accounts.
+    pub sessions: Sessions,
+}
+
+impl Context {
+    /// Puts the parts together.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        let Parts { client, clock, cluster, accounts, certificates, requests, sessions } = parts;
+        Self {
+            client,
+            clock,
+            cluster,
+            accounts,
+            certificates,
+            requests,
+            sessions,
+            inventory: Inventory::default(),
+            authorities: Authorities::default(),
+            claims: Mutex::default(),
+        }
+    }
+
+    /// An account by name.
+    #[must_use]
+    pub fn account(&self, name: &str) -> Option<Arc<AwsAccount>> {
+        self.accounts.get(&ObjectRef::new(name))
+    }
+
+    /// The way into an account; the refusal is told in conditions.
+    ///
+    /// # Errors
+    /// Why it does not let us in.
+    pub async fn session(&self, account: Option<&AwsAccount>) -> Result<Arc<dyn Aws>, Refusal> {
+        let missing = || Refusal { reason: "AccountNotReady", message: "the AwsAccount is gone".into() };
+        self.sessions.open(account.ok_or_else(missing)?).await.map_err(|problem| refusal(&problem))
+    }
+
+    /// Lets the sessions know of a failed call: wrong credentials are read again.
+    pub fn report(&self, account: Option<&AwsAccount>, error: &AwsError) {
+        if let Some(account) = account
+            && error.kind == Kind::Credentials
+        {
+            self.sessions.report(account, error);
+        }
+    }
+
+    /// A CA of an account, from memory if it was seen lately and `again` does not ask for more.
+    ///
+    /// # Errors
+    /// A refusal to tell (`Ok(Err)`), or a failed call.
+    pub async fn authority(&self, aws: &dyn Aws, region: &Region, which: &AuthorityRef, again: bool) -> Result<Result<KnownAuthority, Refusal>, AwsError> {
+        let now = self.clock.now();
+        let arn = match (&which.arn, &which.name) {
+            (Some(arn), _) => arn.clone(),
+            (None, Some(name)) => match self.authorities.by_name(aws, region, name, now).await? {
+                Ok(arn) => arn,
+                Err(message) => return Ok(Err(Refusal { reason: "AuthorityNotFound", message })),
+            },
+            (None, None) => return Ok(Err(Refusal { reason: "AuthorityNotFound", message: "no private CA is named".into() })),
+        };
+        self.authorities.known(aws, &arn, again, now).await
+    }
+
+    /// A Secret.
+    ///
+    /// # Errors
+    /// Those of the API server; that there is none is no error.
+    pub async fn secret(&self, namespace: &str, name: &str) -> Result<Option<SecretObject>, kube::Error> {
+        let api: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
+        Ok(api.get_opt(name).await?.map(SecretObject::from))
+    }
+
+    /// Stores a Secret: by POST if it is new, else where it stands, with the resourceVersion that it was decided on.
+    ///
+    /// # Errors
+    /// Those of the API server.
+    pub async fn put_secret(&self, secret: &SecretObject) -> Result<SecretObject, kube::Error> {
+        let object = secret.object();
+        let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
+        let api: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
+        let stored = if object.metadata.uid.is_some() {
+            api.replace(object.metadata.name.as_deref().unwrap_or_default(), &PostParams::default(), object).await?
+        } else {
+            api.create(&PostParams::default(), object).await?
+        };
+        Ok(stored.into())
+    }
+
+    /// Deletes this very Secret; that it is gone already is no error.
+    ///
+    /// # Errors
+    /// Those of the API server.
+    pub async fn delete_secret(&self, namespace: &str, name: &str, uid: Option<String>) -> Result<(), kube::Error> {
+        let api: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
+        let preconditions = uid.map(|uid| Preconditions { uid: Some(uid), resource_version: None });
+        match api.delete(name, &DeleteParams { preconditions, ..DeleteParams::default() }).await {
+            Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+            other => other.map(|_| ()),
+        }
+    }
+
+    /// The labels of a namespace, and whether it is being deleted.
+    ///
+    /// # Errors
+    /// Those of the API server.
+    pub async fn namespace(&self, name: &str) -> Result<(Labels, bool), kube::Error> {
+        let api: Api<Namespace> = Api::all(self.client.clone());
+        Ok(api.get_opt(name).await?.map_or_else(
+            || (Labels::new(), true),
+            |namespace| (namespace.metadata.labels.unwrap_or_default(), namespace.metadata.deletion_timestamp.is_some()),
+        ))
+    }
+
+    /// Claims a Secret for a Certificate. The first to claim it keeps it while it lives and still names it; returns who that is, if it is another.
+    #[must_use]
+    pub fn claim(&self, namespace: &str, secret: &str, certificate: &str) -> Option<String> {
+        let mut claims = self.claims.lock().unwrap_or_else(PoisonError::into_inner);
+        let holder = claims.entry((namespace.to_owned(), secret.to_owned())).or_insert_with(|| certificate.to_owned());
+        if holder != certificate {
+            let live = self.certificates.get(&ObjectRef::new(holder).within(namespace));
+            if live.is_some_and(|c| c.spec.secret.name == secret && c.metadata.deletion_timestamp.is_none()) {
+                return Some(holder.clone());
+            }
+            certificate.clone_into(holder);
+        }
+        None
+    }
+}
+
+/// What is told of an account that does not let us in.
+#[must_use]
+pub fn refusal(problem: &SessionProblem) -> Refusal {
+    Refusal { reason: problem.reason(), message: problem.message.clone() }
+}
+
+/// One more failure in a row.
+#[must_use]
+pub fn failed_again(before: Option<&Failure>, error: AwsError) -> Failure {
+    Failure { count: before.map_or(0, |f| f.count).saturating_add(1), error }
+}
+
+/// The account id of a session.
+#[must_use]
+pub fn account_id(aws: &dyn Aws) -> AccountId {
+    aws.identity().account.clone()
+}

@@ -1,0 +1,254 @@
+//! One driver for all kinds: observe, decide, one step, again, until the object can rest.
+
+use crate::{
+    clock::Clock,
+    core::{Decision, Event, Step, backoff},
+};
+use async_trait::async_trait;
+use futures::{Stream, StreamExt, channel::mpsc::UnboundedReceiver, future::BoxFuture};
+use jiff::Timestamp;
+use kube::{
+    Api, Client, Resource, ResourceExt,
+    api::PostParams,
+    runtime::{
+        controller::{self, Action},
+        events::{Event as KubeEvent, EventType, Recorder},
+        reflector::{ObjectRef, Store},
+    },
+};
+use serde::{Serialize, de::DeserializeOwned};
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    fmt::Debug,
+    future::Future,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+/// A pass that takes more steps than this goes in circles: that is a fault of this program.
+const MOST_STEPS: usize = 400;
+/// Reconciles of one kind that run at the same time; what is slow in them is AWS.
+const CONCURRENCY: u16 = 256;
+/// A conflict means that the watch will tell of a newer object; this is for the case that it does not.
+const AFTER_CONFLICT: Duration = Duration::from_millis(500);
+
+/// What a kind brings to the driver.
+#[async_trait]
+pub trait Kind: Send + Sync + 'static {
+    /// The object.
+    type Object: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Serialize + Send + Sync + 'static;
+    /// Its status.
+    type Status: PartialEq + Clone + Send;
+    /// What was seen.
+    type Observed: Send + Sync;
+    /// What to look at.
+    type Read: Debug + Send;
+    /// What to change.
+    type Write: Debug + Send;
+    /// What the process remembers of an object.
+    type Memory: Default + Clone + Send;
+
+    /// What is known without a call.
+    fn observe(&self, object: Arc<Self::Object>, memory: Self::Memory) -> Self::Observed;
+    /// The pure core, after what the monotonic clock tells was brought up to date.
+    fn decide(&self, observed: &mut Self::Observed, now: Timestamp) -> Decision<Self::Status, Self::Read, Self::Write>;
+    /// Looks, and puts what it saw into `observed`. Errors of AWS go there too; errors of the API server are returned.
+    async fn read(&self, observed: &mut Self::Observed, read: Self::Read) -> Result<(), kube::Error>;
+    /// Changes one thing, and puts what came of it into `observed`.
+    async fn write(&self, observed: &mut Self::Observed, write: Self::Write) -> Result<(), kube::Error>;
+    /// The object as it was seen last.
+    fn object(observed: &Self::Observed) -> &Arc<Self::Object>;
+    /// The object was stored, with this status.
+    fn stored(&self, observed: &mut Self::Observed, object: Arc<Self::Object>);
+    /// What to remember.
+    fn memory(observed: Self::Observed) -> Self::Memory;
+    /// The status of an object.
+    fn status(object: &Self::Object) -> Option<&Self::Status>;
+    /// Sets the status of an object.
+    fn set_status(object: &mut Self::Object, status: Self::Status);
+    /// The API of an object's namespace, or of the cluster.
+    fn api(client: &Client, namespace: Option<&str>) -> Api<Self::Object>;
+}
+
+/// What the driver remembers of an object.
+struct Entry<M> {
+    uid: Option<String>,
+    memory: M,
+    /// The resourceVersion of the last write of ours: an older object from the store is out of date.
+    written: Option<u64>,
+    /// The resourceVersion that the last pass ended with, and until when it rests.
+    settled: Option<(String, Instant)>,
+    /// Something around the object changed: the rest is over.
+    woken: bool,
+    /// API server errors in a row.
+    errors: u32,
+}
+
+impl<M: Default> Default for Entry<M> {
+    fn default() -> Self {
+        Self { uid: None, memory: M::default(), written: None, settled: None, woken: false, errors: 0 }
+    }
+}
+
+/// Runs the reconciles of one kind.
+pub struct Driver<T: Kind> {
+    kind: T,
+    client: Client,
+    recorder: Recorder,
+    clock: Arc<dyn Clock>,
+    entries: Mutex<HashMap<ObjectRef<T::Object>, Entry<T::Memory>>>,
+}
+
+impl<T: Kind> Driver<T> {
+    /// A driver for a kind.
+    pub fn new(kind: T, client: Client, recorder: Recorder, clock: Arc<dyn Clock>) -> Self {
+        Self { kind, client, recorder, clock, entries: Mutex::default() }
+    }
+
+    /// Reconciles what the queue names, until it ends and every reconcile that runs has come to its end.
+    pub fn run(self: Arc<Self>, store: Store<T::Object>, queue: UnboundedReceiver<ObjectRef<T::Object>>, stop: impl Future<Output = ()> + Send + 'static) -> BoxFuture<'static, ()> {
+        let queue = queue.take_until(Box::pin(stop)).map(Ok::<_, Infallible>);
+        let config = controller::Config::default().concurrency(CONCURRENCY);
+        let reconcile = |object, driver: Arc<Self>| Box::pin(async move { Ok::<_, Infallible>(driver.reconcile(object).await) });
+        let never = |_, error: &Infallible, _| match *error {};
+        let results = controller::applier(reconcile, never, self, store, queue, config);
+        Box::pin(drain(results))
+    }
+
+    /// Something around the object changed: its next reconcile is not skipped.
+    pub fn wake(&self, object: &ObjectRef<T::Object>) {
+        self.with(object, |entry| entry.woken = true);
+    }
+
+    /// The object is gone.
+    pub fn forget(&self, object: &ObjectRef<T::Object>) {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner).remove(object);
+    }
+
+    fn with<R>(&self, object: &ObjectRef<T::Object>, change: impl FnOnce(&mut Entry<T::Memory>) -> R) -> R {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        change(entries.entry(object.clone()).or_default())
+    }
+
+    async fn reconcile(&self, object: Arc<T::Object>) -> Action {
+        let key = ObjectRef::from_obj(&*object);
+        let memory = match self.with(&key, |entry| begin(entry, &*object)) {
+            Begin::Skip(rest) => return Action::requeue(rest),
+            Begin::Pass(memory) => memory,
+        };
+        let mut observed = self.kind.observe(object, memory);
+        let result = self.pass(&key, &mut observed).await;
+        let version = T::object(&observed).resource_version().unwrap_or_default();
+        let memory = T::memory(observed);
+        self.with(&key, |entry| {
+            entry.memory = memory;
+            match &result {
+                Ok(rest) => {
+                    entry.errors = 0;
+                    entry.settled = Some((version, Instant::now() + *rest));
+                    Action::requeue(*rest)
+                }
+                Err(error) => {
+                    entry.settled = None;
+                    entry.woken = true;
+                    entry.errors = entry.errors.saturating_add(1);
+                    let wait = if is_conflict(error) { AFTER_CONFLICT } else { to_std(backoff::exponential(entry.errors)) };
+                    tracing::warn!(object = %key, %error, wait_ms = wait.as_millis(), "the API server did not take it; tried again");
+                    Action::requeue(wait)
+                }
+            }
+        })
+    }
+
+    /// Steps until the object can rest; returns for how long.
+    async fn pass(&self, key: &ObjectRef<T::Object>, observed: &mut T::Observed) -> Result<Duration, kube::Error> {
+        for _ in 0..MOST_STEPS {
+            let decision = self.kind.decide(observed, self.clock.now());
+            tracing::debug!(object = %key, step = ?decision.step, "decided");
+            match decision.step {
+                Step::Read(read) => self.kind.read(observed, read).await?,
+                Step::Write(write) => self.kind.write(observed, write).await?,
+                Step::SaveStatus => self.save(key, observed, decision.status, decision.events).await?,
+                Step::Rest(rest) => {
+                    self.save(key, observed, decision.status, decision.events).await?;
+                    return Ok(to_std(rest));
+                }
+            }
+        }
+        tracing::error!(object = %key, "a pass of {MOST_STEPS} steps came to no end; it begins again later");
+        Ok(to_std(backoff::FOR_A_PERSON))
+    }
+
+    async fn save(&self, key: &ObjectRef<T::Object>, observed: &mut T::Observed, status: T::Status, events: Vec<Event>) -> Result<(), kube::Error> {
+        if T::status(T::object(observed)) != Some(&status) {
+            let mut object = (**T::object(observed)).clone();
+            T::set_status(&mut object, status);
+            let name = object.name_any();
+            let api = T::api(&self.client, object.namespace().as_deref());
+            let stored = api.replace_status(&name, &PostParams::default(), &object).await?;
+            let version = stored.resource_version().and_then(|v| v.parse().ok());
+            self.with(key, |entry| entry.written = version);
+            self.kind.stored(observed, Arc::new(stored));
+        }
+        for event in events {
+            self.publish(T::object(observed), event).await;
+        }
+        Ok(())
+    }
+
+    /// An event that can't be published is no reason to do anything twice.
+    async fn publish(&self, object: &T::Object, event: Event) {
+        let type_ = if event.warning { EventType::Warning } else { EventType::Normal };
+        let event = KubeEvent { type_, reason: event.reason.clone(), note: Some(event.note), action: event.reason, secondary: None };
+        if let Err(error) = self.recorder.publish(&event, &object.object_ref(&())).await {
+            tracing::warn!(%error, reason = event.reason, "an event could not be published");
+        }
+    }
+}
+
+enum Begin<M> {
+    Skip(Duration),
+    Pass(M),
+}
+
+/// Whether there is anything to do: objects older than our own last write, and those that rest, are passed over.
+fn begin<K: ResourceExt, M: Clone + Default>(entry: &mut Entry<M>, object: &K) -> Begin<M> {
+    let uid = object.uid();
+    if entry.uid != uid {
+        *entry = Entry { uid, ..Entry::default() };
+    }
+    let version = object.resource_version().unwrap_or_default();
+    let out_of_date = entry.written.zip(version.parse::<u64>().ok()).is_some_and(|(written, seen)| seen < written);
+    if out_of_date {
+        return Begin::Skip(AFTER_CONFLICT);
+    }
+    let now = Instant::now();
+    if let Some((settled, until)) = &entry.settled
+        && *settled == version
+        && now < *until
+        && !entry.woken
+    {
+        return Begin::Skip(*until - now);
+    }
+    entry.woken = false;
+    entry.settled = None;
+    Begin::Pass(entry.memory.clone())
+}
+
+async fn drain<R, E: std::error::Error>(results: impl Stream<Item = Result<R, E>>) {
+    let mut results = std::pin::pin!(results);
+    while let Some(result) = results.next().await {
+        if let Err(error) = result {
+            tracing::debug!(%error, "an object went before its reconcile");
+        }
+    }
+}
+
+fn is_conflict(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.is_conflict() || status.is_not_found() || status.is_already_exists())
+}
+
+fn to_std(duration: jiff::SignedDuration) -> Duration {
+    Duration::try_from(duration).unwrap_or(Duration::from_millis(100))
+}

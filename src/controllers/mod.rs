@@ -1,0 +1,8 @@
+//! What the kinds do to the world: `observe` reads, `apply` changes one thing; the pure core decides between them.
+
+pub mod account;
+pub mod certificate;
+pub mod context;
+pub mod driver;
+pub mod request;
+pub mod wake;

@@ -1,0 +1,234 @@
+//! CertificateRequest: looks and changes one thing at a time.
+
+use super::{
+    context::{Context, account_id, failed_again},
+    driver::Kind,
+};
+use crate::{
+    api::{Certificate, CertificateRequest, request::CertificateRequestStatus},
+    aws::{
+        error::{AwsError, Kind as ErrorKind},
+        port::{Aws, Issue},
+    },
+    core::{
+        Decision,
+        access::Refusal,
+        certificate::still_wanted,
+        request::{Observed, Plan, Read, Write, decide, staged_name, write},
+    },
+    pki::{algorithm::KeyAlgorithm, key::PrivateKey},
+};
+use async_trait::async_trait;
+use jiff::{SignedDuration, Timestamp};
+use kube::{Api, Client, ResourceExt};
+use std::sync::Arc;
+
+/// AWS needs about a second to sign; asking at once would be one call for nothing.
+const FIRST_LOOK: SignedDuration = SignedDuration::from_millis(500);
+/// The longest time between looks.
+const SLOWEST_LOOK: SignedDuration = SignedDuration::from_secs(30);
+
+/// The controller of CertificateRequests.
+pub struct Requests(pub Arc<Context>);
+
+impl Requests {
+    async fn aws(&self, o: &mut Observed) -> Option<Arc<dyn Aws>> {
+        match self.0.session(o.account.as_deref()).await {
+            Ok(aws) => Some(aws),
+            Err(why) => {
+                o.session = Some(Err(why));
+                None
+            }
+        }
+    }
+
+    fn fail(&self, o: &mut Observed, error: AwsError) {
+        self.0.report(o.account.as_deref(), &error);
+        o.memory.failure = Some(failed_again(o.memory.failure.as_ref(), error));
+        o.failed = true;
+    }
+
+    async fn authority(&self, o: &mut Observed, again: bool) {
+        let Some(aws) = self.aws(o).await else { return };
+        let spec = &o.request.spec;
+        match self.0.authority(&*aws, &spec.region, &spec.certificate_authority, again).await {
+            Ok(authority) => {
+                o.authority = Some(authority);
+                o.authority_is_fresh = again;
+            }
+            Err(error) => self.fail(o, error),
+        }
+    }
+
+    /// Whether the owner, read from the API server, still wants it.
+    async fn owner(&self, o: &mut Observed) -> Result<(), kube::Error> {
+        let owner = o.request.owner_references().iter().find(|owner| owner.kind == "Certificate" && owner.api_version.starts_with(crate::api::GROUP));
+        let Some(owner) = owner else {
+            o.wanted = Some(true);
+            return Ok(());
+        };
+        let api: Api<Certificate> = Api::namespaced(self.0.client.clone(), &o.request.namespace().unwrap_or_default());
+        let certificate = api.get_opt(&owner.name).await?;
+        o.wanted = Some(certificate.is_some_and(|certificate| still_wanted(&certificate, &o.request)));
+        Ok(())
+    }
+
+    async fn issue(&self, o: &mut Observed, plan: Plan) {
+        let Some(aws) = self.aws(o).await else { return };
+        let attempt = plan.attempt;
+        let issue = Issue {
+            authority: plan.authority,
+            authority_algorithm: plan.authority_algorithm,
+            csr: plan.csr,
+            template: plan.template,
+            not_after: plan.not_after,
+            idempotency_token: plan.token,
+        };
+        match aws.issue(&issue).await {
+            Ok(arn) => {
+                tracing::info!(request = %o.request.name_any(), namespace = o.request.namespace(), %arn, "the private CA signs");
+                o.memory.issued = Some(arn);
+                o.memory.failure = None;
+                o.memory.poll_at = self.0.clock.now().checked_add(FIRST_LOOK).ok();
+            }
+            Err(error) => {
+                // Only an answer that says no proves that nothing was paid for.
+                o.memory.refused = (error.kind != ErrorKind::Transient).then_some(attempt);
+                self.fail(o, error);
+            }
+        }
+    }
+
+    async fn answer(&self, o: &mut Observed, arn: crate::api::names::IssuedArn) {
+        let Some(aws) = self.aws(o).await else { return };
+        match aws.issued(&arn).await {
+            Ok(Some(answer)) => {
+                o.answer = Some(answer);
+                o.memory.failure = None;
+            }
+            Ok(None) => {
+                let wait = FIRST_LOOK.checked_mul(1 << o.memory.polls.min(6)).map_or(SLOWEST_LOOK, |wait| wait.min(SLOWEST_LOOK));
+                o.memory.polls = o.memory.polls.saturating_add(1);
+                o.memory.poll_at = self.0.clock.now().checked_add(wait).ok();
+            }
+            Err(error) => self.fail(o, error),
+        }
+    }
+
+    async fn stage(&self, o: &mut Observed, algorithm: KeyAlgorithm) -> Result<(), kube::Error> {
+        let staged = match generate(algorithm).await.and_then(|key| write::staged(&o.request, &key)) {
+            Ok(staged) => staged,
+            Err(message) => {
+                o.authority = Some(Err(Refusal { reason: "InvalidSubject", message }));
+                return Ok(());
+            }
+        };
+        o.staged = Some(Some(self.0.put_secret(&staged).await?));
+        Ok(())
+    }
+}
+
+/// Makes a key, off the threads that serve everything else.
+///
+/// # Errors
+/// A sentence for people.
+pub async fn generate(algorithm: KeyAlgorithm) -> Result<PrivateKey, String> {
+    match tokio::task::spawn_blocking(move || PrivateKey::generate(algorithm)).await {
+        Ok(key) => key.map_err(|e| e.to_string()),
+        Err(e) => Err(format!("the key could not be made: {e}")),
+    }
+}
+
+#[async_trait]
+impl Kind for Requests {
+    type Object = CertificateRequest;
+    type Status = CertificateRequestStatus;
+    type Observed = Observed;
+    type Read = Read;
+    type Write = Write;
+    type Memory = crate::core::request::Memory;
+
+    fn observe(&self, request: Arc<CertificateRequest>, memory: Self::Memory) -> Observed {
+        Observed {
+            account: self.0.account(&request.spec.account_ref.name),
+            request,
+            namespace_labels: None,
+            session: None,
+            authority: None,
+            authority_is_fresh: false,
+            wanted: None,
+            secret: None,
+            staged: None,
+            answer: None,
+            memory,
+            failed: false,
+        }
+    }
+
+    fn decide(&self, observed: &mut Observed, now: Timestamp) -> Decision<CertificateRequestStatus, Read, Write> {
+        decide(observed, now)
+    }
+
+    async fn read(&self, o: &mut Observed, read: Read) -> Result<(), kube::Error> {
+        let namespace = o.request.namespace().unwrap_or_default();
+        match read {
+            Read::NamespaceLabels => o.namespace_labels = Some(self.0.namespace(&namespace).await?.0),
+            Read::Session => {
+                let session = self.0.session(o.account.as_deref()).await;
+                o.session = Some(session.map(|aws| account_id(&*aws)));
+            }
+            Read::Authority => self.authority(o, false).await,
+            Read::AuthorityAgain => self.authority(o, true).await,
+            Read::Owner => self.owner(o).await?,
+            Read::Secret => {
+                let name = o.request.spec.secret_name.clone().unwrap_or_default();
+                o.secret = Some(self.0.secret(&namespace, &name).await?);
+            }
+            Read::Staged => o.staged = Some(self.0.secret(&namespace, &staged_name(&o.request.name_any())).await?),
+            Read::Answer(arn) => self.answer(o, arn).await,
+        }
+        Ok(())
+    }
+
+    async fn write(&self, o: &mut Observed, write: Write) -> Result<(), kube::Error> {
+        match write {
+            Write::Stage(algorithm) => self.stage(o, algorithm).await?,
+            Write::Issue(plan) => self.issue(o, plan).await,
+            Write::Secret => match write::issued(o) {
+                Ok(secret) => o.secret = Some(Some(self.0.put_secret(&secret).await?)),
+                Err(message) => o.authority = Some(Err(Refusal { reason: "Failed", message })),
+            },
+            Write::DeleteStaged => {
+                let namespace = o.request.namespace().unwrap_or_default();
+                let uid = o.staged.as_ref().and_then(|s| s.as_ref()).and_then(|s| s.version().0);
+                self.0.delete_secret(&namespace, &staged_name(&o.request.name_any()), uid).await?;
+                o.staged = Some(None);
+            }
+        }
+        Ok(())
+    }
+
+    fn object(observed: &Observed) -> &Arc<CertificateRequest> {
+        &observed.request
+    }
+
+    fn stored(&self, observed: &mut Observed, request: Arc<CertificateRequest>) {
+        observed.request = request;
+    }
+
+    fn memory(observed: Observed) -> Self::Memory {
+        observed.memory
+    }
+
+    fn status(request: &CertificateRequest) -> Option<&CertificateRequestStatus> {
+        request.status.as_ref()
+    }
+
+    fn set_status(request: &mut CertificateRequest, status: CertificateRequestStatus) {
+        request.status = Some(status);
+    }
+
+    fn api(client: &Client, namespace: Option<&str>) -> Api<CertificateRequest> {
+        Api::namespaced(client.clone(), namespace.unwrap_or_default())
+    }
+}

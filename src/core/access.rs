@@ -1,0 +1,168 @@
+//! Who may use an AwsAccount.
+
+use crate::api::{
+    AwsAccount,
+    account::{AllowedNamespaces, NamespacesFrom},
+    names::Region,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use kube::ResourceExt;
+use std::collections::BTreeMap;
+
+/// Labels of a namespace.
+pub type Labels = BTreeMap<String, String>;
+
+/// Why an account can't be used here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// CamelCase, for a condition.
+    pub reason: &'static str,
+    /// For people.
+    pub message: String,
+}
+
+/// Whether a namespace may use an account in a region.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// It may.
+    Granted,
+    /// The account names namespaces by labels: read them first.
+    NeedsLabels,
+    /// It may not.
+    Refused(Refusal),
+}
+
+/// Decides. Whether the account does not exist or is not for this namespace is not told: a refusal reveals nothing.
+#[must_use]
+pub fn access(
+    account: Option<&AwsAccount>,
+    name: &str,
+    namespace: &str,
+    labels: Option<&Labels>,
+    region: &Region,
+) -> Access {
+    let unavailable = || {
+        Access::Refused(Refusal {
+            reason: "AccountNotAvailable",
+            message: format!(
+                "AwsAccount {name:?} is not available to namespace {namespace:?}: either there is none of this name, or its \
+                 allowedNamespaces do not name the namespace; ask who runs the cluster"
+            ),
+        })
+    };
+    let Some(account) = account else { return unavailable() };
+    match namespace_allowed(account.spec.allowed_namespaces.as_ref(), namespace, labels) {
+        None => return Access::NeedsLabels,
+        Some(false) => return unavailable(),
+        Some(true) => {}
+    }
+    if !account.spec.enabled {
+        return Access::Refused(Refusal {
+            reason: "AccountDisabled",
+            message: format!("AwsAccount {:?} is disabled (spec.enabled is false): no AWS call is made for it", account.name_any()),
+        });
+    }
+    if !account.spec.regions.contains(region) {
+        let regions: Vec<&str> = account.spec.regions.iter().map(Region::as_str).collect();
+        return Access::Refused(Refusal {
+            reason: "RegionNotAllowed",
+            message: format!("region {region} is not among the regions of AwsAccount {name:?}: {}", regions.join(", ")),
+        });
+    }
+    Access::Granted
+}
+
+/// None: the labels have to be known first.
+fn namespace_allowed(allowed: Option<&AllowedNamespaces>, namespace: &str, labels: Option<&Labels>) -> Option<bool> {
+    let Some(allowed) = allowed else { return Some(false) };
+    match allowed.from {
+        NamespacesFrom::All => Some(true),
+        NamespacesFrom::Names => {
+            Some(allowed.names.as_ref().is_some_and(|names| names.iter().any(|name| name == namespace)))
+        }
+        NamespacesFrom::Selector => match &allowed.selector {
+            Some(selector) => labels.map(|labels| selects(selector, labels)),
+            None => Some(false),
+        },
+    }
+}
+
+/// Whether a label selector selects these labels; an empty one selects none, so that a forgotten value opens nothing.
+fn selects(selector: &LabelSelector, labels: &Labels) -> bool {
+    let exact = selector.match_labels.iter().flatten();
+    let expressions = selector.match_expressions.iter().flatten();
+    let empty = exact.clone().next().is_none() && expressions.clone().next().is_none();
+    !empty
+        && exact.clone().all(|(key, value)| labels.get(key) == Some(value))
+        && expressions.clone().all(|e| {
+            let values = e.values.as_deref().unwrap_or_default();
+            let actual = labels.get(&e.key);
+            match e.operator.as_str() {
+                "In" => actual.is_some_and(|v| values.contains(v)),
+                "NotIn" => actual.is_none_or(|v| !values.contains(v)),
+                "Exists" => actual.is_some(),
+                "DoesNotExist" => actual.is_none(),
+                _ => false,
+            }
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn account(spec: serde_json::Value) -> AwsAccount {
+        serde_json::from_value(json!({
+            "apiVersion": "arnkeeper.dev/v1beta1", "kind": "AwsAccount", "metadata": { "name": "prod" }, "spec": spec,
+        }))
+        .unwrap()
+    }
+
+    fn region() -> Region {
+        "eu-west-1".parse().unwrap()
+    }
+
+    fn reason(access: Access) -> &'static str {
+        match access {
+            Access::Refused(refusal) => refusal.reason,
+            Access::Granted => "granted",
+            Access::NeedsLabels => "labels",
+        }
+    }
+
+    #[test]
+    fn without_allowed_namespaces_nobody_may_use_an_account() {
+        let closed = account(json!({ "regions": ["eu-west-1"] }));
+        assert_eq!(reason(access(Some(&closed), "prod", "pay", None, &region())), "AccountNotAvailable");
+    }
+
+    #[test]
+    fn a_refusal_does_not_tell_whether_the_account_exists() {
+        let closed = account(json!({ "regions": ["eu-west-1"], "allowedNamespaces": { "from": "Names", "names": ["other"] } }));
+        let missing = access(None, "prod", "pay", None, &region());
+        assert_eq!(access(Some(&closed), "prod", "pay", None, &region()), missing);
+    }
+
+    #[test]
+    fn names_and_selectors_choose_namespaces() {
+        let named = account(json!({ "regions": ["eu-west-1"], "allowedNamespaces": { "from": "Names", "names": ["pay"] } }));
+        assert_eq!(access(Some(&named), "prod", "pay", None, &region()), Access::Granted);
+        let selected = account(json!({ "regions": ["eu-west-1"], "allowedNamespaces": { "from": "Selector", "selector": {
+            "matchLabels": { "tier": "prod" }, "matchExpressions": [{ "key": "team", "operator": "In", "values": ["pay"] }] } } }));
+        assert_eq!(access(Some(&selected), "prod", "pay", None, &region()), Access::NeedsLabels);
+        let labels = |tier: &str| Labels::from([("tier".into(), tier.into()), ("team".into(), "pay".into())]);
+        assert_eq!(access(Some(&selected), "prod", "pay", Some(&labels("prod")), &region()), Access::Granted);
+        assert_eq!(reason(access(Some(&selected), "prod", "pay", Some(&labels("dev")), &region())), "AccountNotAvailable");
+        let empty = account(json!({ "regions": ["eu-west-1"], "allowedNamespaces": { "from": "Selector", "selector": {} } }));
+        assert_eq!(reason(access(Some(&empty), "prod", "pay", Some(&labels("prod")), &region())), "AccountNotAvailable");
+    }
+
+    #[test]
+    fn a_disabled_account_and_a_region_that_is_not_allowed_are_told() {
+        let off = account(json!({ "regions": ["eu-west-1"], "enabled": false, "allowedNamespaces": { "from": "All" } }));
+        assert_eq!(reason(access(Some(&off), "prod", "pay", None, &region())), "AccountDisabled");
+        let elsewhere = account(json!({ "regions": ["us-east-1"], "allowedNamespaces": { "from": "All" } }));
+        assert_eq!(reason(access(Some(&elsewhere), "prod", "pay", None, &region())), "RegionNotAllowed");
+    }
+}

@@ -1,0 +1,161 @@
+//! Decides about an AwsAccount: who we are there, and which private CAs it offers.
+
+use super::{Decision, Event, Step, access::Refusal, certificate::renewal::per_mille};
+use crate::{
+    api::{
+        AwsAccount,
+        account::{AuthorityStatus, AwsAccountStatus},
+        conditions::{CREDENTIALS_VALID, Finding, READY, STALLED, conditions, is_true, whole_seconds},
+        names::Region,
+    },
+    aws::{
+        error::{AwsError, Kind},
+        port::{Authority, Identity},
+    },
+};
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::ResourceExt;
+use std::{collections::BTreeMap, sync::Arc};
+
+/// An account is looked at again after about this long.
+const INTERVAL: SignedDuration = SignedDuration::from_mins(10);
+/// A passing fault is looked at again after this long.
+const AFTER_FAULT: SignedDuration = SignedDuration::from_secs(15);
+/// CAs that the status lists; AWS allows 200 in a region (Private CA quotas).
+const MOST_AUTHORITIES: usize = 200;
+
+/// What was seen of an account. An absent key means: not looked at yet.
+pub struct Observed {
+    /// The account, as it was read or written last.
+    pub account: Arc<AwsAccount>,
+    /// Who we are there, or why it does not let us in.
+    pub session: Option<Result<Identity, Problem>>,
+    /// The private CAs, by region.
+    pub authorities: BTreeMap<Region, Result<Vec<Authority>, AwsError>>,
+}
+
+/// Why an account does not let us in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The reason and the message.
+    pub why: Refusal,
+    /// It passes by itself.
+    pub passes: bool,
+    /// It says something about the credentials.
+    pub about_credentials: bool,
+}
+
+/// What to look at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Read {
+    /// Who we are.
+    Session,
+    /// The CAs of a region.
+    Authorities(Region),
+}
+
+/// An account changes nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Write {}
+
+/// One step for an account.
+#[must_use]
+pub fn decide(o: &Observed, now: Timestamp) -> Decision<AwsAccountStatus, Read, Write> {
+    let before = o.account.status.clone().unwrap_or_default();
+    let spec = &o.account.spec;
+    let read = |read| Decision { step: Step::Read(read), status: before.clone(), events: vec![] };
+    if !spec.enabled {
+        let message = "spec.enabled is false: no AWS call is made for this account";
+        return told(o, &before, AwsAccountStatus::default(), &[Finding::no(READY, "Disabled", message)], INTERVAL, now);
+    }
+    let identity = match &o.session {
+        None => return read(Read::Session),
+        Some(Err(problem)) => return not_in(o, &before, problem, now),
+        Some(Ok(identity)) => identity,
+    };
+    if let Some(region) = spec.regions.iter().find(|r| !o.authorities.contains_key(*r)) {
+        return read(Read::Authorities(region.clone()));
+    }
+    let mut status = AwsAccountStatus {
+        account_id: Some(identity.account.to_string()),
+        caller_arn: Some(identity.arn.clone()),
+        partition: identity.arn.split(':').nth(1).map(str::to_owned),
+        certificate_authorities: o.authorities.values().flatten().flatten().map(authority_status).collect(),
+        ..AwsAccountStatus::default()
+    };
+    status.certificate_authorities.sort_by(|a, b| (&a.region, &a.arn).cmp(&(&b.region, &b.arn)));
+    status.certificate_authorities.truncate(MOST_AUTHORITIES);
+    let valid = Finding::yes(CREDENTIALS_VALID, "Valid", format!("The credentials are {}", identity.arn));
+    let failures: Vec<(&Region, &AwsError)> = o.authorities.iter().filter_map(|(r, a)| Some((r, a.as_ref().err()?))).collect();
+    let unreachable = failures.iter().find(|(_, e)| !matches!(e.kind, Kind::AccessDenied));
+    if let Some((region, error)) = unreachable {
+        let message = format!("region {region}: {error}");
+        let mut findings = vec![Finding::no(READY, "RegionUnavailable", &*message), valid];
+        if !matches!(error.kind, Kind::Transient | Kind::Throttled) {
+            findings.push(Finding::yes(STALLED, "RegionUnavailable", message));
+        }
+        return told(o, &before, status, &findings, AFTER_FAULT, now);
+    }
+    let message = failures.first().map_or_else(
+        || "The account can be used".to_owned(),
+        |(region, error)| format!("The account can be used, but its private CAs in {region} can't be listed, so they can be named by ARN only: {error}"),
+    );
+    told(o, &before, status, &[Finding::yes(READY, "Ready", message), valid], rest(o), now)
+}
+
+fn rest(o: &Observed) -> SignedDuration {
+    let share = i32::try_from(per_mille(&o.account.uid().unwrap_or_default())).unwrap_or(0);
+    INTERVAL + INTERVAL / 1000 * share / 5
+}
+
+fn not_in(o: &Observed, before: &AwsAccountStatus, problem: &Problem, now: Timestamp) -> Decision<AwsAccountStatus, Read, Write> {
+    let Refusal { reason, message } = &problem.why;
+    let mut findings = vec![Finding::no(READY, reason, &**message)];
+    if problem.about_credentials {
+        findings.push(Finding::no(CREDENTIALS_VALID, reason, &**message));
+    }
+    if !problem.passes {
+        findings.push(Finding::yes(STALLED, reason, &**message));
+    }
+    let rest = if problem.passes { AFTER_FAULT } else { rest(o) };
+    told(o, before, AwsAccountStatus::default(), &findings, rest, now)
+}
+
+fn told(o: &Observed, before: &AwsAccountStatus, mut status: AwsAccountStatus, findings: &[Finding], rest: SignedDuration, now: Timestamp) -> Decision<AwsAccountStatus, Read, Write> {
+    let generation = o.account.metadata.generation.unwrap_or_default();
+    status.observed_generation = Some(generation);
+    status.conditions = conditions(&before.conditions, findings, generation, now);
+    let events = events(before, &status);
+    Decision { step: Step::Rest(rest), status, events }
+}
+
+fn authority_status(authority: &Authority) -> AuthorityStatus {
+    AuthorityStatus {
+        arn: authority.arn.clone(),
+        region: authority.region.clone(),
+        common_name: authority.common_name.clone(),
+        status: authority.state_name.clone(),
+        key_algorithm: authority.algorithm_name.clone(),
+        usage_mode: if authority.short_lived { "SHORT_LIVED_CERTIFICATE" } else { "GENERAL_PURPOSE" }.into(),
+        not_after: authority.not_after.map(|t| Time(whole_seconds(t))),
+    }
+}
+
+/// Transitions: it became ready, it is another identity now, it can't be used any more.
+fn events(before: &AwsAccountStatus, after: &AwsAccountStatus) -> Vec<Event> {
+    let ready = is_true(&after.conditions, READY);
+    let (was_ready, caller) = (is_true(&before.conditions, READY), after.caller_arn.as_deref());
+    if ready && (!was_ready || before.caller_arn != after.caller_arn) {
+        let note = format!("The account can be used as {}", caller.unwrap_or_default());
+        return vec![Event { warning: false, reason: "Ready".into(), note }];
+    }
+    let why = |c: &&k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition| c.type_ == READY;
+    let (old, new) = (before.conditions.iter().find(why), after.conditions.iter().find(why));
+    match new {
+        Some(new) if !ready && old.is_none_or(|old| old.reason != new.reason) => {
+            vec![Event { warning: new.reason != "Disabled", reason: new.reason.clone(), note: new.message.chars().take(1000).collect() }]
+        }
+        _ => vec![],
+    }
+}

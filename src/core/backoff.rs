@@ -1,0 +1,76 @@
+//! How long to wait before something is tried again.
+
+use crate::aws::error::{AwsError, Kind};
+use jiff::SignedDuration;
+
+/// The first wait after a passing fault.
+const FIRST: SignedDuration = SignedDuration::from_secs(1);
+/// The longest wait after passing faults.
+const LONGEST: SignedDuration = SignedDuration::from_mins(5);
+/// The wait where only a person can help; a changed spec, account or Secret ends it at once.
+pub const FOR_A_PERSON: SignedDuration = SignedDuration::from_mins(10);
+/// Passing faults are told in the status from this one on: most pass before anybody could read it.
+pub const TOLD_FROM: u32 = 3;
+
+/// What went wrong in an object's last passes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The last error.
+    pub error: AwsError,
+    /// How many passes failed in a row.
+    pub count: u32,
+}
+
+impl Failure {
+    /// Whether nothing will go on without a person.
+    #[must_use]
+    pub fn needs_a_person(&self) -> bool {
+        matches!(self.error.kind, Kind::AccessDenied | Kind::Refused | Kind::Credentials | Kind::LimitExceeded | Kind::NotFound)
+    }
+
+    /// Whether to say so in the status.
+    #[must_use]
+    pub fn is_told(&self) -> bool {
+        self.needs_a_person() || self.count >= TOLD_FROM
+    }
+
+    /// CamelCase, for a condition.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self.error.kind {
+            Kind::Throttled => "Throttled",
+            Kind::Transient | Kind::Conflict => "AwsUnavailable",
+            Kind::Credentials => "CredentialsInvalid",
+            Kind::AccessDenied => "AccessDenied",
+            Kind::NotFound => "NotFound",
+            Kind::InUse => "InUse",
+            Kind::Refused => "RefusedByAws",
+            Kind::LimitExceeded => "QuotaUsedUp",
+        }
+    }
+
+    /// How long to wait before the next try.
+    #[must_use]
+    pub fn wait(&self) -> SignedDuration {
+        if self.needs_a_person() { FOR_A_PERSON } else { exponential(self.count) }
+    }
+}
+
+/// 1 s, 2 s, 4 s, … at most 5 minutes.
+#[must_use]
+pub fn exponential(count: u32) -> SignedDuration {
+    let factor = 1_i32.checked_shl(count.saturating_sub(1).min(16)).unwrap_or(i32::MAX);
+    FIRST.checked_mul(factor).map_or(LONGEST, |wait| wait.min(LONGEST))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_double_and_end_at_five_minutes() {
+        let waits: Vec<i64> = [1, 2, 3, 9, 10, 40].into_iter().map(|n| exponential(n).as_secs()).collect();
+        assert_eq!(waits, [1, 2, 4, 256, 300, 300]);
+        assert_eq!(exponential(0), FIRST);
+    }
+}

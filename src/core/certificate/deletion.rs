@@ -1,0 +1,163 @@
+//! What is undone when a Certificate, or one of its targets, is deleted. It never outlives its means: where AWS can't be
+//! asked any more, or a thing stays in use for a day, it is let go.
+
+use super::{FINALIZER, Lookup, Observed, Read, TargetObserved, Write, deletes, entry, write::ownership_tags};
+use crate::{
+    api::{
+        Certificate,
+        certificate::{CertificateStatus, TargetStatus},
+        conditions::{Finding, READY, conditions},
+        names::CertificateArn,
+        shared::Tags,
+    },
+    aws::error::Kind,
+    core::{
+        Step,
+        access::{Access, Refusal, access},
+        request::LONG,
+    },
+};
+use jiff::{SignedDuration, Timestamp};
+use kube::ResourceExt;
+
+/// A certificate that is still in use after this is let go.
+const GIVE_UP: SignedDuration = SignedDuration::from_hours(24);
+/// Between tries to delete what is in use.
+const IN_USE: SignedDuration = SignedDuration::from_mins(1);
+/// The tag on a certificate that was let go.
+pub const RELEASED_TAG: &str = "arnkeeper.dev/released";
+
+/// Whether something in AWS has to be undone when this Certificate goes.
+pub(super) fn needs_finalizer(certificate: &Certificate) -> bool {
+    let stored = certificate.status.iter().flat_map(|s| &s.targets).any(|t| deletes(t.deletion_policy));
+    stored || certificate.spec.acm.iter().any(|t| deletes(t.deletion_policy))
+}
+
+/// The next step of a deletion.
+pub(super) fn next(o: &Observed, status: &mut CertificateStatus, now: Timestamp) -> Step<Read, Write> {
+    if !o.certificate.finalizers().iter().any(|f| f == FINALIZER) {
+        return Step::Rest(LONG);
+    }
+    for entry in condemned(o, status) {
+        match target(o, &entry, now) {
+            Fate::Done => {}
+            Fate::Read(read) => return Step::Read(read),
+            Fate::Write(write) => return Step::Write(write),
+            Fate::Wait(why, rest) => {
+                let generation = o.certificate.metadata.generation.unwrap_or_default();
+                let findings = [Finding::no(READY, "Deleting", format!("target {}: {}", entry.name, why.message))];
+                status.observed_generation = Some(generation);
+                status.conditions = conditions(&status.conditions, &findings, generation, now);
+                return Step::Rest(rest);
+            }
+        }
+    }
+    Step::Write(Write::Finalizer(false))
+}
+
+/// The targets to delete, from spec and status.
+fn condemned(o: &Observed, status: &CertificateStatus) -> Vec<TargetStatus> {
+    let mut all: Vec<TargetStatus> = o
+        .certificate
+        .spec
+        .acm
+        .iter()
+        .filter(|t| deletes(t.deletion_policy))
+        .map(|t| entry(status, &t.name).cloned().unwrap_or_else(|| super::delivery::fresh(o, t)))
+        .collect();
+    let named = |name: &str| o.certificate.spec.acm.iter().any(|t| t.name == name);
+    all.extend(status.targets.iter().filter(|t| deletes(t.deletion_policy) && !named(&t.name)).cloned());
+    all
+}
+
+/// What becomes of one target.
+pub(super) enum Fate {
+    /// It is gone, or let go.
+    Done,
+    /// Look at this.
+    Read(Read),
+    /// Do this.
+    Write(Write),
+    /// Not yet.
+    Wait(Refusal, SignedDuration),
+}
+
+/// One step to delete a target's certificate from ACM: only what carries our tags.
+pub(super) fn target(o: &Observed, entry: &TargetStatus, now: Timestamp) -> Fate {
+    let none = TargetObserved::default();
+    let seen = o.targets.get(&entry.name).unwrap_or(&none);
+    let deleting_since = o.certificate.metadata.deletion_timestamp.as_ref().map(|t| t.0);
+    let overdue = deleting_since.is_some_and(|since| now.duration_since(since) >= GIVE_UP);
+    let account = o.accounts.get(&entry.account).and_then(|a| a.as_deref());
+    match access(account, &entry.account, &o.namespace(), o.namespace_labels.as_ref(), &entry.region) {
+        Access::NeedsLabels => return Fate::Read(Read::Namespace),
+        // The means are gone: account deleted, disabled or refused.
+        Access::Refused(_) => return Fate::Done,
+        Access::Granted => {}
+    }
+    match o.sessions.get(&entry.account) {
+        None => return Fate::Read(Read::Session(entry.account.clone())),
+        Some(Err(_)) if overdue => return Fate::Done,
+        Some(Err(why)) => return Fate::Wait(why.clone(), IN_USE),
+        Some(Ok(_)) => {}
+    }
+    let arn = match find(o, entry, seen, now) {
+        Ok(Some(arn)) => arn,
+        Ok(None) => return Fate::Done,
+        Err(fate) => return *fate,
+    };
+    if seen.failed && let Some(failure) = o.memory.target_failures.get(&entry.name) {
+        let in_use = failure.error.kind == Kind::InUse;
+        if overdue || (in_use && o.namespace_ends) {
+            return release(entry, seen, &arn);
+        }
+        let why = Refusal { reason: failure.reason(), message: failure.error.to_string() };
+        return Fate::Wait(why, if in_use { IN_USE } else { failure.wait() });
+    }
+    match &seen.tags {
+        None => Fate::Read(Read::Tags(entry.name.clone(), arn)),
+        Some(None) => Fate::Done,
+        Some(Some(tags)) if ours(o, &entry.name, tags) && !tags.contains_key(RELEASED_TAG) => {
+            Fate::Write(Write::DeleteFromAcm(entry.name.clone(), arn))
+        }
+        Some(Some(_)) => Fate::Done,
+    }
+}
+
+/// The ARN to delete: that of the status, else what ACM has with our tags.
+fn find(o: &Observed, entry: &TargetStatus, seen: &TargetObserved, now: Timestamp) -> Result<Option<CertificateArn>, Box<Fate>> {
+    if let Some(imported) = o.memory.imported.get(&entry.name) {
+        return Ok(Some(imported.arn.clone()));
+    }
+    if let Some(arn) = &entry.arn {
+        return Ok(Some(arn.clone()));
+    }
+    if entry.pending_since.is_none() {
+        return Ok(None);
+    }
+    let since = entry.pending_since.as_ref().map_or(now, |t| t.0);
+    match &seen.lookup {
+        None => Err(Box::new(Fate::Read(Read::Lookup(entry.name.clone(), since)))),
+        Some(Lookup::NotYet(until)) => {
+            let why = Refusal { reason: "LookingAtAcm", message: "waits for a new list of what ACM has".into() };
+            Err(Box::new(Fate::Wait(why, until.duration_since(now).max(SignedDuration::from_millis(200)))))
+        }
+        Some(Lookup::Found(candidates)) => {
+            Ok(candidates.iter().find(|(_, tags)| ours(o, &entry.name, tags)).map(|(summary, _)| summary.arn.clone()))
+        }
+    }
+}
+
+fn ours(o: &Observed, target: &str, tags: &Tags) -> bool {
+    ownership_tags(o, target).iter().all(|(key, value)| tags.get(key) == Some(value))
+}
+
+/// It stays in ACM, marked as let go.
+fn release(entry: &TargetStatus, seen: &TargetObserved, arn: &CertificateArn) -> Fate {
+    let marked = seen.tags.as_ref().and_then(|t| t.as_ref()).is_none_or(|tags| tags.contains_key(RELEASED_TAG));
+    if marked {
+        return Fate::Done;
+    }
+    let tags = Tags::from([(RELEASED_TAG.to_owned(), "true".to_owned())]);
+    Fate::Write(Write::Retag(entry.name.clone(), arn.clone(), tags, vec![]))
+}

@@ -1,0 +1,334 @@
+//! One ARN a target: what is imported where, and under which ARN.
+//!
+//! ImportCertificate has no idempotency token, so an import without an ARN is begun only right after a record of it was
+//! stored, and whoever finds a record without an ARN first waits until ACM would show what came of it.
+
+use super::{
+    Lookup, Next, Observed, Read, TargetObserved, Write, account_in_the_way, deletes, entry,
+    write::{TAG_SERIAL, ownership_tags, user_tags},
+};
+use crate::{
+    api::{
+        certificate::{CertificateStatus, Target, TargetState, TargetStatus},
+        conditions::whole_seconds,
+        names::CertificateArn,
+        shared::Tags,
+    },
+    core::{access::Refusal, backoff::FOR_A_PERSON},
+    pki::certificate::Serial,
+};
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use std::time::Duration;
+
+/// An import without an ARN begins at most this long after its record was stored (DESIGN: one ARN).
+const RECORD_FRESH: Duration = Duration::from_secs(5);
+/// ACM shows an import in its list after at most this long.
+const CONSISTENT: SignedDuration = SignedDuration::from_secs(60);
+/// Between looks at a serial number that is not the one imported.
+const READ_BACK: SignedDuration = SignedDuration::from_secs(2);
+/// So many wrong serial numbers in a row are told.
+const MISMATCHES: u32 = 5;
+
+/// What the targets need, all together.
+pub(super) struct Outcome {
+    /// The step, or how long to rest.
+    pub next: Next,
+    /// Targets that wait for a person: their names and why.
+    pub stalled: Vec<(String, Refusal)>,
+}
+
+impl Outcome {
+    /// Nothing to deliver.
+    pub(super) fn idle() -> Self {
+        Self { next: Next::Settled(super::LONG), stalled: vec![] }
+    }
+}
+
+/// What one target needs.
+enum Need {
+    Nothing,
+    Read(Read),
+    Write(Write),
+    /// The record of an import to come is in the status: store it.
+    Save,
+    Wait(Refusal, SignedDuration),
+    Stalled(Refusal, SignedDuration),
+}
+
+/// The next step for all targets. An import whose record is fresh comes before anything else.
+pub(super) fn next(o: &Observed, status: &mut CertificateStatus, now: Timestamp) -> Outcome {
+    let spec = &o.certificate.spec;
+    let mut stalled = Vec::new();
+    let (mut write, mut read, mut save, mut wait) = (None, None, false, None::<(Refusal, SignedDuration)>);
+    let mut entries = Vec::new();
+    for target in &spec.acm {
+        let mut target_status = entry(status, &target.name).cloned().unwrap_or_else(|| fresh(o, target));
+        match need(o, target, &mut target_status, now) {
+            Need::Nothing => {}
+            Need::Write(w) => write = write.or(Some(w)),
+            Need::Read(r) => read = read.or(Some(r)),
+            Need::Save => save = true,
+            Need::Wait(why, rest) => {
+                note(&mut target_status, TargetState::Waiting, &why);
+                if wait.as_ref().is_none_or(|(_, other)| rest < *other) {
+                    wait = Some((why, rest));
+                }
+            }
+            Need::Stalled(why, rest) => {
+                note(&mut target_status, TargetState::Failed, &why);
+                if wait.as_ref().is_none_or(|(_, other)| rest < *other) {
+                    wait = Some((why.clone(), rest));
+                }
+                stalled.push((target.name.clone(), why));
+            }
+        }
+        entries.push(target_status);
+    }
+    match removed(o, status, now) {
+        Removed::Gone => {}
+        Removed::Still { kept, need } => {
+            entries.extend(kept);
+            match need {
+                Need::Write(w) => write = write.or(Some(w)),
+                Need::Read(r) => read = read.or(Some(r)),
+                Need::Wait(why, rest) | Need::Stalled(why, rest) => wait = wait.or(Some((why, rest))),
+                Need::Nothing | Need::Save => {}
+            }
+        }
+    }
+    status.targets = entries;
+    let next = if let Some(write) = write {
+        Next::Write(write)
+    } else if let Some(read) = read {
+        Next::Read(read)
+    } else if save {
+        Next::Save
+    } else if let Some((why, rest)) = wait {
+        Next::Wait(why, rest)
+    } else {
+        Next::Settled(super::LONG)
+    };
+    Outcome { next, stalled }
+}
+
+pub(super) fn fresh(o: &Observed, target: &Target) -> TargetStatus {
+    let (account, region) = o.place(target);
+    TargetStatus {
+        name: target.name.clone(),
+        account: account.to_owned(),
+        account_id: None,
+        region: region.clone(),
+        arn: None,
+        serial_number: None,
+        imported_at: None,
+        pending_since: None,
+        attempts: None,
+        tag_keys: vec![],
+        deletion_policy: target.deletion_policy,
+        state: TargetState::Pending,
+        message: None,
+    }
+}
+
+fn note(status: &mut TargetStatus, state: TargetState, why: &Refusal) {
+    status.state = state;
+    status.message = Some(why.message.clone());
+}
+
+fn need(o: &Observed, target: &Target, status: &mut TargetStatus, now: Timestamp) -> Need {
+    let none = TargetObserved::default();
+    let seen = o.targets.get(&target.name).unwrap_or(&none);
+    let Some(pair) = o.current() else { return Need::Nothing };
+    let serial = &pair.chain.leaf.serial;
+    status.deletion_policy = target.deletion_policy;
+    let imported = o.memory.imported.get(&target.name);
+    if let Some(imported) = imported {
+        status.arn = Some(imported.arn.clone());
+        status.pending_since = None;
+    }
+    if seen.failed && let Some(failure) = o.memory.target_failures.get(&target.name) {
+        let why = Refusal { reason: failure.reason(), message: failure.error.to_string() };
+        return if failure.needs_a_person() {
+            Need::Stalled(why, failure.wait())
+        } else if failure.is_told() {
+            Need::Wait(why, failure.wait())
+        } else {
+            Need::Wait(Refusal { reason: "Delivering", message: "a call to ACM failed and is tried again".into() }, failure.wait())
+        };
+    }
+    // Delivered, and the spec has not changed since: no call to AWS at all.
+    let delivered = status.serial_number.as_deref() == Some(&*serial.to_string()) && status.arn.is_some();
+    let generation = o.certificate.metadata.generation;
+    let unchanged = o.certificate.status.as_ref().is_some_and(|s| s.observed_generation == generation);
+    if delivered && unchanged && status.state == TargetState::Delivered {
+        return Need::Nothing;
+    }
+    let (account, region) = o.place(target);
+    match account_in_the_way(o, account, region, now) {
+        Some(Next::Read(read)) => return Need::Read(read),
+        Some(Next::Stalled(why, rest)) => return Need::Stalled(why, rest),
+        Some(Next::Wait(why, rest)) => return Need::Wait(why, rest),
+        Some(Next::Quiet(rest)) => {
+            return Need::Wait(Refusal { reason: "Delivering", message: "waits for the account".into() }, rest);
+        }
+        Some(_) | None => {}
+    }
+    status.account_id = o.sessions.get(account).and_then(|s| s.as_ref().ok()).map(ToString::to_string);
+    let keeps_arn = o.keeps_arn(target);
+    if !delivered && !keeps_arn && imported.is_none_or(|i| i.serial != *serial) {
+        // Each renewal is a new ARN; the old one is left alone.
+        status.arn = None;
+    }
+    match status.arn.clone() {
+        Some(arn) => under_arn(o, target, seen, status, &arn, serial, now),
+        None => without_arn(o, target, seen, status, serial, now),
+    }
+}
+
+/// There is an ARN: see that it is ours and has the current certificate.
+fn under_arn(o: &Observed, target: &Target, seen: &TargetObserved, status: &mut TargetStatus, arn: &CertificateArn, serial: &Serial, now: Timestamp) -> Need {
+    let imported = o.memory.imported.get(&target.name).filter(|i| i.serial == *serial && i.arn == *arn);
+    if let Some(imported) = imported {
+        let Some(installed) = &seen.installed else { return Need::Read(Read::Installed(target.name.clone(), arn.clone())) };
+        if installed.as_ref().and_then(|i| i.serial.as_ref()) != Some(serial) {
+            let message = format!("ACM does not show the imported serial number {serial} under {arn} yet");
+            let why = Refusal { reason: "NotReadBack", message };
+            return if imported.mismatches < MISMATCHES { Need::Wait(why, READ_BACK) } else { Need::Stalled(why, FOR_A_PERSON) };
+        }
+        status.imported_at = Some(Time(whole_seconds(imported.at)));
+        return retag_or_done(o, target, seen, status, arn, serial);
+    }
+    let tags = match &seen.tags {
+        None => return Need::Read(Read::Tags(target.name.clone(), arn.clone())),
+        Some(None) => {
+            // It was deleted behind our back: begin again.
+            status.arn = None;
+            status.serial_number = None;
+            return without_arn(o, target, seen, status, serial, now);
+        }
+        Some(Some(tags)) => tags,
+    };
+    if !is_ours(o, target, tags) {
+        let message = format!(
+            "{arn} does not carry the tags of this target, so it is not touched: if it is this Certificate's, put the tags back \
+             ({}); if not, delete the entry from status",
+            ownership_tags(o, &target.name).iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join(", ")
+        );
+        return Need::Stalled(Refusal { reason: "OwnershipUnknown", message }, FOR_A_PERSON);
+    }
+    match &seen.installed {
+        None => Need::Read(Read::Installed(target.name.clone(), arn.clone())),
+        Some(None) => {
+            status.arn = None;
+            status.serial_number = None;
+            without_arn(o, target, seen, status, serial, now)
+        }
+        Some(Some(installed)) if installed.serial.as_ref() == Some(serial) => retag_or_done(o, target, seen, status, arn, serial),
+        Some(Some(_)) => Need::Write(Write::Reimport(target.name.clone(), arn.clone())),
+    }
+}
+
+/// The certificate is in place: put its tags right, and say that it is delivered.
+fn retag_or_done(o: &Observed, target: &Target, seen: &TargetObserved, status: &mut TargetStatus, arn: &CertificateArn, serial: &Serial) -> Need {
+    let wanted = user_tags(target);
+    if let Some(Some(tags)) = &seen.tags {
+        let missing: Tags = wanted.iter().filter(|(k, v)| tags.get(*k) != Some(v)).map(|(k, v)| (k.clone(), v.clone())).collect();
+        let surplus: Vec<String> =
+            status.tag_keys.iter().filter(|k| !wanted.contains_key(*k) && tags.contains_key(*k)).cloned().collect();
+        if !missing.is_empty() || !surplus.is_empty() {
+            return Need::Write(Write::Retag(target.name.clone(), arn.clone(), missing, surplus));
+        }
+    }
+    status.tag_keys = wanted.into_keys().collect();
+    status.serial_number = Some(serial.to_string());
+    status.pending_since = None;
+    status.state = TargetState::Delivered;
+    status.message = None;
+    Need::Nothing
+}
+
+/// There is no ARN: look whether ACM has one of ours, else import, right after a record of it.
+fn without_arn(o: &Observed, target: &Target, seen: &TargetObserved, status: &mut TargetStatus, serial: &Serial, now: Timestamp) -> Need {
+    let refused = o.memory.refused.contains_key(&target.name);
+    let created = o.certificate.metadata.creation_timestamp.as_ref().map_or(Timestamp::MIN, |t| t.0);
+    let newer_than = match (&status.pending_since, seen.record_age) {
+        // Our own record, just stored: the import that it tells of has not begun.
+        (Some(_), Some(age)) if age <= RECORD_FRESH && !refused && seen.lookup.is_some() => {
+            return Need::Write(Write::ImportNew(target.name.clone()));
+        }
+        // AWS refused what the record told of: nothing was made.
+        (Some(_), _) if refused => created,
+        // Nobody knows what became of it: wait until ACM would show it.
+        (Some(since), _) => {
+            let settled = since.0.saturating_add(CONSISTENT).unwrap_or(Timestamp::MAX);
+            if now <= settled {
+                let message = "an import was begun and its answer is not known; ACM is looked at again a minute after it".into();
+                let rest = settled.duration_since(now) + SignedDuration::from_secs(1);
+                return Need::Wait(Refusal { reason: "AnswerUnknown", message }, rest);
+            }
+            settled
+        }
+        (None, _) => created,
+    };
+    let candidates = match &seen.lookup {
+        None => return Need::Read(Read::Lookup(target.name.clone(), newer_than)),
+        Some(Lookup::NotYet(until)) => {
+            let rest = until.duration_since(now).max(SignedDuration::from_millis(200));
+            return Need::Wait(Refusal { reason: "LookingAtAcm", message: "waits for a new list of what ACM has".into() }, rest);
+        }
+        Some(Lookup::Found(candidates)) => candidates,
+    };
+    let mut ours: Vec<_> = candidates.iter().filter(|(_, tags)| is_ours(o, target, tags) && of_revision(o, target, tags, serial)).collect();
+    // In use first, then the oldest: the same choice whoever makes it.
+    ours.sort_by_key(|(summary, _)| (!summary.in_use, summary.created_at, summary.arn.clone()));
+    if let Some((first, rest)) = ours.split_first() {
+        if let Some((surplus, _)) = rest.iter().find(|(summary, _)| !summary.in_use) {
+            return Need::Write(Write::DeleteFromAcm(target.name.clone(), surplus.arn.clone()));
+        }
+        let arn = first.0.arn.clone();
+        status.arn = Some(arn.clone());
+        status.pending_since = None;
+        return under_arn(o, target, seen, status, &arn, serial, now);
+    }
+    status.pending_since = Some(Time(whole_seconds(now)));
+    status.attempts = Some(status.attempts.unwrap_or(0).saturating_add(1));
+    status.state = TargetState::Pending;
+    status.message = None;
+    Need::Save
+}
+
+/// Whether tags name this cluster, namespace, Certificate and target.
+pub(super) fn is_ours(o: &Observed, target: &Target, tags: &Tags) -> bool {
+    ownership_tags(o, &target.name).iter().all(|(key, value)| tags.get(key) == Some(value))
+}
+
+/// Where each renewal is a new ARN, only the one with the current serial number is this revision's.
+fn of_revision(o: &Observed, target: &Target, tags: &Tags, serial: &Serial) -> bool {
+    match tags.get(TAG_SERIAL) {
+        Some(tagged) => *tagged == serial.to_string(),
+        None => o.keeps_arn(target),
+    }
+}
+
+enum Removed {
+    Gone,
+    Still { kept: Vec<TargetStatus>, need: Need },
+}
+
+/// Targets that the spec does not name any more: retained ones are forgotten, the others are deleted from ACM first.
+fn removed(o: &Observed, status: &CertificateStatus, now: Timestamp) -> Removed {
+    let spec = &o.certificate.spec;
+    let gone = |t: &&TargetStatus| !spec.acm.iter().any(|target| target.name == t.name);
+    let Some(old) = status.targets.iter().find(|t| gone(t) && deletes(t.deletion_policy)) else { return Removed::Gone };
+    let kept: Vec<TargetStatus> = status.targets.iter().filter(|t| gone(t) && deletes(t.deletion_policy)).cloned().collect();
+    match super::deletion::target(o, old, now) {
+        super::deletion::Fate::Read(read) => Removed::Still { kept, need: Need::Read(read) },
+        super::deletion::Fate::Write(write) => Removed::Still { kept, need: Need::Write(write) },
+        super::deletion::Fate::Wait(why, rest) => Removed::Still { kept, need: Need::Wait(why, rest) },
+        super::deletion::Fate::Done => {
+            let kept = kept.into_iter().filter(|t| t.name != old.name).collect();
+            Removed::Still { kept, need: Need::Nothing }
+        }
+    }
+}

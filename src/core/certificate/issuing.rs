@@ -1,0 +1,210 @@
+//! The way to a new revision: key, request, signature, Secret.
+
+use super::{
+    Next, Observed, Read, Write, account_in_the_way, preflight,
+    wanted::{self, Trigger},
+};
+use crate::{
+    api::{
+        CertificateRequest, ISSUED_FOR_ANNOTATION, RENEW_ANNOTATION,
+        certificate::RotationPolicy,
+        conditions::{READY, STALLED},
+        shared::{KeyKind, KeySpec},
+    },
+    core::{
+        access::Refusal,
+        authority::{self, KnownAuthority},
+        backoff::FOR_A_PERSON,
+        request,
+        secret::SecretObject,
+    },
+    pki::{
+        algorithm::{KeyAlgorithm, KeyFamily},
+        certificate::{parse_pem, parse_pem_bundle},
+        chain::Chain,
+        key::PrivateKey,
+        verify::verify_key_pair,
+    },
+};
+use jiff::{SignedDuration, Timestamp};
+use kube::ResourceExt;
+
+/// A request that goes on by itself wakes its Certificate when it is done; this is for the case that the wake-up is lost.
+const LOST_WAKE_UP: SignedDuration = SignedDuration::from_mins(1);
+/// Reasons of requests that wait for nothing but AWS.
+const PASSING: [&str; 1] = ["Issuing"];
+/// The reason of a request that its Certificate did not want when it was looked at.
+const SUPERSEDED: &str = "Superseded";
+/// How many revisions a search for a free one passes over.
+pub const SLOTS: i64 = 8;
+
+/// The names of a revision's request and of its staged key.
+#[must_use]
+pub fn request_name(certificate: &str, revision: i64) -> String {
+    format!("{certificate}-{revision}")
+}
+
+/// The name of the Secret with a revision's staged key.
+#[must_use]
+pub fn staged_name(certificate: &str, revision: i64) -> String {
+    format!("{certificate}-{revision}-key")
+}
+
+/// Whether a request was made by this very Certificate, not by an earlier one of its name.
+pub(super) fn is_ours(o: &Observed, request: &CertificateRequest) -> bool {
+    request.owner_references().iter().any(|owner| owner.uid == o.uid())
+}
+
+/// Whether a request is (still) wanted by the Certificate that owns it: read afresh, before anything is paid for.
+#[must_use]
+pub fn still_wanted(certificate: &crate::api::Certificate, request: &CertificateRequest) -> bool {
+    let owned = request.owner_references().iter().any(|owner| Some(&owner.uid) == certificate.metadata.uid.as_ref());
+    let revision = certificate.status.as_ref().and_then(|s| s.revision).unwrap_or(0);
+    let annotation = |key: &str| request.annotations().get(key).map(String::as_str);
+    let number = annotation(crate::api::REVISION_ANNOTATION).and_then(|r| r.parse::<i64>().ok());
+    owned
+        && certificate.spec.enabled
+        && certificate.metadata.deletion_timestamp.is_none()
+        && annotation(ISSUED_FOR_ANNOTATION) == Some(&wanted::issued_for(&certificate.spec))
+        && number.is_some_and(|number| number > revision)
+}
+
+/// The next step to a new revision.
+pub(super) fn next(o: &Observed, trigger: &Trigger, now: Timestamp) -> Next {
+    let spec = &o.certificate.spec;
+    for target in &spec.acm {
+        let (account, region) = o.place(target);
+        if let Some(next) = account_in_the_way(o, account, region, now) {
+            return next;
+        }
+    }
+    let authority = match &o.authority {
+        None => return Next::Read(Read::Authority),
+        Some(Err(why)) => return Next::Stalled(why.clone(), FOR_A_PERSON),
+        Some(Ok(authority)) => authority,
+    };
+    let Some((revision, request)) = slot(o, now) else {
+        let message = format!("the next {SLOTS} names of requests ({}-<revision>) are taken by others: delete them", o.name());
+        return Next::Stalled(Refusal { reason: "RequestConflict", message }, FOR_A_PERSON);
+    };
+    if let Some(request) = request {
+        return follow(o, revision, request, now);
+    }
+    let duration = SignedDuration::try_from(std::time::Duration::from(spec.duration)).unwrap_or(SignedDuration::MAX);
+    let not_after = now.saturating_add(duration).unwrap_or(Timestamp::MAX);
+    if let Some(why) = authority::problem(&authority.authority, now, not_after) {
+        return Next::Stalled(why, FOR_A_PERSON);
+    }
+    let algorithm = match algorithm(o, authority) {
+        Ok(algorithm) => algorithm,
+        Err(message) => return Next::Stalled(Refusal { reason: "InvalidKey", message }, FOR_A_PERSON),
+    };
+    if let Some(next) = preflight::next(o, authority, algorithm) {
+        return next;
+    }
+    match o.staged.get(&revision) {
+        Some(Some(_)) => Next::Write(Write::Request { revision, trigger: trigger.name() }),
+        _ => Next::Write(Write::Stage { revision, algorithm, keep_key: keeps_key(o, algorithm) }),
+    }
+}
+
+/// The revision to work on, and its request if it is there. Slots that something else sits in are passed over.
+fn slot(o: &Observed, now: Timestamp) -> Option<(i64, Option<&CertificateRequest>)> {
+    let base = o.base_revision();
+    (base + 1..=base + SLOTS).find_map(|revision| match o.requests.get(&revision) {
+        Some(request) => answers(o, request, now).then_some((revision, Some(&**request))),
+        None => {
+            let foreign = |staged: &SecretObject| !staged.is_owned_by(&o.uid());
+            let taken = o.staged.get(&revision).and_then(|s| s.as_ref()).is_some_and(foreign);
+            (!taken).then_some((revision, None))
+        }
+    })
+}
+
+/// Whether a request is ours, asks for what is wanted now, and can still come to something.
+fn answers(o: &Observed, request: &CertificateRequest, now: Timestamp) -> bool {
+    let annotation = |key: &str| request.annotations().get(key).map(String::as_str);
+    let forced = wanted::renewal_request(&o.certificate, now);
+    let key_lost = annotation(crate::api::REVISION_ANNOTATION)
+        .and_then(|r| r.parse::<i64>().ok())
+        .is_some_and(|r| matches!(o.staged.get(&r), Some(None)));
+    is_ours(o, request)
+        && annotation(ISSUED_FOR_ANNOTATION) == Some(&wanted::issued_for(&o.certificate.spec))
+        && (forced.is_none() || annotation(RENEW_ANNOTATION) == forced)
+        && condition(request, READY).is_none_or(|(_, reason, _)| reason != SUPERSEDED)
+        && !key_lost
+}
+
+fn condition<'a>(request: &'a CertificateRequest, kind: &str) -> Option<(bool, &'a str, &'a str)> {
+    let conditions = &request.status.as_ref()?.conditions;
+    let found = conditions.iter().find(|c| c.type_ == kind)?;
+    Some((found.status == "True", &found.reason, &found.message))
+}
+
+/// What becomes of a request that is there.
+fn follow(o: &Observed, revision: i64, request: &CertificateRequest, now: Timestamp) -> Next {
+    let name = request.name_any();
+    let told = |reason: &'static str, message: &str| Refusal { reason, message: format!("awscertificaterequest {name}: {message}") };
+    if let Some((true, reason, message)) = condition(request, STALLED) {
+        return Next::Stalled(told("RequestStalled", &format!("{reason}: {message}")), FOR_A_PERSON);
+    }
+    match condition(request, READY) {
+        None => Next::Quiet(LOST_WAKE_UP),
+        Some((false, reason, _)) if PASSING.contains(&reason) => Next::Quiet(LOST_WAKE_UP),
+        Some((false, reason, message)) => Next::Wait(told("RequestWaiting", &format!("{reason}: {message}")), FOR_A_PERSON),
+        Some((true, ..)) => match o.staged.get(&revision) {
+            None => Next::Read(Read::Staged(revision)),
+            Some(Some(staged)) => match signed(request, staged, now) {
+                Ok(_) => Next::Write(Write::Secret(revision)),
+                Err(problem) => {
+                    let message = format!("{problem}; force a new revision with the annotation {RENEW_ANNOTATION}");
+                    Next::Stalled(told("RequestUnusable", &message), FOR_A_PERSON)
+                }
+            },
+            // `slot` passes over a request whose key is gone.
+            Some(None) => Next::Quiet(LOST_WAKE_UP),
+        },
+    }
+}
+
+/// The signed certificate with its chain and its staged key. A status is a hint: it is checked again.
+pub(super) fn signed(request: &CertificateRequest, staged: &SecretObject, now: Timestamp) -> Result<(Chain, PrivateKey), String> {
+    let status = request.status.as_ref().ok_or("it has no status")?;
+    let certificate = status.certificate.as_deref().ok_or("its status holds no certificate")?;
+    let leaf = parse_pem(certificate).map_err(|e| format!("its certificate: {e}"))?;
+    if leaf.not_after <= now {
+        return Err(format!("its certificate ended at {}", leaf.not_after));
+    }
+    let above = parse_pem_bundle(status.chain.as_deref().unwrap_or_default()).map_err(|e| format!("its chain: {e}"))?;
+    let key = PrivateKey::from_pem(&staged.text("tls.key").ok_or("its staged key is gone")?).map_err(|e| format!("its staged key: {e}"))?;
+    verify_key_pair(&key, &leaf).map_err(|e| e.to_string())?;
+    let chain = Chain::in_order(leaf, above).map_err(|e| format!("its chain: {e}"))?;
+    Ok((chain, key))
+}
+
+/// As asked for; else, where ACM holds one already, as it is there (ACM takes no other); else of the CA's own family.
+fn algorithm(o: &Observed, authority: &KnownAuthority) -> Result<KeyAlgorithm, String> {
+    let spec = o.certificate.spec.private_key.as_ref();
+    let current = o.current().and_then(|pair| pair.chain.leaf.algorithm);
+    let own = authority.authority.algorithm.map(KeyAlgorithm::family);
+    let asks = |kind: Option<KeyKind>| KeySpec { algorithm: kind, size: spec.and_then(|s| s.size) };
+    match (spec.and_then(|s| s.algorithm), current) {
+        (None, Some(current)) if own == Some(current.family()) => Ok(current),
+        (None, _) => request::algorithm(Some(&asks(None)), authority),
+        (kind, _) => request::algorithm(Some(&asks(kind)), authority),
+    }
+}
+
+/// Whether the key in the Secret goes on.
+fn keeps_key(o: &Observed, algorithm: KeyAlgorithm) -> bool {
+    let never = o.certificate.spec.private_key.as_ref().is_some_and(|k| k.rotation_policy == RotationPolicy::Never);
+    never && o.current().is_some_and(|pair| pair.key.algorithm() == algorithm)
+}
+
+/// The family that a key must be of, to be imported.
+pub(super) fn family_name(family: KeyFamily) -> &'static str {
+    match family {
+        KeyFamily::Rsa => "RSA",
+        KeyFamily::Ecdsa => "ECDSA",
+    }
+}

@@ -1,0 +1,79 @@
+//! What ACM would refuse, told before anything is paid for.
+
+use super::{Installed, Next, Observed, Read, entry, wanted};
+use crate::{
+    core::{access::Refusal, authority::KnownAuthority, backoff::FOR_A_PERSON},
+    pki::{
+        acm_rules::{CurrentInAcm, PlannedCertificate, import_problems, reimport_problems},
+        algorithm::KeyAlgorithm,
+        key::PrivateKey,
+    },
+};
+
+/// What has to be looked at, or what is in the way, before a certificate for these targets is asked for.
+pub(super) fn next(o: &Observed, authority: &KnownAuthority, algorithm: KeyAlgorithm) -> Option<Next> {
+    let spec = &o.certificate.spec;
+    let stalled = |message| Some(Next::Stalled(Refusal { reason: "PreflightFailed", message }, FOR_A_PERSON));
+    let names = match wanted::names(&spec.subject) {
+        Ok(names) => names,
+        Err(problem) => return Some(Next::Stalled(Refusal { reason: "InvalidSubject", message: format!("spec.subject: {problem}") }, FOR_A_PERSON)),
+    };
+    if spec.acm.is_empty() {
+        return None;
+    }
+    let signing_family = authority.authority.algorithm.map_or(algorithm.family(), KeyAlgorithm::family);
+    let planned = PlannedCertificate {
+        algorithm,
+        signing_family,
+        usages: wanted::usages(spec),
+        names,
+        key_pem_bytes: PrivateKey::acm_pem_size(algorithm),
+    };
+    if let Some(problem) = import_problems(&planned).first() {
+        return stalled(format!("ACM would refuse the certificate, so it is not asked for: {problem}"));
+    }
+    for target in spec.acm.iter().filter(|t| o.keeps_arn(t)) {
+        let Some(arn) = o.certificate.status.as_ref().and_then(|s| entry(s, &target.name)).and_then(|t| t.arn.clone()) else { continue };
+        let problems = match current(o, &target.name) {
+            Current::InSecret(current) => reimport_problems(&current, &planned),
+            Current::Unknown => return Some(Next::Read(Read::Installed(target.name.clone(), arn))),
+            Current::InAcm(current) => reimport_problems(&current, &planned),
+            Current::Nothing => continue,
+        };
+        if let Some(problem) = problems.first() {
+            return stalled(format!(
+                "ACM would refuse the certificate under {arn} (target {}), so it is not asked for: {problem}; \
+                 undo the change, or deliver to another target",
+                target.name
+            ));
+        }
+    }
+    None
+}
+
+enum Current {
+    /// ACM has what is in the Secret.
+    InSecret(CurrentInAcm),
+    InAcm(CurrentInAcm),
+    Nothing,
+    Unknown,
+}
+
+/// What ACM has there: known from the Secret if the serial numbers agree, else looked at.
+fn current(o: &Observed, target: &str) -> Current {
+    let stored = o.certificate.status.as_ref().and_then(|s| entry(s, target)).and_then(|t| t.serial_number.clone());
+    if let Some(pair) = o.current()
+        && stored.as_deref() == Some(&*pair.chain.leaf.serial.to_string())
+    {
+        return Current::InSecret(CurrentInAcm::of_certificate(&pair.chain.leaf));
+    }
+    match o.targets.get(target).and_then(|seen| seen.installed.as_ref()) {
+        None => Current::Unknown,
+        Some(None) => Current::Nothing,
+        Some(Some(Installed { description: d, .. })) => Current::InAcm(CurrentInAcm {
+            algorithm: d.algorithm,
+            key_usages: d.key_usages.clone(),
+            extended_key_usages: d.extended_key_usages.clone(),
+        }),
+    }
+}

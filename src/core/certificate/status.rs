@@ -1,0 +1,180 @@
+//! What is said of a Certificate: conditions, times, targets, history, events.
+
+use super::{Next, Observed, Read, Write, delivery::Outcome, renewal, wanted, write::TRIGGER_ANNOTATION};
+use crate::{
+    api::{
+        certificate::{CertificateStatus, HistoryEntry, NextStep, TargetState},
+        conditions::{DELIVERED, Finding, ISSUING, READY, STALLED, conditions, is_true, whole_seconds},
+    },
+    core::{Event, Step, access::Refusal},
+    pki::certificate::Certificate as X509,
+};
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::ResourceExt;
+
+/// Makes the step of what issuance and delivery need, and writes the status that goes with it.
+pub(super) fn tell(o: &Observed, before: &CertificateStatus, after: &mut CertificateStatus, issuance: Next, delivery: Outcome, now: Timestamp) -> Step<Read, Write> {
+    let (waits, stalled) = match &issuance {
+        Next::Read(read) => return Step::Read(read.clone()),
+        Next::Write(write) => return Step::Write(write.clone()),
+        Next::Wait(why, _) => (Some(why.clone()), None),
+        Next::Stalled(why, _) => (Some(why.clone()), Some(why.clone())),
+        Next::Save | Next::Quiet(_) | Next::Settled(_) => (None, None),
+    };
+    match delivery.next {
+        Next::Read(read) => return Step::Read(read),
+        Next::Write(write) => return Step::Write(write),
+        _ => {}
+    }
+    let rest = [&issuance, &delivery.next].into_iter().filter_map(wait).min().unwrap_or(super::LONG);
+    // A revision on its way says nothing of itself: the request does, and each write is paid for by the API server.
+    if matches!(issuance, Next::Quiet(_)) && !is_true(&before.conditions, STALLED) && !matches!(delivery.next, Next::Save) {
+        after.clone_from(before);
+        return Step::Rest(rest);
+    }
+    facts(o, after, now);
+    let generation = o.certificate.metadata.generation.unwrap_or_default();
+    let findings = findings(o, after, waits.as_ref(), stalled.as_ref(), &delivery, now);
+    after.next = next_step(o, after, waits.as_ref(), &delivery);
+    after.observed_generation = Some(generation);
+    after.conditions = conditions(&before.conditions, &findings, generation, now);
+    match delivery.next {
+        Next::Save => Step::SaveStatus,
+        _ => Step::Rest(rest),
+    }
+}
+
+fn wait(next: &Next) -> Option<jiff::SignedDuration> {
+    match next {
+        Next::Quiet(wait) | Next::Wait(_, wait) | Next::Stalled(_, wait) | Next::Settled(wait) => Some(*wait),
+        Next::Read(_) | Next::Write(_) | Next::Save => None,
+    }
+}
+
+/// What the certificate in the Secret is.
+fn facts(o: &Observed, after: &mut CertificateStatus, now: Timestamp) {
+    let Some(pair) = o.current() else { return };
+    let leaf = &pair.chain.leaf;
+    let revision = o.base_revision();
+    after.serial_number = Some(leaf.serial.to_string());
+    after.not_before = Some(Time(whole_seconds(leaf.not_before)));
+    after.not_after = Some(Time(whole_seconds(leaf.not_after)));
+    after.renewal_time = Some(Time(renewal::time(&o.certificate.spec, leaf.not_before, leaf.not_after, &o.uid())));
+    after.fingerprint = Some(leaf.fingerprint());
+    after.revision = Some(revision);
+    remember(o, after, leaf, revision, now);
+}
+
+fn remember(o: &Observed, after: &mut CertificateStatus, leaf: &X509, revision: i64, now: Timestamp) {
+    let limit = usize::try_from(o.certificate.spec.history_limit).unwrap_or(1).max(1);
+    let serial = leaf.serial.to_string();
+    if after.history.first().is_none_or(|newest| newest.revision != revision || newest.serial_number != serial) {
+        let request = o.requests.get(&revision);
+        let trigger = request.and_then(|r| r.annotations().get(TRIGGER_ANNOTATION)).map_or("Restored", String::as_str);
+        after.history.insert(
+            0,
+            HistoryEntry {
+                revision,
+                serial_number: serial,
+                not_before: Time(whole_seconds(leaf.not_before)),
+                not_after: Time(whole_seconds(leaf.not_after)),
+                trigger: trigger.to_owned(),
+                request: request.map(|r| r.name_any()),
+                issued_at: Time(whole_seconds(now)),
+            },
+        );
+    }
+    after.history.truncate(limit);
+}
+
+fn findings(o: &Observed, after: &CertificateStatus, waits: Option<&Refusal>, stalled: Option<&Refusal>, delivery: &Outcome, now: Timestamp) -> Vec<Finding> {
+    let spec = &o.certificate.spec;
+    let leaf = o.current().map(|pair| &pair.chain.leaf);
+    let valid = leaf.is_some_and(|leaf| leaf.not_after > now);
+    let pending = after.targets.iter().find(|t| t.state != TargetState::Delivered);
+    let never = after.targets.iter().find(|t| t.serial_number.is_none());
+    let target_message = |t: &crate::api::certificate::TargetStatus| {
+        let why = t.message.as_deref().unwrap_or("the import is under way");
+        format!("target {} ({} in {}): {why}", t.name, t.account, t.region)
+    };
+    let ready = match (leaf, waits, delivery.stalled.first()) {
+        (None, Some(why), _) => Finding::no(READY, why.reason, &*why.message),
+        (None, None, _) if !spec.enabled => Finding::no(READY, "Disabled", "spec.enabled is false and there is no certificate yet"),
+        (None, None, _) => Finding::no(READY, "Issuing", "The first certificate is being issued"),
+        (Some(leaf), _, _) if !valid => Finding::no(READY, "Expired", format!("The certificate ended at {}", leaf.not_after)),
+        (Some(_), Some(why), _) if !super::owned(o) => Finding::no(READY, why.reason, &*why.message),
+        (Some(leaf), _, _) if !spec.enabled => Finding::yes(READY, "Disabled", format!("spec.enabled is false: the certificate is kept as it is; it ends at {}", whole_seconds(leaf.not_after))),
+        (Some(_), _, stalled) => match (never, stalled) {
+            (Some(target), Some((_, why))) if after.targets.iter().any(|t| t.serial_number.is_none() && t.state == TargetState::Failed) => {
+                Finding::no(READY, why.reason, target_message(target))
+            }
+            (Some(target), _) => Finding::no(READY, "Delivering", target_message(target)),
+            (None, _) => Finding::yes(READY, "UpToDate", ready_message(after)),
+        },
+    };
+    let mut findings = vec![ready];
+    if let Some(why) = waits.filter(|_| leaf.is_some() || stalled.is_none()) {
+        findings.push(Finding::yes(ISSUING, why.reason, &*why.message));
+    }
+    if !spec.acm.is_empty() && leaf.is_some() {
+        findings.push(match pending {
+            None => Finding::yes(DELIVERED, "Delivered", "Every target has the current certificate"),
+            Some(target) => Finding::no(DELIVERED, "Delivering", target_message(target)),
+        });
+    }
+    let for_a_person = stalled.or_else(|| delivery.stalled.first().map(|(_, why)| why));
+    if let Some(why) = for_a_person {
+        findings.push(Finding::yes(STALLED, why.reason, &*why.message));
+    }
+    findings
+}
+
+fn ready_message(after: &CertificateStatus) -> String {
+    let time = |t: &Option<Time>| t.as_ref().map_or_else(String::new, |t| t.0.to_string());
+    format!("Valid until {}, renewed at {}", time(&after.not_after), time(&after.renewal_time))
+}
+
+fn next_step(o: &Observed, after: &CertificateStatus, waits: Option<&Refusal>, delivery: &Outcome) -> Option<NextStep> {
+    let undelivered = after.targets.iter().any(|t| t.state != TargetState::Delivered);
+    let step = |action: &str, at, blocked_by| Some(NextStep { action: action.to_owned(), at, blocked_by });
+    if !o.certificate.spec.enabled {
+        return step("Nothing", None, Some("spec.enabled is false".into()));
+    }
+    if let Some(why) = waits {
+        let action = if o.current().is_some() { "Renew" } else { "Issue" };
+        return step(action, None, Some(why.reason.to_owned()));
+    }
+    if undelivered {
+        return step("Deliver", None, delivery.stalled.first().map(|(name, why)| format!("{name}: {}", why.reason)));
+    }
+    let forced = o.certificate.annotations().get(crate::api::RENEW_ANNOTATION);
+    let unreadable = forced.filter(|value| value.parse::<Timestamp>().is_err());
+    let blocked_by = unreadable.map(|value| format!("{} is not an RFC 3339 time: {value:?}", crate::api::RENEW_ANNOTATION));
+    step("Renew", after.renewal_time.clone(), blocked_by)
+}
+
+/// Transitions worth an event: a revision in place, a new reason to be stalled.
+pub(super) fn events(before: &CertificateStatus, after: &CertificateStatus) -> Vec<Event> {
+    let mut events = Vec::new();
+    let ready = is_true(&after.conditions, READY);
+    let news = before.revision != after.revision || !is_true(&before.conditions, READY);
+    let delivered = after.targets.iter().all(|t| t.state == TargetState::Delivered);
+    let was_delivered = before.revision == after.revision && before.targets.iter().all(|t| t.state == TargetState::Delivered);
+    if ready && delivered && (news || !was_delivered) && after.serial_number.is_some() {
+        let trigger = after.history.first().map_or("Issued", |h| h.trigger.as_str());
+        let arns: Vec<&str> = after.targets.iter().filter_map(|t| t.arn.as_ref()).map(crate::api::names::CertificateArn::as_str).collect();
+        let serial = after.serial_number.as_deref().unwrap_or_default();
+        let place = if arns.is_empty() { String::new() } else { format!(", in ACM as {}", arns.join(", ")) };
+        let reason = if trigger == wanted::Trigger::First.name() { "Issued" } else { "Renewed" };
+        let revision = after.revision.unwrap_or_default();
+        let note: String = format!("Revision {revision} ({trigger}) with serial number {serial}{place}").chars().take(1000).collect();
+        events.push(Event { warning: false, reason: reason.into(), note });
+    }
+    if let Some(stalled) = after.conditions.iter().find(|c| c.type_ == STALLED)
+        && !before.conditions.iter().any(|c| c.type_ == STALLED && c.reason == stalled.reason)
+    {
+        events.push(Event { warning: true, reason: stalled.reason.clone(), note: stalled.message.chars().take(1000).collect() });
+    }
+    events
+}

@@ -1,0 +1,165 @@
+//! What a spec asks of a certificate, and whether what is there still answers it.
+
+use super::{Observed, renewal};
+use crate::{
+    api::{
+        Certificate, RENEW_ANNOTATION,
+        certificate::CertificateSpec,
+        shared::{KeyKind, Subject, Usage},
+    },
+    core::{secret::KeyPair, template},
+    pki::{
+        csr::SubjectRequest,
+        names::{InvalidNames, Names},
+    },
+};
+use aws_lc_rs::digest::{SHA256, digest};
+use jiff::Timestamp;
+use kube::ResourceExt;
+use serde::Serialize;
+use std::collections::BTreeSet;
+
+/// Version of the digest: a digest of another version says nothing, and the certificate itself is compared.
+const VERSION: &str = "v1:";
+
+/// Why a new revision is issued. The names stand in `status.history[].trigger`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trigger {
+    /// There never was one.
+    First,
+    /// The Secret is gone, or holds no usable certificate.
+    SecretLost(String),
+    /// The spec asks for another certificate.
+    SpecChanged,
+    /// The annotation asks for a renewal.
+    Requested,
+    /// Its time has come.
+    Renewal,
+}
+
+impl Trigger {
+    /// CamelCase.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::First => "Issued",
+            Self::SecretLost(_) => "SecretLost",
+            Self::SpecChanged => "SpecChanged",
+            Self::Requested => "Requested",
+            Self::Renewal => "Renewal",
+        }
+    }
+}
+
+/// The parts of a spec that a certificate is issued for, in a fixed order.
+#[derive(Serialize)]
+struct IssuedFor<'a> {
+    account: &'a str,
+    region: &'a str,
+    source: &'a crate::api::certificate::Source,
+    subject: &'a Subject,
+    usages: BTreeSet<Usage>,
+    duration: u64,
+    algorithm: Option<KeyKind>,
+    size: Option<i32>,
+}
+
+/// A digest of what the spec asks of a certificate. It stands on the Secret and on the request.
+#[must_use]
+pub fn issued_for(spec: &CertificateSpec) -> String {
+    let key = spec.private_key.as_ref();
+    let parts = IssuedFor {
+        account: &spec.account_ref.name,
+        region: spec.region.as_str(),
+        source: &spec.source,
+        subject: &spec.subject,
+        usages: spec.usages.iter().copied().collect(),
+        duration: std::time::Duration::from(spec.duration).as_secs(),
+        algorithm: key.and_then(|k| k.algorithm),
+        size: key.and_then(|k| k.size),
+    };
+    let json = serde_json::to_vec(&parts).unwrap_or_default();
+    let hex: String = digest(&SHA256, &json).as_ref().iter().take(16).map(|b| format!("{b:02x}")).collect();
+    format!("{VERSION}{hex}")
+}
+
+/// The names of a subject.
+///
+/// # Errors
+/// If one of them is none.
+pub fn names(subject: &Subject) -> Result<Names, InvalidNames> {
+    Names::new(
+        std::iter::once(&subject.domain_name).chain(&subject.additional_names),
+        &subject.ip_addresses,
+        &subject.uris,
+        &subject.email_addresses,
+    )
+}
+
+/// The subject as a CSR carries it.
+///
+/// # Errors
+/// If one of its names is none.
+pub fn subject_request(subject: &Subject) -> Result<SubjectRequest, InvalidNames> {
+    Ok(SubjectRequest {
+        common_name: Some(subject.domain_name.clone()),
+        organization: subject.organization.clone(),
+        organizational_unit: subject.organizational_unit.clone(),
+        country: subject.country.clone(),
+        locality: subject.locality.clone(),
+        state: subject.state.clone(),
+        names: names(subject)?,
+    })
+}
+
+/// The usages that the certificate will have.
+#[must_use]
+pub fn usages(spec: &CertificateSpec) -> Vec<Usage> {
+    if spec.usages.is_empty() { template::DEFAULT_USAGES.to_vec() } else { spec.usages.clone() }
+}
+
+/// The forced renewal that is asked for: the annotation's value, once its time has come.
+#[must_use]
+pub fn renewal_request(certificate: &Certificate, now: Timestamp) -> Option<&str> {
+    let value = certificate.annotations().get(RENEW_ANNOTATION)?;
+    value.parse::<Timestamp>().is_ok_and(|at| at <= now).then_some(value.as_str())
+}
+
+/// Why a new revision is to be issued, if so. The first reason counts.
+#[must_use]
+pub fn trigger(o: &Observed, now: Timestamp) -> Option<Trigger> {
+    let spec = &o.certificate.spec;
+    let secret = match o.secret.as_ref()? {
+        Some(secret) => secret,
+        None if o.certificate.status.as_ref().is_some_and(|s| s.revision.is_some()) => {
+            return Some(Trigger::SecretLost(format!("the Secret {:?} is gone", spec.secret.name)));
+        }
+        None => return Some(Trigger::First),
+    };
+    let pair = match o.pair.as_ref()? {
+        Ok(pair) => pair,
+        Err(_) if secret.revision().is_none() => return Some(Trigger::First),
+        Err(problem) => return Some(Trigger::SecretLost(format!("the Secret {:?} can't be used: {problem}", spec.secret.name))),
+    };
+    if !answers(spec, secret.issued_for(), pair) {
+        return Some(Trigger::SpecChanged);
+    }
+    if let Some(wanted) = renewal_request(&o.certificate, now)
+        && secret.renewed_for() != Some(wanted)
+    {
+        return Some(Trigger::Requested);
+    }
+    let leaf = &pair.chain.leaf;
+    let due = renewal::time(spec, leaf.not_before, leaf.not_after, &o.uid());
+    (due <= now).then_some(Trigger::Renewal)
+}
+
+/// Whether the certificate is the one that the spec asks for.
+fn answers(spec: &CertificateSpec, recorded: Option<&str>, pair: &KeyPair) -> bool {
+    let fits = |wanted: Names| wanted.is_subset_of(&pair.chain.leaf.names) && pair.chain.leaf.names.is_subset_of(&wanted);
+    let names_fit = names(&spec.subject).is_ok_and(fits);
+    match recorded {
+        Some(digest) if digest.starts_with(VERSION) => digest == issued_for(spec) && names_fit,
+        _ => names_fit,
+    }
+}

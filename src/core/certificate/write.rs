@@ -1,0 +1,178 @@
+//! What is written: the Secret, the request, the tags in ACM. Pure: the objects are built here and sent elsewhere.
+
+use super::{Observed, deletes, issuing, wanted};
+use crate::{
+    api::{
+        ADOPT_BY_ANNOTATION, CertificateRequest, ISSUED_FOR_ANNOTATION, OWNED_BY_ANNOTATION, RENEW_ANNOTATION, REVISION_ANNOTATION,
+        certificate::{KeyEncoding, Target},
+        request::CertificateRequestSpec,
+        shared::Tags,
+    },
+    core::{
+        certificate::wanted::renewal_request,
+        secret::{self, Content, KeyPair, SecretObject},
+        template,
+    },
+    pki::{csr, key::PrivateKey},
+};
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::{Resource, ResourceExt};
+use std::collections::BTreeMap;
+use zeroize::Zeroizing;
+
+/// Annotation on a request: why it was made.
+pub const TRIGGER_ANNOTATION: &str = "arnkeeper.dev/trigger";
+/// Tag on a certificate whose target gets a new ARN with each renewal: its serial number.
+pub const TAG_SERIAL: &str = "arnkeeper.dev/serial";
+/// Tag: the Certificate's uid when it was imported. It is told, never compared.
+const TAG_UID: &str = "arnkeeper.dev/uid";
+
+/// The tags that make a certificate in ACM a target's.
+#[must_use]
+pub fn ownership_tags(o: &Observed, target: &str) -> Tags {
+    Tags::from([
+        ("arnkeeper.dev/cluster".to_owned(), o.cluster.clone()),
+        ("arnkeeper.dev/namespace".to_owned(), o.namespace()),
+        ("arnkeeper.dev/name".to_owned(), o.name()),
+        ("arnkeeper.dev/target".to_owned(), target.to_owned()),
+    ])
+}
+
+/// The tags that the spec asks for.
+#[must_use]
+pub fn user_tags(target: &Target) -> Tags {
+    target.tags.clone()
+}
+
+/// All tags of a new import.
+#[must_use]
+pub fn import_tags(o: &Observed, target: &Target) -> Tags {
+    let mut tags = user_tags(target);
+    tags.extend(ownership_tags(o, &target.name));
+    tags.insert(TAG_UID.into(), o.uid());
+    if !o.keeps_arn(target) && let Some(pair) = o.current() {
+        tags.insert(TAG_SERIAL.into(), pair.chain.leaf.serial.to_string());
+    }
+    tags
+}
+
+fn owner(o: &Observed) -> Option<OwnerReference> {
+    o.certificate.controller_owner_ref(&())
+}
+
+/// The Secret with a revision's key and its CSR.
+///
+/// # Errors
+/// If the subject makes no CSR.
+pub fn staged(o: &Observed, revision: i64, key: &PrivateKey) -> Result<SecretObject, String> {
+    let spec = &o.certificate.spec;
+    let subject = wanted::subject_request(&spec.subject).map_err(|e| format!("spec.subject: {e}"))?;
+    let (_, passthrough) = template::for_usages(&spec.usages, &spec.region).map_err(|e| e.to_string())?;
+    let copies = spec.source.private_ca.template_arn.as_ref().map_or(passthrough, template::copies_csr);
+    let usages = wanted::usages(spec);
+    let csr = csr::create_csr(key, &subject, copies.then_some(&usages[..])).map_err(|e| format!("spec.subject: {e}"))?;
+    let content = Content {
+        data: BTreeMap::from([("tls.key", key.to_pkcs8_pem()), ("tls.csr", Zeroizing::new(csr))]),
+        annotations: BTreeMap::from([(OWNED_BY_ANNOTATION.to_owned(), Some(o.name()))]),
+        labels: BTreeMap::new(),
+        owner: owner(o),
+    };
+    Ok(secret::write(None, &o.namespace(), &issuing::staged_name(&o.name(), revision), "Opaque", content))
+}
+
+/// The request of a revision, for the staged CSR.
+#[must_use]
+pub fn request(o: &Observed, revision: i64, trigger: &str, now: Timestamp) -> Option<CertificateRequest> {
+    let spec = &o.certificate.spec;
+    let staged = o.staged.get(&revision)?.as_ref()?;
+    let csr = staged.text("tls.csr")?.to_string();
+    let name = issuing::request_name(&o.name(), revision);
+    let mut request = CertificateRequest::new(
+        &name,
+        CertificateRequestSpec {
+            account_ref: spec.account_ref.clone(),
+            region: spec.region.clone(),
+            certificate_authority: spec.source.private_ca.certificate_authority.clone(),
+            csr: Some(csr),
+            subject: None,
+            private_key: None,
+            secret_name: None,
+            usages: spec.usages.clone(),
+            duration: spec.duration,
+            template_arn: spec.source.private_ca.template_arn.clone(),
+            tags: Tags::new(),
+            signature: Some(spec.signature.clone().unwrap_or_default()),
+        },
+    );
+    request.metadata.namespace = Some(o.namespace());
+    request.metadata.owner_references = owner(o).map(|owner| vec![owner]);
+    let annotations = request.annotations_mut();
+    annotations.insert(REVISION_ANNOTATION.into(), revision.to_string());
+    annotations.insert(ISSUED_FOR_ANNOTATION.into(), wanted::issued_for(spec));
+    annotations.insert(TRIGGER_ANNOTATION.into(), trigger.into());
+    if let Some(forced) = renewal_request(&o.certificate, now) {
+        annotations.insert(RENEW_ANNOTATION.into(), forced.into());
+    }
+    Some(request)
+}
+
+/// The Secret with the certificate of a revision.
+///
+/// # Errors
+/// If the request's certificate can't be used; `decide` has checked that it can.
+pub fn issued(o: &Observed, revision: i64, now: Timestamp) -> Result<SecretObject, String> {
+    let request = o.requests.get(&revision).ok_or("its request is gone")?;
+    let staged = o.staged.get(&revision).and_then(|s| s.as_ref()).ok_or("its staged key is gone")?;
+    let (chain, key) = issuing::signed(request, staged, now)?;
+    let forced = request.annotations().get(RENEW_ANNOTATION).cloned();
+    let content = content(o, &KeyPair { chain, key }, revision, forced);
+    Ok(put(o, content))
+}
+
+/// The Secret as it should be, with the certificate that it has.
+#[must_use]
+pub fn with_metadata(o: &Observed) -> Option<SecretObject> {
+    let pair = o.current()?;
+    let existing = o.secret.as_ref()?.as_ref()?;
+    let mut content = content(o, pair, existing.revision().unwrap_or(1), existing.renewed_for().map(str::to_owned));
+    // The chain was put in order for checking; what stands there is left as it is.
+    content.data.retain(|key, _| *key == "tls.key");
+    Some(put(o, content))
+}
+
+/// Whether labels, annotations, owner or the key's encoding are not as the spec wants them.
+pub(super) fn metadata_differs(o: &Observed) -> bool {
+    match (with_metadata(o), o.secret.as_ref().and_then(|s| s.as_ref())) {
+        (Some(wanted), Some(existing)) => !existing.is_as(&wanted),
+        _ => false,
+    }
+}
+
+fn put(o: &Observed, content: Content) -> SecretObject {
+    let existing = o.secret.as_ref().and_then(|s| s.as_ref());
+    secret::write(existing, &o.namespace(), &o.certificate.spec.secret.name, "kubernetes.io/tls", content)
+}
+
+fn content(o: &Observed, pair: &KeyPair, revision: i64, forced: Option<String>) -> Content {
+    let spec = &o.certificate.spec;
+    let template = spec.secret.template.clone().unwrap_or_default();
+    let encoding = spec.private_key.as_ref().map(|k| k.encoding).unwrap_or_default();
+    let key = match encoding {
+        KeyEncoding::PKCS8 => pair.key.to_pkcs8_pem(),
+        KeyEncoding::PKCS1 => pair.key.to_pkcs1_pem(),
+    };
+    let mut annotations: BTreeMap<String, Option<String>> = template.annotations.into_iter().map(|(k, v)| (k, Some(v))).collect();
+    annotations.insert(OWNED_BY_ANNOTATION.into(), Some(o.name()));
+    annotations.insert(REVISION_ANNOTATION.into(), Some(revision.to_string()));
+    annotations.insert(ISSUED_FOR_ANNOTATION.into(), Some(wanted::issued_for(spec)));
+    annotations.insert(RENEW_ANNOTATION.into(), forced);
+    annotations.insert(ADOPT_BY_ANNOTATION.into(), None);
+    let data = BTreeMap::from([
+        ("tls.crt", Zeroizing::new(pair.chain.tls_crt())),
+        ("tls.key", key),
+        ("ca.crt", Zeroizing::new(pair.chain.ca_crt())),
+    ]);
+    let owner = deletes(spec.secret.deletion_policy).then(|| owner(o)).flatten();
+    Content { data, annotations, labels: template.labels, owner }
+}

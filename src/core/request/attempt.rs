@@ -1,0 +1,61 @@
+//! When IssueCertificate may be called: only within four minutes of a record, so that a repeat is harmless.
+//!
+//! AWS honours an idempotency token for five minutes (Private CA API reference, IssueCertificate); the minute between
+//! is for clocks and time-outs.
+
+use crate::api::{CertificateRequest, conditions::whole_seconds, request::Attempt};
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+/// A record older than this carries no call.
+const FRESH: SignedDuration = SignedDuration::from_mins(4);
+/// After this, AWS has forgotten the token.
+const TOKEN_WINDOW: SignedDuration = SignedDuration::from_mins(5);
+/// Between attempts, once two of them may have been paid for.
+const BETWEEN: SignedDuration = SignedDuration::from_hours(1);
+
+/// What an attempt may do now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// Call: this record carries it.
+    Call(Attempt),
+    /// Store this record first.
+    Record(Attempt),
+    /// Nothing for so long.
+    Wait(SignedDuration),
+}
+
+/// Decides. `refused` is the attempt of which this process knows that AWS refused every call.
+#[must_use]
+pub fn turn(request: &CertificateRequest, refused: Option<i32>, now: Timestamp) -> Turn {
+    let Some(last) = recorded(request) else { return Turn::Record(attempt(request, 1, now)) };
+    let age = now.duration_since(last.at.0);
+    if age < FRESH {
+        return Turn::Call(last);
+    }
+    let explicit = request.status.as_ref().is_some_and(|s| s.attempt.is_some());
+    let next = || Turn::Record(attempt(request, last.number.saturating_add(1), now));
+    if !explicit || refused == Some(last.number) {
+        return next();
+    }
+    let pause = if last.number <= 1 { TOKEN_WINDOW } else { BETWEEN };
+    if age >= pause { next() } else { Turn::Wait(pause - age) }
+}
+
+/// The record that stands: that of the status or, where nothing gates the request, its creation.
+fn recorded(request: &CertificateRequest) -> Option<Attempt> {
+    if let Some(attempt) = request.status.as_ref().and_then(|s| s.attempt.clone()) {
+        return Some(attempt);
+    }
+    let ungated = request.metadata.generation == Some(1) && request.spec.signature.is_some();
+    let created = request.metadata.creation_timestamp.as_ref()?;
+    ungated.then(|| attempt(request, 1, created.0))
+}
+
+/// The end of validity is counted from the record, so that a repeat asks for the same.
+fn attempt(request: &CertificateRequest, number: i32, at: Timestamp) -> Attempt {
+    let at = whole_seconds(at);
+    let duration = SignedDuration::try_from(std::time::Duration::from(request.spec.duration)).unwrap_or(SignedDuration::MAX);
+    let not_after = at.checked_add(duration).unwrap_or(Timestamp::MAX);
+    Attempt { number, at: Time(at), not_after: Time(whole_seconds(not_after)) }
+}

@@ -1,0 +1,223 @@
+//! Secrets: whose they are, what they hold, how they are written. A key never leaves this type but into a Secret or ACM.
+
+use crate::{
+    api::{
+        ADOPT_BY_ANNOTATION, CertificateRequest, GROUP, ISSUED_FOR_ANNOTATION, OWNED_BY_ANNOTATION, RENEW_ANNOTATION,
+        REVISION_ANNOTATION,
+    },
+    pki::{
+        certificate::{Certificate as X509, parse_pem_bundle},
+        chain::Chain,
+        key::PrivateKey,
+        verify::verify_key_pair,
+    },
+};
+use k8s_openapi::{ByteString, api::core::v1::Secret};
+use kube::ResourceExt;
+use std::collections::BTreeMap;
+use zeroize::{Zeroize, Zeroizing};
+
+/// Annotation on a Secret: the name of the CertificateRequest (same namespace) that filled it.
+const OWNED_BY_REQUEST_ANNOTATION: &str = "arnkeeper.dev/certificate-request";
+/// The label that every Secret of the operator carries.
+const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "arnkeeper");
+
+/// A Secret. It has no `Debug`, and wipes what it holds.
+pub struct SecretObject(Secret);
+
+impl Drop for SecretObject {
+    fn drop(&mut self) {
+        for value in self.0.data.iter_mut().flat_map(BTreeMap::values_mut) {
+            value.0.zeroize();
+        }
+        for value in self.0.string_data.iter_mut().flat_map(BTreeMap::values_mut) {
+            value.zeroize();
+        }
+    }
+}
+
+impl From<Secret> for SecretObject {
+    fn from(secret: Secret) -> Self {
+        Self(secret)
+    }
+}
+
+/// Whose a Secret is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// Ours.
+    Ours,
+    /// Somebody else's, who allows us to take it over.
+    Offered,
+    /// Somebody else's: never written to.
+    Foreign,
+}
+
+/// A certificate with its key and chain, read out of a Secret.
+pub struct KeyPair {
+    /// The certificate and what stands above it.
+    pub chain: Chain,
+    /// Its key.
+    pub key: PrivateKey,
+}
+
+impl SecretObject {
+    /// The object, to be sent to the API server.
+    #[must_use]
+    pub fn object(&self) -> &Secret {
+        &self.0
+    }
+
+    /// Whose it is, for a Certificate of this name in the Secret's namespace.
+    #[must_use]
+    pub fn claim_of_certificate(&self, name: &str) -> Claim {
+        self.claim(OWNED_BY_ANNOTATION, name)
+    }
+
+    /// Whose it is, for a request in the Secret's namespace.
+    #[must_use]
+    pub fn claim_of_request(&self, request: &CertificateRequest) -> Claim {
+        self.claim(OWNED_BY_REQUEST_ANNOTATION, &request.name_any())
+    }
+
+    fn claim(&self, annotation: &str, name: &str) -> Claim {
+        let annotations = self.0.annotations();
+        if annotations.get(annotation).is_some_and(|owner| owner == name) {
+            Claim::Ours
+        } else if annotations.get(ADOPT_BY_ANNOTATION).is_some_and(|by| by == name) {
+            Claim::Offered
+        } else {
+            Claim::Foreign
+        }
+    }
+
+    /// Whether a controller with this uid owns it.
+    #[must_use]
+    pub fn is_owned_by(&self, uid: &str) -> bool {
+        self.0.owner_references().iter().any(|owner| owner.uid == uid)
+    }
+
+    /// The uid and the resourceVersion, as preconditions of a change.
+    #[must_use]
+    pub fn version(&self) -> (Option<String>, Option<String>) {
+        (self.0.uid(), self.0.resource_version())
+    }
+
+    /// The revision of the Certificate that it holds.
+    #[must_use]
+    pub fn revision(&self) -> Option<i64> {
+        self.annotation(REVISION_ANNOTATION)?.parse().ok()
+    }
+
+    /// The digest of the spec that it was issued for.
+    #[must_use]
+    pub fn issued_for(&self) -> Option<&str> {
+        self.annotation(ISSUED_FOR_ANNOTATION)
+    }
+
+    /// The forced renewal that it answers.
+    #[must_use]
+    pub fn renewed_for(&self) -> Option<&str> {
+        self.annotation(RENEW_ANNOTATION)
+    }
+
+    fn annotation(&self, key: &str) -> Option<&str> {
+        self.0.annotations().get(key).map(String::as_str)
+    }
+
+    /// A value as text.
+    #[must_use]
+    pub fn text(&self, key: &str) -> Option<Zeroizing<String>> {
+        let bytes = &self.0.data.as_ref()?.get(key)?.0;
+        std::str::from_utf8(bytes).ok().map(|text| Zeroizing::new(text.to_owned()))
+    }
+
+    /// Whether its certificate is this one.
+    #[must_use]
+    pub fn holds(&self, leaf: &X509) -> bool {
+        self.key_pair().is_ok_and(|pair| pair.chain.leaf.der == leaf.der)
+    }
+
+    /// Certificate, chain and key.
+    ///
+    /// # Errors
+    /// A sentence that says what is missing or broken; never a key.
+    pub fn key_pair(&self) -> Result<KeyPair, String> {
+        let certificates = self.text("tls.crt").ok_or("it has no tls.crt")?;
+        let key = self.text("tls.key").ok_or("it has no tls.key")?;
+        let key = PrivateKey::from_pem(&key).map_err(|e| format!("its tls.key: {e}"))?;
+        let mut pool = parse_pem_bundle(&certificates).map_err(|e| format!("its tls.crt: {e}"))?;
+        if pool.is_empty() {
+            return Err("its tls.crt holds no certificate".into());
+        }
+        let leaf = pool.remove(0);
+        if let Some(root) = self.text("ca.crt").filter(|text| !text.trim().is_empty()) {
+            pool.extend(parse_pem_bundle(&root).map_err(|e| format!("its ca.crt: {e}"))?);
+        }
+        verify_key_pair(&key, &leaf).map_err(|e| format!("its tls.key and tls.crt: {e}"))?;
+        let chain = Chain::order(leaf, pool).map_err(|e| format!("its chain: {e}"))?;
+        Ok(KeyPair { chain, key })
+    }
+
+    /// Whether this Secret already is as `wanted` would write it.
+    #[must_use]
+    pub fn is_as(&self, wanted: &SecretObject) -> bool {
+        self.0.data == wanted.0.data
+            && self.0.metadata.labels == wanted.0.metadata.labels
+            && self.0.metadata.annotations == wanted.0.metadata.annotations
+            && self.0.metadata.owner_references == wanted.0.metadata.owner_references
+    }
+}
+
+/// What goes into a Secret.
+pub struct Content {
+    /// Data to set. Other keys stay.
+    pub data: BTreeMap<&'static str, Zeroizing<String>>,
+    /// Annotations to set, and to take away where there is no value. Others stay.
+    pub annotations: BTreeMap<String, Option<String>>,
+    /// Labels to set. Others stay.
+    pub labels: BTreeMap<String, String>,
+    /// The owner, or none.
+    pub owner: Option<k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference>,
+}
+
+/// The Secret `namespace/name` with this content: made new, or changed where it stands, with its uid and resourceVersion.
+#[must_use]
+pub fn write(existing: Option<&SecretObject>, namespace: &str, name: &str, kind: &str, content: Content) -> SecretObject {
+    let mut secret = existing.map_or_else(Secret::default, |s| s.0.clone());
+    if existing.is_none() {
+        secret.type_ = Some(kind.into());
+    }
+    let metadata = &mut secret.metadata;
+    metadata.name = Some(name.into());
+    metadata.namespace = Some(namespace.into());
+    metadata.managed_fields = None;
+    let labels = metadata.labels.get_or_insert_default();
+    labels.insert(MANAGED_BY.0.into(), MANAGED_BY.1.into());
+    labels.extend(content.labels);
+    let annotations = metadata.annotations.get_or_insert_default();
+    for (key, value) in content.annotations {
+        match value {
+            Some(value) => annotations.insert(key, value),
+            None => annotations.remove(&key),
+        };
+    }
+    let ours = |api_version: &str| api_version.starts_with(GROUP);
+    let owners = metadata.owner_references.get_or_insert_default();
+    owners.retain(|owner| !ours(&owner.api_version));
+    owners.extend(content.owner);
+    if owners.is_empty() {
+        metadata.owner_references = None;
+    }
+    let data = secret.data.get_or_insert_default();
+    for (key, value) in content.data {
+        data.insert(key.into(), ByteString(value.as_bytes().to_vec()));
+    }
+    SecretObject(secret)
+}
+
+/// The annotations that make a Secret a request's.
+#[must_use]
+pub fn request_annotations(name: &str) -> BTreeMap<String, Option<String>> {
+    BTreeMap::from([(OWNED_BY_REQUEST_ANNOTATION.into(), Some(name.into())), (ADOPT_BY_ANNOTATION.into(), None)])
+}
