@@ -48,24 +48,49 @@ pub fn unexpected(action: &'static str, what: &str) -> AwsError {
 
 /// A call that can't be made as it stands.
 #[must_use]
-pub fn unusable(action: &'static str, why: &dyn Error) -> AwsError {
+pub fn unusable(action: &'static str, why: &(dyn Error + 'static)) -> AwsError {
     AwsError { kind: Kind::Refused, action, code: None, message: one_line(&chain(why)) }
 }
 
 fn by_code(code: &str) -> Option<Kind> {
     Some(match code {
-        "Throttling" | "ThrottlingException" | "ThrottledException" | "TooManyRequestsException" | "TooManyRequests"
-        | "RequestLimitExceeded" | "RequestThrottled" | "RequestThrottledException" | "SlowDown" => Kind::Throttled,
+        "Throttling"
+        | "ThrottlingException"
+        | "ThrottledException"
+        | "TooManyRequestsException"
+        | "TooManyRequests"
+        | "RequestLimitExceeded"
+        | "RequestThrottled"
+        | "RequestThrottledException"
+        | "SlowDown" => Kind::Throttled,
         "LimitExceededException" | "LimitExceeded" => Kind::LimitExceeded,
-        "InternalError" | "InternalFailure" | "InternalServerError" | "InternalServiceError" | "InternalServiceException"
-        | "ServiceUnavailable" | "ServiceUnavailableException" | "RequestTimeout" | "RequestTimeoutException"
-        | "RequestInProgressException" | "IDPCommunicationError" => Kind::Transient,
-        "ExpiredToken" | "ExpiredTokenException" | "UnrecognizedClientException" | "InvalidClientTokenId"
-        | "InvalidSignatureException" | "SignatureDoesNotMatch" | "AuthFailure" | "IncompleteSignature"
-        | "IncompleteSignatureException" | "MissingAuthenticationToken" | "MissingAuthenticationTokenException"
-        | "InvalidAccessKeyId" | "InvalidIdentityToken" | "IDPRejectedClaim" | "RequestExpired" | "RequestTimeTooSkewed" => {
-            Kind::Credentials
-        }
+        "InternalError"
+        | "InternalFailure"
+        | "InternalServerError"
+        | "InternalServiceError"
+        | "InternalServiceException"
+        | "ServiceUnavailable"
+        | "ServiceUnavailableException"
+        | "RequestTimeout"
+        | "RequestTimeoutException"
+        | "RequestInProgressException"
+        | "IDPCommunicationError" => Kind::Transient,
+        "ExpiredToken"
+        | "ExpiredTokenException"
+        | "UnrecognizedClientException"
+        | "InvalidClientTokenId"
+        | "InvalidSignatureException"
+        | "SignatureDoesNotMatch"
+        | "AuthFailure"
+        | "IncompleteSignature"
+        | "IncompleteSignatureException"
+        | "MissingAuthenticationToken"
+        | "MissingAuthenticationTokenException"
+        | "InvalidAccessKeyId"
+        | "InvalidIdentityToken"
+        | "IDPRejectedClaim"
+        | "RequestExpired"
+        | "RequestTimeTooSkewed" => Kind::Credentials,
         "AccessDenied" | "AccessDeniedException" | "NotAuthorized" | "UnauthorizedOperation" => Kind::AccessDenied,
         "ResourceNotFoundException" => Kind::NotFound,
         "ResourceInUseException" => Kind::InUse,
@@ -131,7 +156,14 @@ fn chain(error: &(dyn Error + 'static)) -> String {
 /// One line of at most 1,000 characters, up to the first PEM block.
 fn one_line(words: &str) -> String {
     let words = words.split("-----BEGIN").next().unwrap_or_default();
-    bounded(&words.split(|c: char| c.is_whitespace() || c.is_control()).filter(|w| !w.is_empty()).collect::<Vec<_>>().join(" "), MOST_CHARACTERS)
+    bounded(
+        &words
+            .split(|c: char| c.is_whitespace() || c.is_control())
+            .filter(|w| !w.is_empty())
+            .collect::<Vec<_>>()
+            .join(" "),
+        MOST_CHARACTERS,
+    )
 }
 
 fn bounded(words: &str, most: usize) -> String {
@@ -227,9 +259,11 @@ mod tests {
 
     #[test]
     fn a_role_that_can_not_be_assumed_is_told_as_that() {
-        let metadata = ErrorMetadata::builder().code("AccessDenied").message("not authorized to perform sts:AssumeRole");
+        let metadata =
+            ErrorMetadata::builder().code("AccessDenied").message("not authorized to perform sts:AssumeRole");
         let response = HttpResponse::new(StatusCode::try_from(403).unwrap(), SdkBody::empty());
-        let refused: Failed<AssumeRoleError> = SdkError::service_error(AssumeRoleError::generic(metadata.build()), response);
+        let refused: Failed<AssumeRoleError> =
+            SdkError::service_error(AssumeRoleError::generic(metadata.build()), response);
         // The second stage fails because the first one does.
         let second: Failed<AssumeRoleError> =
             SdkError::dispatch_failure(ConnectorError::other(CredentialsError::provider_error(refused).into(), None));
@@ -244,7 +278,10 @@ mod tests {
                      have been\n'POST\nx-amz-security-token:SECRET'";
         let error = from_sdk("acm:X", &answered(403, Some("SignatureDoesNotMatch"), words));
         assert_eq!(error.message, "The request signature we calculated does not match.");
-        let pem = from_sdk("acm:X", &answered(400, Some("ValidationException"), "bad\n key: -----BEGIN PRIVATE KEY-----\nMC4"));
+        let pem = from_sdk(
+            "acm:X",
+            &answered(400, Some("ValidationException"), "bad\n key: -----BEGIN PRIVATE KEY-----\nMC4"),
+        );
         assert_eq!(pem.message, "bad key:");
         let long = from_sdk("acm:X", &answered(400, Some("ValidationException"), &"é ".repeat(4000)));
         assert_eq!(long.message.chars().count(), 1000);

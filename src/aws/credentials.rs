@@ -45,7 +45,9 @@ impl AccessKeys {
             return Err(format!("{SECRET_ACCESS_KEY} is not a secret access key, which has 40 characters"));
         }
         if id.starts_with("ASIA") && token.is_none() {
-            return Err(format!("{ACCESS_KEY_ID} is one of temporary credentials (ASIA…), so {SESSION_TOKEN} is needed too"));
+            return Err(format!(
+                "{ACCESS_KEY_ID} is one of temporary credentials (ASIA…), so {SESSION_TOKEN} is needed too"
+            ));
         }
         Ok(Self { id, secret, token })
     }
@@ -58,7 +60,9 @@ impl AccessKeys {
 }
 
 fn missing(key: &str) -> String {
-    format!("there is no {key} in it: it needs {ACCESS_KEY_ID} and {SECRET_ACCESS_KEY}, and {SESSION_TOKEN} for temporary credentials")
+    format!(
+        "there is no {key} in it: it needs {ACCESS_KEY_ID} and {SECRET_ACCESS_KEY}, and {SESSION_TOKEN} for temporary credentials"
+    )
 }
 
 fn value(data: &BTreeMap<String, Vec<u8>>, key: &str) -> Result<Option<Zeroizing<String>>, String> {
@@ -105,7 +109,8 @@ mod tests {
 
     #[test]
     fn keys_are_read_with_and_without_a_session_token() {
-        let keys = parse(&[(ACCESS_KEY_ID, ID.as_bytes()), (SECRET_ACCESS_KEY, SECRET.as_bytes())]).ok().unwrap().to_sdk();
+        let keys =
+            parse(&[(ACCESS_KEY_ID, ID.as_bytes()), (SECRET_ACCESS_KEY, SECRET.as_bytes())]).ok().unwrap().to_sdk();
         assert_eq!((keys.access_key_id(), keys.secret_access_key(), keys.session_token()), (ID, SECRET, None));
         let temporary = parse(&[
             (ACCESS_KEY_ID, b"ASIAIOSFODNN7EXAMPLE"),
@@ -120,7 +125,9 @@ mod tests {
     fn what_is_missing_is_named() {
         assert!(refusal(&[(ACCESS_KEY_ID, ID.as_bytes())]).contains("no secretAccessKey"));
         assert!(refusal(&[(SECRET_ACCESS_KEY, SECRET.as_bytes())]).contains("no accessKeyId"));
-        assert!(refusal(&[(ACCESS_KEY_ID, b""), (SECRET_ACCESS_KEY, SECRET.as_bytes())]).contains("accessKeyId is empty"));
+        assert!(
+            refusal(&[(ACCESS_KEY_ID, b""), (SECRET_ACCESS_KEY, SECRET.as_bytes())]).contains("accessKeyId is empty")
+        );
         let id = (ACCESS_KEY_ID, "ASIAIOSFODNN7EXAMPLE".as_bytes());
         assert!(refusal(&[id, (SECRET_ACCESS_KEY, SECRET.as_bytes())]).contains("sessionToken is needed"));
     }
@@ -129,7 +136,10 @@ mod tests {
     fn a_newline_of_echo_is_explained() {
         let line = format!("{SECRET}\n");
         let message = refusal(&[(ACCESS_KEY_ID, ID.as_bytes()), (SECRET_ACCESS_KEY, line.as_bytes())]);
-        assert!(message.contains("newline") && message.contains("printf") && message.contains("--from-literal"), "{message}");
+        assert!(
+            message.contains("newline") && message.contains("printf") && message.contains("--from-literal"),
+            "{message}"
+        );
     }
 
     #[test]
