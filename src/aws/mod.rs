@@ -1,4 +1,11 @@
 //! Everything that speaks to AWS: the port, its adapter on the AWS SDK, sessions of accounts, what ACM has.
 
+pub mod adapter;
+pub mod classify;
+pub mod credentials;
 pub mod error;
+#[cfg(test)]
+mod fake;
 pub mod port;
+pub mod provider;
+pub mod sessions;
