@@ -3,3 +3,4 @@
 pub mod api;
 pub mod aws;
 pub mod clock;
+pub mod pki;
