@@ -62,7 +62,8 @@ pub struct FakeAws {
 
 impl FakeAws {
     pub fn new(account: &str) -> Self {
-        let identity = Identity { account: account.parse().unwrap(), arn: format!("arn:aws:iam::{account}:role/issuer") };
+        let identity =
+            Identity { account: account.parse().unwrap(), arn: format!("arn:aws:iam::{account}:role/issuer") };
         Self { identity, world: Mutex::default(), gate: Semaphore::new(Semaphore::MAX_PERMITS) }
     }
 

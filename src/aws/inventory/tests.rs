@@ -20,14 +20,7 @@ fn name(id: usize) -> String {
 }
 
 fn summary(id: usize) -> Summary {
-    Summary {
-        arn: arn(id),
-        names: vec![name(id)],
-        more_names: false,
-        imported: true,
-        in_use: false,
-        created_at: None,
-    }
+    Summary { arn: arn(id), names: vec![name(id)], more_names: false, imported: true, in_use: false, created_at: None }
 }
 
 fn tags(value: &str) -> Tags {
@@ -170,8 +163,8 @@ async fn a_slow_place_holds_up_no_other() {
     let rest = async {
         // The first list waits for its permit while all of this goes on, notes of its own place among it.
         let us: Region = "us-east-1".parse().unwrap();
-        let look = s.inventory.candidates(&other, &us, &[name(1)], Timestamp::MIN, &s.clock);
-        assert_eq!(arns(look.await.unwrap()), []);
+        let look = s.inventory.candidates(&other, &us, &[name(1)], Timestamp::MIN, &s.clock).await;
+        assert_eq!(arns(look.unwrap()), []);
         s.imported(1);
         s.inventory.note_gone(&arn(2));
         s.aws.gate.add_permits(1);
@@ -187,8 +180,8 @@ async fn accounts_and_regions_have_lists_of_their_own() {
     let us: Region = "us-east-1".parse().unwrap();
     s.inventory.candidates(&s.aws, &us, &[], Timestamp::MIN, &s.clock).await.unwrap();
     let other = FakeAws::new("444455556666");
-    let look = s.inventory.candidates(&other, &region(), &[name(1)], Timestamp::MIN, &s.clock);
-    assert_eq!(arns(look.await.unwrap()), []);
+    let look = s.inventory.candidates(&other, &region(), &[name(1)], Timestamp::MIN, &s.clock).await;
+    assert_eq!(arns(look.unwrap()), []);
     assert_eq!((s.aws.count(LIST), other.count(LIST)), (2, 1));
 }
 
@@ -400,7 +393,8 @@ async fn play(events: Vec<Event>) {
             Event::FailNext => s.aws.world().failure = Some(Kind::Transient),
             Event::Look(id, ago) => {
                 let begun = s.aws.count(LIST);
-                let visible = |(from, end): &(Timestamp, Option<Timestamp>)| *from <= now && end.is_none_or(|e| now < e);
+                let visible =
+                    |(from, end): &(Timestamp, Option<Timestamp>)| *from <= now && end.is_none_or(|e| now < e);
                 let listed = shown.iter().filter(|(_, times)| visible(times));
                 let listed = listed.map(|(n, _)| Summary { names: vec![name(n % 10)], ..summary(*n) }).collect();
                 s.aws.world().certificates = listed;
