@@ -253,8 +253,8 @@ impl Known {
             list.into_iter().filter(|s| s.imported).map(|summary| (summary.arn.clone(), summary)).collect();
         let settled = |change: Timestamp| began.duration_since(change) >= CONSISTENT;
         self.own.retain(|_, own| !settled(own.at));
-        // Noted while the list was under way: it says nothing about that.
-        self.gone.retain(|arn, since| since.is_none_or(|since| certificates.contains_key(arn) && !settled(since)));
+        // None: noted while this list was under way, which says nothing about that.
+        self.gone.retain(|_, since| since.is_none_or(|since| !settled(since)));
         self.list = Some(List { began, certificates });
         let mut tags = std::mem::take(&mut self.tags);
         tags.retain(|arn, _| self.holds(arn));
