@@ -4,7 +4,6 @@ use super::{Problem, algorithm::KeyAlgorithm, names::Names, pem, signature};
 use crate::api::shared::Usage;
 use aws_lc_rs::digest::{SHA256, digest};
 use jiff::Timestamp;
-use rustls_pki_types::pem::SectionKind;
 use std::{fmt, str::FromStr};
 use x509_parser::{
     certificate::X509Certificate,
@@ -203,8 +202,8 @@ pub fn parse_pem(text: &str) -> Result<Certificate, Problem> {
 /// If a block is no certificate.
 pub fn parse_pem_bundle(text: &str) -> Result<Vec<Certificate>, Problem> {
     let blocks = pem::blocks(text, LONGEST_BUNDLE)?;
-    let read = blocks.iter().enumerate().map(|(index, (kind, der))| match kind {
-        SectionKind::Certificate => Certificate::from_der(der).map_err(|e| Problem::new(format!("block {}: {e}", index + 1))),
+    let read = blocks.iter().enumerate().map(|(index, block)| match block.label {
+        "CERTIFICATE" => Certificate::from_der(&block.der).map_err(|e| Problem::new(format!("block {}: {e}", index + 1))),
         _ => Err(Problem::new(format!("block {} is no certificate", index + 1))),
     });
     read.collect()
