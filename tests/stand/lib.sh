@@ -33,20 +33,24 @@ print(*(s.getsockname()[1] for s in held))
 PY
 }
 
-# start DIR NAME COMMAND...: in a session of its own, marked so that nothing else is ever ended in its place.
-start() {
-  local dir=$1 name=$2
-  shift 2
-  ARNKEEPER_STAND=$dir setsid "$@" >"$dir/$name.log" 2>&1 </dev/null &
-  echo $! >"$dir/$name.pid"
-}
-
 # alive DIR NAME: whether the process of the pid file runs and is the one that was started (a zombie does not run).
 alive() {
   local pid
   pid=$(cat "$1/$2.pid" 2>/dev/null) || return 1
-  tr '\0' '\n' 2>/dev/null <"/proc/$pid/environ" | grep -qxF "ARNKEEPER_STAND=$1"
-} 2>/dev/null
+  grep -qzxF "ARNKEEPER_STAND=$1" "/proc/$pid/environ" 2>/dev/null
+}
+
+# start DIR NAME COMMAND...: in a session of its own, marked so that nothing else is ever ended in its place.
+start() {
+  local dir=$1 name=$2 _
+  shift 2
+  ARNKEEPER_STAND=$dir setsid "$@" >"$dir/$name.log" 2>&1 </dev/null &
+  echo $! >"$dir/$name.pid"
+  for _ in {1..100}; do # the mark is there only from exec on
+    if alive "$dir" "$name"; then break; fi
+    sleep 0.01
+  done
+}
 
 # await SECONDS DIR NAME COMMAND...: polls until the command succeeds; fails when the time is over or NAME ended.
 await() {
