@@ -1,1 +1,3 @@
-//! Emulated AWS.
+//! An emulator of AWS Certificate Manager, AWS Private CA and STS that enforces AWS's rules.
+
+pub mod api;
