@@ -119,7 +119,7 @@ mod tests {
         range.map(|n| tag(&format!("k{n}"), "v")).collect()
     }
 
-    fn tagged(sim: &mut Sim, arn: &str, tags: Value) -> Result<Value, ApiError> {
+    fn tagged(sim: &mut Sim, arn: &str, tags: &Value) -> Result<Value, ApiError> {
         sim.run("AddTagsToCertificate", &json!({ "CertificateArn": arn, "Tags": tags }))
     }
 
@@ -128,8 +128,8 @@ mod tests {
     fn tags_are_added_and_replaced() {
         let mut sim = Sim::new();
         let arn = sim.imported(&leaf());
-        tagged(&mut sim, &arn, json!([tag("team", "a"), { "Key": "bare" }])).unwrap();
-        tagged(&mut sim, &arn, json!([tag("team", "b")])).unwrap();
+        tagged(&mut sim, &arn, &json!([tag("team", "a"), { "Key": "bare" }])).unwrap();
+        tagged(&mut sim, &arn, &json!([tag("team", "b")])).unwrap();
         assert_eq!(sim.tags(&arn), json!([tag("bare", ""), tag("team", "b")]));
     }
 
@@ -138,7 +138,7 @@ mod tests {
     fn tags_are_removed_by_key_or_by_pair() {
         let mut sim = Sim::new();
         let arn = sim.imported(&leaf());
-        tagged(&mut sim, &arn, json!([tag("a", "1"), tag("b", "2"), tag("c", "3")])).unwrap();
+        tagged(&mut sim, &arn, &json!([tag("a", "1"), tag("b", "2"), tag("c", "3")])).unwrap();
         let tags = json!([{ "Key": "a" }, tag("b", "other"), tag("c", "3"), tag("absent", "x")]);
         sim.run("RemoveTagsFromCertificate", &json!({ "CertificateArn": arn, "Tags": tags })).unwrap();
         assert_eq!(sim.tags(&arn), json!([tag("b", "2")]));
@@ -149,9 +149,9 @@ mod tests {
     fn fifty_tags_and_no_more() {
         let mut sim = Sim::new();
         let arn = sim.imported(&leaf());
-        tagged(&mut sim, &arn, many(0..50)).unwrap();
-        assert_eq!(tagged(&mut sim, &arn, many(50..51)).unwrap_err().code, "TooManyTagsException");
-        tagged(&mut sim, &arn, many(0..2)).unwrap();
+        tagged(&mut sim, &arn, &many(0..50)).unwrap();
+        assert_eq!(tagged(&mut sim, &arn, &many(50..51)).unwrap_err().code, "TooManyTagsException");
+        tagged(&mut sim, &arn, &many(0..2)).unwrap();
         let mut body = leaf().body();
         body["Tags"] = many(0..51);
         assert_eq!(sim.run("ImportCertificate", &body).unwrap_err().code, "TooManyTagsException");
@@ -162,11 +162,11 @@ mod tests {
     fn lengths_are_limited() {
         let mut sim = Sim::new();
         let arn = sim.imported(&leaf());
-        tagged(&mut sim, &arn, json!([tag(&"é".repeat(128), &"é".repeat(256))])).unwrap();
+        tagged(&mut sim, &arn, &json!([tag(&"é".repeat(128), &"é".repeat(256))])).unwrap();
         for bad in [tag(&"k".repeat(129), ""), tag("k", &"v".repeat(257)), tag("", "v")] {
-            assert_eq!(tagged(&mut sim, &arn, json!([bad])).unwrap_err().code, "ValidationException");
+            assert_eq!(tagged(&mut sim, &arn, &json!([bad])).unwrap_err().code, "ValidationException");
         }
-        assert_eq!(tagged(&mut sim, &arn, json!([])).unwrap_err().code, "ValidationException");
+        assert_eq!(tagged(&mut sim, &arn, &json!([])).unwrap_err().code, "ValidationException");
     }
 
     // ACM user guide, Tag restrictions: the prefix aws: is reserved; service model: the pattern of TagKey and TagValue.
@@ -175,10 +175,10 @@ mod tests {
         let mut sim = Sim::new();
         let arn = sim.imported(&leaf());
         for bad in [tag("aws:x", "v"), tag("AWS:x", "v"), tag("a,b", "v"), tag("k", "a\nb")] {
-            assert_eq!(tagged(&mut sim, &arn, json!([bad])).unwrap_err().code, "InvalidTagException");
+            assert_eq!(tagged(&mut sim, &arn, &json!([bad])).unwrap_err().code, "InvalidTagException");
         }
         let twice = json!([tag("k", "1"), tag("k", "2")]);
-        assert_eq!(tagged(&mut sim, &arn, twice).unwrap_err().code, "InvalidTagException");
+        assert_eq!(tagged(&mut sim, &arn, &twice).unwrap_err().code, "InvalidTagException");
         assert_eq!(sim.tags(&arn), json!([]));
     }
 }
