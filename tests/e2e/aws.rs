@@ -2,7 +2,7 @@
 
 use crate::{
     harness::{BASE_KEY, REGIONS, World},
-    tls::Cert,
+    tls::{Cert, Tls, pem},
     wait::eventually,
 };
 use aws_config::{BehaviorVersion, Region, SdkConfig};
@@ -159,6 +159,17 @@ impl View {
         let import = import.private_key(Blob::new(own.signing_key.serialize_pem()));
         let tag = Tag::builder().key("owner").value("somebody else").build().expect("a tag");
         import.tags(tag).send().await.expect("an import").certificate_arn.expect("an ARN")
+    }
+
+    /// Imports what a Secret holds once more, with the tags of another ARN; returns the new ARN.
+    pub async fn import_twin(&self, like: &str, tls: &Tls, authority: &Authority) -> String {
+        let pem = |cert: &Cert| pem("CERTIFICATE", &cert.0);
+        let tags = self.tags(like).await;
+        let tags = tags.iter().map(|(key, value)| Tag::builder().key(key).value(value).build().expect("a tag")).collect();
+        let key = rcgen::KeyPair::from_pem(&tls.key).expect("a key").serialize_pem();
+        let import = self.client.import_certificate().certificate(Blob::new(pem(tls.leaf()))).private_key(Blob::new(key));
+        let import = import.certificate_chain(Blob::new(pem(&authority.certificate))).set_tags(Some(tags));
+        import.send().await.expect("an import").certificate_arn.expect("an ARN")
     }
 
     /// Waits until there is nothing under an ARN any more.

@@ -1,5 +1,6 @@
 //! Certificates as a client sees them, read by another library than the operator's own code.
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use k8s_openapi::api::core::v1::Secret;
 use rcgen::{CertificateParams, DnType, KeyPair, PublicKeyData};
 use std::collections::BTreeSet;
@@ -59,6 +60,13 @@ impl Cert {
     pub fn public_key(&self) -> Vec<u8> {
         self.parsed().public_key().raw.to_vec()
     }
+}
+
+/// PEM.
+pub fn pem(label: &str, der: &[u8]) -> String {
+    let text = STANDARD.encode(der);
+    let lines: Vec<&str> = text.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap_or_default()).collect();
+    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
 }
 
 /// A serial number as `Cert::serial` writes it.
