@@ -166,8 +166,8 @@ impl View {
         let pem = |cert: &Cert| pem("CERTIFICATE", &cert.0);
         let tags = self.tags(like).await;
         let tags = tags.iter().map(|(key, value)| Tag::builder().key(key).value(value).build().expect("a tag")).collect();
-        let key = rcgen::KeyPair::from_pem(&tls.key).expect("a key").serialize_pem();
-        let import = self.client.import_certificate().certificate(Blob::new(pem(tls.leaf()))).private_key(Blob::new(key));
+        let key = Blob::new(tls.key.clone());
+        let import = self.client.import_certificate().certificate(Blob::new(pem(tls.leaf()))).private_key(key);
         let import = import.certificate_chain(Blob::new(pem(&authority.certificate))).set_tags(Some(tags));
         import.send().await.expect("an import").certificate_arn.expect("an ARN")
     }

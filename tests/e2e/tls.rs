@@ -8,6 +8,7 @@ use x509_parser::{
     extensions::GeneralName,
     pem::Pem,
     prelude::{FromDer, X509Certificate},
+    public_key::PublicKey,
 };
 
 /// A certificate, DER.
@@ -54,6 +55,11 @@ impl Cert {
     pub fn is_signed_by(&self, issuer: &Self) -> bool {
         let issuer = issuer.parsed();
         self.parsed().verify_signature(Some(issuer.public_key())).is_ok()
+    }
+
+    /// Whether its key is an RSA key.
+    pub fn has_rsa_key(&self) -> bool {
+        matches!(self.parsed().public_key().parsed(), Ok(PublicKey::RSA(_)))
     }
 
     /// The public key, as SubjectPublicKeyInfo.
