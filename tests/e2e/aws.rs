@@ -20,18 +20,18 @@ use std::collections::BTreeMap;
 
 /// The configuration of a client in this world's account, entered by the role that the operator assumes too.
 pub async fn config(world: &World, region: &str) -> SdkConfig {
-    let base = configured(world, region, Credentials::from_keys(BASE_KEY.0, BASE_KEY.1, None));
+    let base = configured(&world.stand.endpoint, region, Credentials::from_keys(BASE_KEY.0, BASE_KEY.1, None));
     let assume = aws_sdk_sts::Client::new(&base).assume_role().role_arn(world.role()).role_session_name("e2e");
     let session = assume.send().await.expect("the role can be assumed").credentials.expect("credentials of a session");
     let session = Credentials::from_keys(session.access_key_id, session.secret_access_key, Some(session.session_token));
-    configured(world, region, session)
+    configured(&world.stand.endpoint, region, session)
 }
 
 /// The configuration of a client with these credentials.
-pub fn configured(world: &World, region: &str, credentials: Credentials) -> SdkConfig {
+pub fn configured(endpoint: &str, region: &str, credentials: Credentials) -> SdkConfig {
     SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
-        .endpoint_url(&world.stand.endpoint)
+        .endpoint_url(endpoint)
         .region(Region::new(region.to_owned()))
         .credentials_provider(SharedCredentialsProvider::new(credentials))
         .http_client(aws_smithy_http_client::Builder::new().build_http())

@@ -66,16 +66,6 @@ async fn dropped_usages_are_refused_under_an_arn() {
 }
 
 #[tokio::test]
-async fn no_domain_left_is_refused_under_an_arn() {
-    let (world, authority) = World::new("domains").await;
-    world.issued("app", &authority, json!({ "acm": [{ "name": "edge" }] })).await;
-    let moved = json!({ "spec": { "subject": { "domainName": world.domain("another") } } });
-    world.change(&world.certificates(), "app", moved).await;
-    world.stalled("app", "PreflightFailed").await;
-    world.assert_paid(1).await;
-}
-
-#[tokio::test]
 async fn a_refused_change_can_be_undone() {
     let (world, authority) = World::new("undone").await;
     let before = world.issued("app", &authority, json!({ "acm": [{ "name": "edge" }] })).await;
