@@ -2,3 +2,4 @@
 
 pub mod api;
 pub mod aws;
+pub mod pki;
