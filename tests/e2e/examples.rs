@@ -72,7 +72,7 @@ async fn prepare(stand: &Stand, manifests: &[Value]) -> bool {
             api.patch(name, &PatchParams::apply("e2e").force(), &Patch::Apply(secret)).await.expect("credentials");
         }
         for (region, name) in authorities(manifests, &account.name_any()) {
-            let there = Credentials::from_keys(&key.access_key_id, &key.secret_access_key, None);
+            let there = Credentials::new(&key.access_key_id, &key.secret_access_key, None, None, "e2e");
             if !exists(stand, &region, &name, there).await {
                 sim.authority(&id, &region, &name, json!({})).await;
             }

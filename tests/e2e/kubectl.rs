@@ -10,20 +10,15 @@ use kube::{
     api::{ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams, PostParams},
 };
 use serde_json::json;
-use std::process::Stdio;
-use tokio::process::Command;
+use std::process::{Command, Stdio};
 
 /// What kubectl prints, in the world's namespace; it discovers the API anew.
 async fn kubectl(world: &World, args: &[&str]) -> Result<String, String> {
     let cache = std::env::temp_dir().join(format!("arnkeeper-e2e-{}", world.namespace));
-    let output = Command::new("kubectl")
-        .arg(format!("--cache-dir={}", cache.display()))
-        .args(["--namespace", &world.namespace])
-        .args(args)
-        .stdin(Stdio::null())
-        .output()
-        .await
-        .map_err(|e| format!("kubectl has to be on the PATH: {e}"))?;
+    let mut command = Command::new("kubectl");
+    command.arg(format!("--cache-dir={}", cache.display())).args(["--namespace", &world.namespace]).args(args).stdin(Stdio::null());
+    let output = tokio::task::spawn_blocking(move || command.output()).await.expect("it runs to its end");
+    let output = output.map_err(|e| format!("kubectl has to be on the PATH: {e}"))?;
     // It is there only for this call; that it can't be removed harms nobody.
     let _ = std::fs::remove_dir_all(&cache);
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();

@@ -118,7 +118,7 @@ pub async fn eventually<T, F: Future<Output = Result<T, String>>>(what: &str, lo
 /// The object, without what it keeps secret, and its events.
 async fn tell<K>(api: &Api<K>, name: &str, object: Option<&K>) -> String
 where
-    K: Resource<DynamicType = ()> + Serialize,
+    K: Resource<DynamicType = ()> + Clone + Serialize,
 {
     let mut value = serde_json::to_value(object).unwrap_or_default();
     if let Some(fields) = value.as_object_mut() {
