@@ -28,7 +28,7 @@ use kube::{
     runtime::{
         WatchStreamExt,
         events::{Recorder, Reporter},
-        watcher::{self, Event, metadata_watcher},
+        watcher::{self, Event, watcher},
     },
 };
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
@@ -247,8 +247,8 @@ async fn follow<K>(name: &'static str, changes: impl Stream<Item = Vec<Change<K>
 
 type SecretMetadata = Result<Event<PartialObjectMeta<Secret>>, watcher::Error>;
 
-fn metadata(api: Api<Secret>, config: watcher::Config) -> impl Stream<Item = SecretMetadata> {
-    metadata_watcher(api, config).default_backoff()
+fn metadata(api: Api<PartialObjectMeta<Secret>>, config: watcher::Config) -> impl Stream<Item = SecretMetadata> {
+    watcher(api, config).default_backoff()
 }
 
 async fn follow_metadata(events: impl Stream<Item = SecretMetadata>, tell: impl Fn(PartialObjectMeta<Secret>)) -> &'static str {

@@ -132,7 +132,7 @@ impl Waker {
             Change::Deleted(account) => {
                 self.accounts.forget(&account);
                 self.seen_accounts.forget(&ObjectRef::from_obj(&*account));
-                self.context.sessions.forget(&account);
+                self.context.sessions.forget(&account.name_any());
                 self.wake_users(&account.name_any());
             }
         }

@@ -37,6 +37,8 @@ pub struct CurrentInAcm {
     pub key_usages: Vec<String>,
     /// Extended key usages as OIDs.
     pub extended_key_usages: Vec<String>,
+    /// Its DNS names; none are known: nothing is said of them.
+    pub domains: Vec<String>,
 }
 
 impl CurrentInAcm {
@@ -48,7 +50,8 @@ impl CurrentInAcm {
             let is_oid = usage.starts_with(|first: char| first.is_ascii_digit());
             if is_oid { &mut extended_key_usages } else { &mut key_usages }.push(usage.clone());
         }
-        Self { algorithm: certificate.algorithm, key_usages, extended_key_usages }
+        let domains = certificate.names.dns.iter().cloned().collect();
+        Self { algorithm: certificate.algorithm, key_usages, extended_key_usages, domains }
     }
 }
 
@@ -65,7 +68,10 @@ pub fn import_problems(planned: &PlannedCertificate) -> Vec<Problem> {
         )));
     }
     if planned.key_pem_bytes > LONGEST_KEY {
-        problems.push(Problem::new(format!("its key would have {} bytes, and ACM takes {LONGEST_KEY}", planned.key_pem_bytes)));
+        problems.push(Problem::new(format!(
+            "its key would have {} bytes, and ACM takes {LONGEST_KEY}",
+            planned.key_pem_bytes
+        )));
     }
     if planned.names.is_empty() {
         problems.push(Problem::new("it would have no name"));
@@ -89,12 +95,23 @@ pub fn reimport_problems(current: &CurrentInAcm, planned: &PlannedCertificate) -
     // ANY and CUSTOM are words of ACM for what it does not list; nothing can be said of them.
     let may_go = |usage: &str| matches!(usage, "ANY" | "CUSTOM") || (usage == "KEY_ENCIPHERMENT" && ecdsa);
     let dropped = current.key_usages.iter().filter(|usage| !key_usages.contains(usage) && !may_go(usage));
-    let dropped_extended = current.extended_key_usages.iter().filter(|oid| !extended.contains(oid) && *oid != CLIENT_AUTH);
+    let dropped_extended =
+        current.extended_key_usages.iter().filter(|oid| !extended.contains(oid) && *oid != CLIENT_AUTH);
     for usage in dropped {
         problems.push(Problem::new(format!("the key usage {usage} would be dropped, and ACM lets none go")));
     }
     for oid in dropped_extended {
-        problems.push(Problem::new(format!("the extended key usage {} would be dropped, and ACM lets none go", extended_name(oid))));
+        problems.push(Problem::new(format!(
+            "the extended key usage {} would be dropped, and ACM lets none go",
+            extended_name(oid)
+        )));
+    }
+    let stays = |domain: &String| planned.names.dns.contains(&domain.to_ascii_lowercase());
+    if !current.domains.is_empty() && !current.domains.iter().any(stays) {
+        problems.push(Problem::new(format!(
+            "none of the domains there ({}) would be left, and ACM wants at least one to stay",
+            current.domains.join(", ")
+        )));
     }
     problems
 }
@@ -160,7 +177,7 @@ mod tests {
 
     fn current(algorithm: KeyAlgorithm, usages: &[Usage]) -> CurrentInAcm {
         let (key_usages, extended_key_usages) = split(usages);
-        CurrentInAcm { algorithm: Some(algorithm), key_usages, extended_key_usages }
+        CurrentInAcm { algorithm: Some(algorithm), key_usages, extended_key_usages, domains: vec![] }
     }
 
     const EC: KeyAlgorithm = KeyAlgorithm::EcPrime256v1;
@@ -196,5 +213,16 @@ mod tests {
         let fewer = [Usage::DigitalSignature, Usage::ServerAuth];
         assert!(reimport_problems(&current(EC, &ALL), &planned(EC, &fewer)).is_empty());
         assert_eq!(reimport_problems(&current(RSA, &ALL), &planned(RSA, &fewer)).len(), 1);
+    }
+
+    #[test]
+    fn one_of_the_domains_has_to_stay() {
+        let there = |domains: &[&str]| CurrentInAcm {
+            domains: domains.iter().map(ToString::to_string).collect(),
+            ..current(EC, &ALL)
+        };
+        assert!(reimport_problems(&there(&["A.example.com", "b.example.com"]), &planned(EC, &ALL)).is_empty());
+        let refused = reimport_problems(&there(&["b.example.com"]), &planned(EC, &ALL));
+        assert!(refused[0].to_string().contains("b.example.com"), "{refused:?}");
     }
 }

@@ -2,7 +2,7 @@ use super::*;
 use crate::{
     aws::{
         error::Kind,
-        fake::{Call, Fake},
+        stand_in::{Call, Fake},
         port::AuthorityState,
         provider::http_client,
     },

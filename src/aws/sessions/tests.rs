@@ -1,5 +1,5 @@
 use super::*;
-use crate::aws::fake::{Call, Fake};
+use crate::aws::stand_in::{Call, Fake};
 use serde_json::json;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 

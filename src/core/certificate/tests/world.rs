@@ -21,7 +21,6 @@ use crate::{
     pki::{
         algorithm::KeyAlgorithm,
         certificate::{Certificate as X509, Serial, parse_pem},
-        csr::Csr,
         key::PrivateKey,
     },
 };
