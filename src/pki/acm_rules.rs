@@ -65,7 +65,10 @@ pub fn import_problems(planned: &PlannedCertificate) -> Vec<Problem> {
         )));
     }
     if planned.key_pem_bytes > LONGEST_KEY {
-        problems.push(Problem::new(format!("its key would have {} bytes, and ACM takes {LONGEST_KEY}", planned.key_pem_bytes)));
+        problems.push(Problem::new(format!(
+            "its key would have {} bytes, and ACM takes {LONGEST_KEY}",
+            planned.key_pem_bytes
+        )));
     }
     if planned.names.is_empty() {
         problems.push(Problem::new("it would have no name"));
@@ -89,12 +92,16 @@ pub fn reimport_problems(current: &CurrentInAcm, planned: &PlannedCertificate) -
     // ANY and CUSTOM are words of ACM for what it does not list; nothing can be said of them.
     let may_go = |usage: &str| matches!(usage, "ANY" | "CUSTOM") || (usage == "KEY_ENCIPHERMENT" && ecdsa);
     let dropped = current.key_usages.iter().filter(|usage| !key_usages.contains(usage) && !may_go(usage));
-    let dropped_extended = current.extended_key_usages.iter().filter(|oid| !extended.contains(oid) && *oid != CLIENT_AUTH);
+    let dropped_extended =
+        current.extended_key_usages.iter().filter(|oid| !extended.contains(oid) && *oid != CLIENT_AUTH);
     for usage in dropped {
         problems.push(Problem::new(format!("the key usage {usage} would be dropped, and ACM lets none go")));
     }
     for oid in dropped_extended {
-        problems.push(Problem::new(format!("the extended key usage {} would be dropped, and ACM lets none go", extended_name(oid))));
+        problems.push(Problem::new(format!(
+            "the extended key usage {} would be dropped, and ACM lets none go",
+            extended_name(oid)
+        )));
     }
     problems
 }

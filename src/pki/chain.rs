@@ -63,7 +63,8 @@ impl Chain {
             if before.is_self_issued() {
                 return Err(Problem::new(format!("certificate {} of the chain stands behind its end", index + 1)));
             }
-            let told = |e| Problem::new(format!("certificate {} of the chain did not sign the one before it: {e}", index + 1));
+            let told =
+                |e| Problem::new(format!("certificate {} of the chain did not sign the one before it: {e}", index + 1));
             before.verify_signed_by(issuer).map_err(told)?;
             before = issuer;
         }

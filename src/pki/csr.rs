@@ -11,10 +11,13 @@ use super::{
 use crate::api::shared::Usage;
 use aws_lc_rs::digest::{Digest, SHA256, digest};
 use rcgen::{
-    CertificateParams, DistinguishedName, DnType, DnValue, ExtendedKeyUsagePurpose as Eku, KeyUsagePurpose as Ku, SanType,
+    CertificateParams, DistinguishedName, DnType, DnValue, ExtendedKeyUsagePurpose as Eku, KeyUsagePurpose as Ku,
+    SanType,
     string::{Ia5String, PrintableString},
 };
-use x509_parser::{certification_request::X509CertificationRequest, cri_attributes::ParsedCriAttribute, prelude::FromDer};
+use x509_parser::{
+    certification_request::X509CertificationRequest, cri_attributes::ParsedCriAttribute, prelude::FromDer,
+};
 
 /// The longest request, in bytes of PEM (Private CA API reference, IssueCertificate).
 const LONGEST: usize = 32_768;
@@ -63,7 +66,9 @@ pub fn create_csr(key: &PrivateKey, subject: &SubjectRequest, usages: Option<&[U
             Usage::OcspSigning => params.extended_key_usages.push(Eku::OcspSigning),
         }
     }
-    let csr = params.serialize_request(key.pair()).map_err(|e| Problem::new(format!("the request could not be made: {e}")))?;
+    let csr = params
+        .serialize_request(key.pair())
+        .map_err(|e| Problem::new(format!("the request could not be made: {e}")))?;
     let csr = pem::encode("CERTIFICATE REQUEST", csr.der());
     // What is not taken from others is not made either.
     Csr::parse(&csr)?;
@@ -73,7 +78,8 @@ pub fn create_csr(key: &PrivateKey, subject: &SubjectRequest, usages: Option<&[U
 fn distinguished_name(subject: &SubjectRequest) -> Result<DistinguishedName, Problem> {
     let mut name = DistinguishedName::new();
     if let Some(country) = &subject.country {
-        let country = PrintableString::try_from(country.as_str()).map_err(|_| Problem::new(format!("{country:?} is no country: two letters are")))?;
+        let country = PrintableString::try_from(country.as_str())
+            .map_err(|_| Problem::new(format!("{country:?} is no country: two letters are")))?;
         name.push(DnType::CountryName, DnValue::PrintableString(country));
     }
     let common_name = subject.common_name.as_ref().filter(|name| name.chars().count() <= LONGEST_COMMON_NAME);
@@ -92,7 +98,9 @@ fn distinguished_name(subject: &SubjectRequest) -> Result<DistinguishedName, Pro
 }
 
 fn alternative_names(names: &Names) -> Result<Vec<SanType>, Problem> {
-    let ia5 = |text: &String| Ia5String::try_from(text.as_str()).map_err(|_| Problem::new(format!("{text:?} is not plain ASCII")));
+    let ia5 = |text: &String| {
+        Ia5String::try_from(text.as_str()).map_err(|_| Problem::new(format!("{text:?} is not plain ASCII")))
+    };
     let mut all = Vec::new();
     for dns in &names.dns {
         all.push(SanType::DnsName(ia5(dns)?));
@@ -147,8 +155,14 @@ impl Csr {
             Err(_) => return Err(Problem::new("it is no PKCS #10 request")),
         };
         let info = &request.certification_request_info;
-        let unsupported = || Problem::new("its key is not supported: RSA with 2048, 3072 or 4096 bits and ECDSA on P-256, P-384 or P-521 are");
-        let algorithm = KeyAlgorithm::of_public_key(&info.subject_pki).filter(|a| *a != KeyAlgorithm::Rsa1024).ok_or_else(unsupported)?;
+        let unsupported = || {
+            Problem::new(
+                "its key is not supported: RSA with 2048, 3072 or 4096 bits and ECDSA on P-256, P-384 or P-521 are",
+            )
+        };
+        let algorithm = KeyAlgorithm::of_public_key(&info.subject_pki)
+            .filter(|a| *a != KeyAlgorithm::Rsa1024)
+            .ok_or_else(unsupported)?;
         signature::verify(&info.subject_pki, &request.signature_algorithm, &request.signature_value, info.raw)?;
         let common_name = common_name(&request)?;
         let mut asked = info.iter_attributes().filter_map(|attribute| match attribute.parsed_attribute() {
@@ -167,7 +181,8 @@ impl Csr {
         if names.is_empty() && common_name.is_none() {
             return Err(Problem::new("it has no name: neither a common name nor an alternative name"));
         }
-        let asks_for_ca = extensions.is_ca || extensions.other_usages.iter().any(|usage| usage == "CERTIFICATE_SIGNING");
+        let asks_for_ca =
+            extensions.is_ca || extensions.other_usages.iter().any(|usage| usage == "CERTIFICATE_SIGNING");
         Ok(Self {
             pem: pem::encode("CERTIFICATE REQUEST", der),
             common_name,

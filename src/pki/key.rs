@@ -6,8 +6,8 @@ use pkcs8::{
     der::{Decode, Encode, asn1::AnyRef},
 };
 use rcgen::{
-    KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ECDSA_P521_SHA512, PKCS_RSA_SHA256, PublicKeyData, RsaKeySize,
-    SignatureAlgorithm,
+    KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ECDSA_P521_SHA512, PKCS_RSA_SHA256, PublicKeyData,
+    RsaKeySize, SignatureAlgorithm,
 };
 use rustls_pki_types::PrivatePkcs8KeyDer;
 use sec1::{EcParameters, EcPrivateKey};
@@ -53,7 +53,9 @@ impl PrivateKey {
     pub fn generate(algorithm: KeyAlgorithm) -> Result<Self, Problem> {
         let rsa = |size| KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, size);
         let pair = match algorithm {
-            KeyAlgorithm::Rsa1024 => return Err(Problem::new("an RSA key of 1024 bits is too weak to be made: use 2048, 3072 or 4096")),
+            KeyAlgorithm::Rsa1024 => {
+                return Err(Problem::new("an RSA key of 1024 bits is too weak to be made: use 2048, 3072 or 4096"));
+            }
             KeyAlgorithm::Rsa2048 => rsa(RsaKeySize::_2048),
             KeyAlgorithm::Rsa3072 => rsa(RsaKeySize::_3072),
             KeyAlgorithm::Rsa4096 => rsa(RsaKeySize::_4096),
@@ -82,13 +84,20 @@ impl PrivateKey {
             PKCS1_LABEL => Self::from_pkcs8(pkcs8(RSA, AnyRef::NULL, &block.der)?.as_bytes()),
             SEC1_LABEL => {
                 let key = EcPrivateKey::from_der(&block.der).map_err(|_| unreadable())?;
-                let curve = key.parameters.and_then(EcParameters::named_curve).ok_or_else(|| Problem::new("the EC key names no curve"))?;
+                let curve = key
+                    .parameters
+                    .and_then(EcParameters::named_curve)
+                    .ok_or_else(|| Problem::new("the EC key names no curve"))?;
                 let inner = EcPrivateKey { parameters: None, ..key };
                 let inner = SecretDocument::encode_msg(&inner).map_err(|_| unreadable())?;
                 Self::from_pkcs8(pkcs8(EC, AnyRef::from(&curve), inner.as_bytes())?.as_bytes())
             }
-            "ENCRYPTED PRIVATE KEY" => Err(Problem::new("the private key is encrypted: only unencrypted keys can be used")),
-            _ => Err(Problem::new("the PEM block is no private key: PRIVATE KEY, RSA PRIVATE KEY and EC PRIVATE KEY are")),
+            "ENCRYPTED PRIVATE KEY" => {
+                Err(Problem::new("the private key is encrypted: only unencrypted keys can be used"))
+            }
+            _ => Err(Problem::new(
+                "the PEM block is no private key: PRIVATE KEY, RSA PRIVATE KEY and EC PRIVATE KEY are",
+            )),
         }
     }
 
@@ -163,11 +172,15 @@ impl PrivateKey {
 }
 
 fn unreadable() -> Problem {
-    Problem::new("the private key can't be read: PKCS #8, PKCS #1 and SEC1 can, RSA with 2048, 3072 or 4096 bits or ECDSA on P-256, P-384 or P-521")
+    Problem::new(
+        "the private key can't be read: PKCS #8, PKCS #1 and SEC1 can, RSA with 2048, 3072 or 4096 bits or ECDSA on P-256, P-384 or P-521",
+    )
 }
 
 fn unsupported() -> Problem {
-    Problem::new("the kind of the private key is not supported: RSA with 2048, 3072 or 4096 bits and ECDSA on P-256, P-384 or P-521 are")
+    Problem::new(
+        "the kind of the private key is not supported: RSA with 2048, 3072 or 4096 bits and ECDSA on P-256, P-384 or P-521 are",
+    )
 }
 
 fn signing(algorithm: &AlgorithmIdentifierRef<'_>) -> Result<&'static SignatureAlgorithm, Problem> {
@@ -249,7 +262,10 @@ mod tests {
         assert!(error(&twice).contains("more than one"));
         assert!(error(&ed25519.serialize_pem()).contains("not supported"));
         assert!(error(&pem::encode("ENCRYPTED PRIVATE KEY", b"abc")).contains("encrypted"));
-        assert!(error("-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\nAAAA\n-----END RSA PRIVATE KEY-----\n").contains("encrypted"));
+        assert!(
+            error("-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\nAAAA\n-----END RSA PRIVATE KEY-----\n")
+                .contains("encrypted")
+        );
         assert!(error(&pem::encode("CERTIFICATE", b"abc")).contains("no private key"));
         assert!(error(&pem::encode(PKCS8_LABEL, b"abc")).contains("can't be read"));
         assert!(error(&key.to_pkcs8_pem().replace("PRIVATE KEY", "RSA PRIVATE KEY")).contains("can't be read"));

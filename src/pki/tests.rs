@@ -15,8 +15,8 @@ use crate::api::shared::Usage;
 use jiff::Timestamp;
 use proptest::prelude::*;
 use rcgen::{
-    Attribute, BasicConstraints, CertificateParams, CustomExtension, DistinguishedName, DnType, DnValue, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyUsagePurpose, SanType, SerialNumber, date_time_ymd, string::Ia5String,
+    Attribute, BasicConstraints, CertificateParams, CustomExtension, DistinguishedName, DnType, DnValue,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyUsagePurpose, SanType, SerialNumber, date_time_ymd, string::Ia5String,
 };
 use std::sync::LazyLock;
 
@@ -58,7 +58,8 @@ fn leaf_params() -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, "a.example.com");
-    params.subject_alt_names = vec![dns("a.example.com"), dns("b.example.com"), SanType::IpAddress("10.0.0.1".parse().unwrap())];
+    params.subject_alt_names =
+        vec![dns("a.example.com"), dns("b.example.com"), SanType::IpAddress("10.0.0.1".parse().unwrap())];
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
     params.not_before = date_time_ymd(2026, 6, 1);
@@ -138,7 +139,10 @@ fn certificates_of_every_algorithm() {
         assert_eq!(leaf.not_after, "2026-09-01T00:00:00Z".parse::<Timestamp>().unwrap());
         assert_eq!(leaf.names, subject().names);
         assert_eq!(leaf.common_name.as_deref(), Some("a.example.com"));
-        assert_eq!(leaf.usages, [Usage::DigitalSignature, Usage::KeyEncipherment, Usage::ServerAuth, Usage::ClientAuth]);
+        assert_eq!(
+            leaf.usages,
+            [Usage::DigitalSignature, Usage::KeyEncipherment, Usage::ServerAuth, Usage::ClientAuth]
+        );
         assert!(!leaf.is_ca && chain.root.as_ref().unwrap().is_ca);
         assert_eq!(leaf.fingerprint().len(), 64);
         assert_eq!(parse_pem(&leaf.to_pem()).unwrap(), *leaf);
@@ -228,12 +232,17 @@ fn certificates_that_were_not_asked_for() {
     assert!(scene.refusal(|p| p.subject_alt_names.push(dns("a.example.com\0.evil.example"))).contains("not asked for"));
     assert!(scene.refusal(|p| drop(p.subject_alt_names.pop())).contains("lacks names that were asked for: 10.0.0.1"));
     assert!(scene.refusal(|p| p.subject_alt_names.clear()).contains("lacks names"));
-    assert!(scene.refusal(|p| p.distinguished_name.push(DnType::CommonName, "c.example.com")).contains("common name that was not asked for"));
+    assert!(
+        scene
+            .refusal(|p| p.distinguished_name.push(DnType::CommonName, "c.example.com"))
+            .contains("common name that was not asked for")
+    );
     assert!(scene.refusal(|p| p.is_ca = IsCa::Ca(BasicConstraints::Constrained(0))).contains("is a CA's"));
     assert!(scene.refusal(|p| p.not_after = date_time_ymd(2026, 6, 1)).contains("ended at"));
     assert!(scene.refusal(|p| p.not_before = date_time_ymd(2026, 6, 2)).contains("valid only from"));
     assert!(scene.refusal(|p| p.not_after = date_time_ymd(2036, 1, 1)).contains("after the private CA does"));
-    let other_name = SanType::OtherName((vec![1, 3, 6, 1, 4, 1, 311, 20, 2, 3], rcgen::OtherNameValue::Utf8String("a@b".into())));
+    let other_name =
+        SanType::OtherName((vec![1, 3, 6, 1, 4, 1, 311, 20, 2, 3], rcgen::OtherNameValue::Utf8String("a@b".into())));
     assert!(scene.refusal(|p| p.subject_alt_names.push(other_name)).contains("not supported"));
     let mut ended = Scene::new(EC, EC);
     ended.root = ca_until("Root", EC, None, 2026);
@@ -270,7 +279,10 @@ fn requests_are_read_back() {
         assert_eq!((csr.algorithm, &*csr.public_key), (algorithm, key.public_key_der()));
         assert_eq!(csr.names, subject().names);
         assert_eq!(csr.common_name.as_deref(), Some("a.example.com"));
-        assert_eq!(csr.usages, [Usage::DigitalSignature, Usage::ContentCommitment, Usage::ServerAuth, Usage::OcspSigning]);
+        assert_eq!(
+            csr.usages,
+            [Usage::DigitalSignature, Usage::ContentCommitment, Usage::ServerAuth, Usage::OcspSigning]
+        );
         assert!(!csr.asks_for_ca && csr.other_usages.is_empty());
         assert_eq!(csr.digest().as_ref().len(), 32);
     }
@@ -281,7 +293,13 @@ fn subjects() {
     let key = &SCENE.key;
     let make = |subject: &SubjectRequest| create_csr(key, subject, None).and_then(|text| Csr::parse(&text));
     let long = format!("{}.example.com", "a".repeat(60));
-    let names = Names::new(&[long.clone(), "*.example.com".into()], &["::1".into()], &["spiffe://a/b".into()], &["a@b.c".into()]).unwrap();
+    let names = Names::new(
+        &[long.clone(), "*.example.com".into()],
+        &["::1".into()],
+        &["spiffe://a/b".into()],
+        &["a@b.c".into()],
+    )
+    .unwrap();
     let subject = SubjectRequest { common_name: Some(long), names: names.clone(), ..SubjectRequest::default() };
     let csr = make(&subject).unwrap();
     assert_eq!((csr.common_name, csr.names), (None, names));

@@ -39,7 +39,10 @@ pub fn verify_issued(
         return Err(Problem::new("the chain does not begin with the private CA's own certificate"));
     }
     if leaf.not_after > issuer.not_after {
-        return Err(Problem::new(format!("the certificate ends at {}, after the private CA does ({})", leaf.not_after, issuer.not_after)));
+        return Err(Problem::new(format!(
+            "the certificate ends at {}, after the private CA does ({})",
+            leaf.not_after, issuer.not_after
+        )));
     }
     check_dates("the certificate", &leaf, now)?;
     for (index, issuer) in above.iter().enumerate() {
@@ -64,10 +67,16 @@ fn check_names(leaf: &Certificate, csr: &Csr) -> Result<(), Problem> {
     }
     let list = |names: &Names, other: &Names| names.beyond(other).join(", ");
     if !leaf.names.is_subset_of(&allowed) {
-        return Err(Problem::new(format!("the certificate has names that were not asked for: {}", list(&leaf.names, &allowed))));
+        return Err(Problem::new(format!(
+            "the certificate has names that were not asked for: {}",
+            list(&leaf.names, &allowed)
+        )));
     }
     if !csr.names.is_subset_of(&leaf.names) {
-        return Err(Problem::new(format!("the certificate lacks names that were asked for: {}", list(&csr.names, &leaf.names))));
+        return Err(Problem::new(format!(
+            "the certificate lacks names that were asked for: {}",
+            list(&csr.names, &leaf.names)
+        )));
     }
     match &leaf.common_name {
         None if leaf.names.is_empty() => Err(Problem::new("the certificate has no name")),
