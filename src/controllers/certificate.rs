@@ -158,6 +158,14 @@ impl Certificates {
         }
     }
 
+    async fn body(&self, o: &mut Observed, target: &str, arn: &CertificateArn) {
+        let Some((aws, _)) = self.place(o, target).await else { return };
+        match aws.certificate_body(arn).await {
+            Ok(body) => seen(o, target).body = Some(parse_pem(&body.certificate).ok().map(|certificate| certificate.der)),
+            Err(error) => self.fail_target(o, target, error),
+        }
+    }
+
     async fn import_new(&self, o: &mut Observed, name: &str) {
         let Some(target) = target_spec(o, name).cloned() else { return };
         let Some((aws, region)) = self.place(o, name).await else { return };
@@ -433,6 +441,7 @@ impl Kind for Certificates {
             Read::Lookup(target, newer_than) => self.lookup(o, &target, newer_than).await,
             Read::Tags(target, arn) => self.tags(o, &target, &arn).await,
             Read::Installed(target, arn) => self.installed(o, &target, &arn).await,
+            Read::Body(target, arn) => self.body(o, &target, &arn).await,
         }
         Ok(())
     }

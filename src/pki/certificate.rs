@@ -4,7 +4,10 @@ use super::{Problem, algorithm::KeyAlgorithm, names::Names, pem, signature};
 use crate::api::shared::Usage;
 use aws_lc_rs::digest::{SHA256, digest};
 use jiff::Timestamp;
-use std::{fmt, str::FromStr};
+use std::{
+    fmt::{self, Write},
+    str::FromStr,
+};
 use x509_parser::{
     certificate::X509Certificate,
     extensions::{ExtendedKeyUsage, KeyUsage, ParsedExtension, X509Extension},
@@ -155,7 +158,11 @@ impl Certificate {
     /// The SHA-256 of its DER in 64 lower-case hexadecimal digits.
     #[must_use]
     pub fn fingerprint(&self) -> String {
-        digest(&SHA256, &self.der).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+        digest(&SHA256, &self.der).as_ref().iter().fold(String::with_capacity(64), |mut hex, byte| {
+            // Writing to a String does not fail.
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        })
     }
 
     /// Whether it names itself as its issuer: the end of a chain.

@@ -25,8 +25,12 @@ pub(super) fn verify(
 ) -> Result<(), Problem> {
     let wrong = || Problem::new("the signature does not fit");
     let oid = &algorithm.algorithm;
-    if [OID_PKCS1_SHA256WITHRSA, OID_PKCS1_SHA384WITHRSA, OID_PKCS1_SHA512WITHRSA, OID_PKCS1_RSASSAPSS].contains(oid) {
+    if [OID_PKCS1_SHA256WITHRSA, OID_PKCS1_SHA384WITHRSA, OID_PKCS1_SHA512WITHRSA].contains(oid) {
         return verify_signature(key, algorithm, signature, data).map_err(|_| wrong());
+    }
+    if *oid == OID_PKCS1_RSASSAPSS {
+        let wrong = "the signature does not fit; of RSA-PSS, only salts as long as the digest are supported";
+        return verify_signature(key, algorithm, signature, data).map_err(|_| Problem::new(wrong));
     }
     let unsupported = || {
         Problem::new(format!(

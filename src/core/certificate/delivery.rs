@@ -201,15 +201,21 @@ fn under_arn(o: &Observed, target: &Target, seen: &TargetObserved, status: &mut 
     }
     let tags = match &seen.tags {
         None => return Need::Read(Read::Tags(target.name.clone(), arn.clone())),
-        Some(None) => {
-            // It was deleted behind our back: begin again.
-            status.arn = None;
-            status.serial_number = None;
-            return without_arn(o, target, seen, status, serial, now);
-        }
+        Some(None) => return gone(o, target, seen, status, arn, serial, now),
         Some(Some(tags)) => tags,
     };
     if !is_ours(o, target, tags) {
+        let owned = ownership_tags(o, &target.name);
+        // They are put back only where they are missing, and where ACM has, byte for byte, what is in our Secret.
+        if !owned.keys().any(|key| tags.contains_key(key)) {
+            match &seen.body {
+                None => return Need::Read(Read::Body(target.name.clone(), arn.clone())),
+                Some(Some(body)) if o.current().is_some_and(|pair| pair.chain.leaf.der == *body) => {
+                    return Need::Write(Write::Retag(target.name.clone(), arn.clone(), owned, vec![]));
+                }
+                Some(_) => {}
+            }
+        }
         let message = format!(
             "{arn} does not carry the tags of this target, so it is not touched: if it is this Certificate's, put the tags back \
              ({}); if not, delete the entry from status",
@@ -219,14 +225,22 @@ fn under_arn(o: &Observed, target: &Target, seen: &TargetObserved, status: &mut 
     }
     match &seen.installed {
         None => Need::Read(Read::Installed(target.name.clone(), arn.clone())),
-        Some(None) => {
-            status.arn = None;
-            status.serial_number = None;
-            without_arn(o, target, seen, status, serial, now)
-        }
+        Some(None) => gone(o, target, seen, status, arn, serial, now),
         Some(Some(installed)) if installed.serial.as_ref() == Some(serial) => retag_or_done(target, seen, status, arn, serial),
         Some(Some(_)) => Need::Write(Write::Reimport(target.name.clone(), arn.clone())),
     }
+}
+
+/// ACM has nothing under the ARN: it was deleted behind our back, or ACM does not show a new import yet.
+fn gone(o: &Observed, target: &Target, seen: &TargetObserved, status: &mut TargetStatus, arn: &CertificateArn, serial: &Serial, now: Timestamp) -> Need {
+    let shown = status.imported_at.as_ref().map_or(Timestamp::MIN, |at| at.0.saturating_add(CONSISTENT).unwrap_or(Timestamp::MAX));
+    if now <= shown {
+        let message = format!("ACM does not show {arn} yet, which was imported less than a minute ago");
+        return Need::Wait(Refusal { reason: "NotReadBack", message }, shown.duration_since(now) + SignedDuration::from_secs(1));
+    }
+    status.arn = None;
+    status.serial_number = None;
+    without_arn(o, target, seen, status, serial, now)
 }
 
 /// The certificate is in place: put its tags right, and say that it is delivered.

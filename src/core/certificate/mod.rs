@@ -132,6 +132,8 @@ pub struct TargetObserved {
     pub tags: Option<Option<Tags>>,
     /// What ACM has under the ARN; `Some(None)`: nothing.
     pub installed: Option<Option<Installed>>,
+    /// DER of the certificate itself, as ACM has it; `Some(None)`: nothing that can be read.
+    pub body: Option<Option<Vec<u8>>>,
     /// How long ago this process stored the record of the import to come, by the monotonic clock.
     pub record_age: Option<Duration>,
     /// A call of this pass for this target failed; its failure is in memory.
@@ -203,6 +205,8 @@ pub enum Read {
     Tags(String, CertificateArn),
     /// What ACM has under a target's ARN.
     Installed(String, CertificateArn),
+    /// The certificate itself that ACM has under a target's ARN.
+    Body(String, CertificateArn),
 }
 
 /// What to change.

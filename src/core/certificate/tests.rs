@@ -251,6 +251,32 @@ fn a_disabled_certificate_does_nothing() {
     assert!(!ready(&world));
 }
 
+#[test]
+fn tags_that_somebody_took_away_are_put_back_only_on_what_is_ours() {
+    let mut world = World::new(&spec(&json!([{ "name": "edge" }])));
+    world.converge();
+    world.acm[0].tags.clear();
+    world.certificate.status = None;
+    world.memory = super::Memory::default();
+    let mut stolen = world.acm[0].clone();
+    stolen.arn = "arn:aws:acm:eu-west-1:111122223333:certificate/99999999-0000-0000-0000-000000000000".parse().unwrap();
+    // Somebody writes the ARN of a certificate with other bytes into the status.
+    let other = World::new(&spec(&json!([{ "name": "edge" }])));
+    stolen.leaf = other.root;
+    let entry = json!({ "name": "edge", "account": "prod", "region": "eu-west-1", "arn": stolen.arn, "state": "Pending" });
+    world.acm.push(stolen);
+    world.certificate.status = Some(serde_json::from_value(json!({ "revision": 1, "targets": [entry] })).unwrap());
+    world.converge();
+    assert!(stalled(&world).unwrap().starts_with("OwnershipUnknown"), "{:?}", stalled(&world));
+    assert!(world.acm[1].tags.is_empty());
+    let ours = json!({ "name": "edge", "account": "prod", "region": "eu-west-1", "arn": world.acm[0].arn, "state": "Pending" });
+    world.certificate.status = Some(serde_json::from_value(json!({ "revision": 1, "targets": [ours] })).unwrap());
+    world.converge();
+    assert!(ready(&world), "{:#?}", world.certificate.status);
+    assert_eq!(world.acm[0].tags["arnkeeper.dev/target"], "edge");
+    assert_eq!(world.new_imports, 1);
+}
+
 /// What the world does to a Certificate between passes.
 #[derive(Clone, Debug)]
 enum Blow {

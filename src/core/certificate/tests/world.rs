@@ -291,6 +291,10 @@ impl World {
                 let found = self.acm.iter().find(|c| c.arn == arn).map(installed);
                 o.targets.entry(target).or_default().installed = Some(found);
             }
+            Read::Body(target, arn) => {
+                let found = self.acm.iter().find(|c| c.arn == arn).map(|c| c.leaf.der.clone());
+                o.targets.entry(target).or_default().body = Some(found);
+            }
         }
     }
 
