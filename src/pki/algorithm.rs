@@ -2,7 +2,9 @@
 
 use super::Problem;
 use x509_parser::{
-    oid_registry::{OID_EC_P256, OID_KEY_TYPE_EC_PUBLIC_KEY, OID_NIST_EC_P384, OID_NIST_EC_P521, OID_PKCS1_RSAENCRYPTION},
+    oid_registry::{
+        OID_EC_P256, OID_KEY_TYPE_EC_PUBLIC_KEY, OID_NIST_EC_P384, OID_NIST_EC_P521, OID_PKCS1_RSAENCRYPTION,
+    },
     public_key::PublicKey,
     x509::SubjectPublicKeyInfo,
 };
@@ -103,8 +105,12 @@ impl KeyAlgorithm {
             (KeyFamily::Ecdsa, None | Some(256)) => Ok(Self::EcPrime256v1),
             (KeyFamily::Ecdsa, Some(384)) => Ok(Self::EcSecp384r1),
             (KeyFamily::Ecdsa, Some(521)) => Ok(Self::EcSecp521r1),
-            (KeyFamily::Rsa, Some(size)) => Err(Problem::new(format!("an RSA key has 2048, 3072 or 4096 bits, not {size}"))),
-            (KeyFamily::Ecdsa, Some(size)) => Err(Problem::new(format!("an ECDSA key has 256, 384 or 521 bits, not {size}"))),
+            (KeyFamily::Rsa, Some(size)) => {
+                Err(Problem::new(format!("an RSA key has 2048, 3072 or 4096 bits, not {size}")))
+            }
+            (KeyFamily::Ecdsa, Some(size)) => {
+                Err(Problem::new(format!("an ECDSA key has 256, 384 or 521 bits, not {size}")))
+            }
         }
     }
 

@@ -4,8 +4,10 @@ use super::{Problem, algorithm::KeyAlgorithm, names::Names, pem, signature};
 use crate::api::shared::Usage;
 use aws_lc_rs::digest::{SHA256, digest};
 use jiff::Timestamp;
-use rustls_pki_types::pem::SectionKind;
-use std::{fmt, str::FromStr};
+use std::{
+    fmt::{self, Write},
+    str::FromStr,
+};
 use x509_parser::{
     certificate::X509Certificate,
     extensions::{ExtendedKeyUsage, KeyUsage, ParsedExtension, X509Extension},
@@ -65,7 +67,8 @@ impl FromStr for Serial {
         if digits.is_empty() || digits.len() > LONGEST_SERIAL {
             return Err(refused());
         }
-        let nibble = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok()).ok_or_else(refused);
+        let nibble =
+            |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok()).ok_or_else(refused);
         let bytes = digits.as_bytes().chunks(2).map(|pair| match pair {
             [high, low] => Ok(nibble(*high)? << 4 | nibble(*low)?),
             _ => Err(refused()),
@@ -118,7 +121,9 @@ impl Certificate {
         if tbs.signature != x509.signature_algorithm {
             return Err(Problem::new("the certificate names two different signature algorithms"));
         }
-        let time = |time: i64| Timestamp::from_second(time).map_err(|_| Problem::new("the certificate's validity can't be read"));
+        let time = |time: i64| {
+            Timestamp::from_second(time).map_err(|_| Problem::new("the certificate's validity can't be read"))
+        };
         let mut certificate = Self {
             der: der.to_vec(),
             serial: Serial::from_bytes(tbs.raw_serial()),
@@ -153,7 +158,11 @@ impl Certificate {
     /// The SHA-256 of its DER in 64 lower-case hexadecimal digits.
     #[must_use]
     pub fn fingerprint(&self) -> String {
-        digest(&SHA256, &self.der).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+        digest(&SHA256, &self.der).as_ref().iter().fold(String::with_capacity(64), |mut hex, byte| {
+            // Writing to a String does not fail.
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        })
     }
 
     /// Whether it names itself as its issuer: the end of a chain.
@@ -171,7 +180,8 @@ impl Certificate {
             return Err(Problem::new("the issuer has another name"));
         }
         let x509 = parse(&self.der)?;
-        let (_, key) = SubjectPublicKeyInfo::from_der(&issuer.public_key).map_err(|_| Problem::new("the issuer's key can't be read"))?;
+        let (_, key) = SubjectPublicKeyInfo::from_der(&issuer.public_key)
+            .map_err(|_| Problem::new("the issuer's key can't be read"))?;
         signature::verify(&key, &x509.signature_algorithm, &x509.signature_value, x509.tbs_certificate.as_ref())
     }
 }
@@ -203,8 +213,10 @@ pub fn parse_pem(text: &str) -> Result<Certificate, Problem> {
 /// If a block is no certificate.
 pub fn parse_pem_bundle(text: &str) -> Result<Vec<Certificate>, Problem> {
     let blocks = pem::blocks(text, LONGEST_BUNDLE)?;
-    let read = blocks.iter().enumerate().map(|(index, (kind, der))| match kind {
-        SectionKind::Certificate => Certificate::from_der(der).map_err(|e| Problem::new(format!("block {}: {e}", index + 1))),
+    let read = blocks.iter().enumerate().map(|(index, block)| match block.label {
+        "CERTIFICATE" => {
+            Certificate::from_der(&block.der).map_err(|e| Problem::new(format!("block {}: {e}", index + 1)))
+        }
         _ => Err(Problem::new(format!("block {} is no certificate", index + 1))),
     });
     read.collect()
@@ -225,7 +237,9 @@ pub(super) struct Extensions {
     pub(super) is_ca: bool,
 }
 
-pub(super) fn read_extensions<'a, 'b: 'a>(extensions: impl Iterator<Item = &'a X509Extension<'b>>) -> Result<Extensions, Problem> {
+pub(super) fn read_extensions<'a, 'b: 'a>(
+    extensions: impl Iterator<Item = &'a X509Extension<'b>>,
+) -> Result<Extensions, Problem> {
     let mut read = Extensions::default();
     let mut seen = Vec::new();
     for extension in extensions {

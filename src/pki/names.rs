@@ -128,12 +128,18 @@ pub(super) fn dns_name(name: &str) -> Result<String, InvalidNames> {
 }
 
 fn address(text: &str) -> Result<IpAddr, InvalidNames> {
-    text.parse().map_err(|_| InvalidNames { name: text.chars().take(60).collect(), kind: "IP address", why: "it can't be read as IPv4 or IPv6" })
+    text.parse().map_err(|_| InvalidNames {
+        name: text.chars().take(60).collect(),
+        kind: "IP address",
+        why: "it can't be read as IPv4 or IPv6",
+    })
 }
 
 fn uri(text: &str) -> Result<String, InvalidNames> {
     let refused = |why| Err(InvalidNames { name: text.chars().take(300).collect(), kind: "URI", why });
-    let Some((scheme, rest)) = text.split_once(':') else { return refused("it has no scheme, as in spiffe://example.org/service") };
+    let Some((scheme, rest)) = text.split_once(':') else {
+        return refused("it has no scheme, as in spiffe://example.org/service");
+    };
     let first = scheme.bytes().next().is_some_and(|b| b.is_ascii_alphabetic());
     if !first || !scheme.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.')) {
         return refused("its scheme is not made of letters, digits, +, - and .");
@@ -169,13 +175,33 @@ mod tests {
 
     #[test]
     fn dns_names() {
-        for good in ["example.com", "*.example.com", "A.Example.COM", "localhost", "_x.example.com", "xn--bcher-kva.example"] {
+        for good in
+            ["example.com", "*.example.com", "A.Example.COM", "localhost", "_x.example.com", "xn--bcher-kva.example"]
+        {
             let names = dns(good).unwrap();
             assert!(names.dns.contains(&good.to_ascii_lowercase()), "{good}");
         }
         let long = format!("{}.example", "a".repeat(64));
         let longer = vec!["a".repeat(60); 5].join(".");
-        let bad = ["", ".", "a..b", "a.", ".a", "*", "*.", "a.*.com", "*a.example.com", "**.example.com", "-a.b", "a-.b", "a b", "a\0b", "bücher.example", &long, &longer];
+        let bad = [
+            "",
+            ".",
+            "a..b",
+            "a.",
+            ".a",
+            "*",
+            "*.",
+            "a.*.com",
+            "*a.example.com",
+            "**.example.com",
+            "-a.b",
+            "a-.b",
+            "a b",
+            "a\0b",
+            "bücher.example",
+            &long,
+            &longer,
+        ];
         for bad in bad {
             assert!(dns(bad).is_err(), "{bad:?}");
         }
@@ -201,7 +227,8 @@ mod tests {
     #[test]
     fn subsets() {
         let few = dns("a.example.com").unwrap();
-        let many = Names::new(&["a.example.com".into(), "b.example.com".into()], &["10.0.0.1".into()], &[], &[]).unwrap();
+        let many =
+            Names::new(&["a.example.com".into(), "b.example.com".into()], &["10.0.0.1".into()], &[], &[]).unwrap();
         assert!(few.is_subset_of(&many) && !many.is_subset_of(&few));
         assert_eq!(many.beyond(&few), ["b.example.com", "10.0.0.1"]);
         assert!(Names::default().is_empty() && !few.is_empty());

@@ -2,15 +2,15 @@
 
 use super::{Problem, algorithm::KeyAlgorithm};
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA384_ASN1, ECDSA_P256_SHA512_ASN1, ECDSA_P384_SHA256_ASN1, ECDSA_P384_SHA384_ASN1,
-    ECDSA_P384_SHA512_ASN1, ECDSA_P521_SHA256_ASN1, ECDSA_P521_SHA384_ASN1, ECDSA_P521_SHA512_ASN1, UnparsedPublicKey,
-    VerificationAlgorithm,
+    ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA384_ASN1, ECDSA_P256_SHA512_ASN1, ECDSA_P384_SHA256_ASN1,
+    ECDSA_P384_SHA384_ASN1, ECDSA_P384_SHA512_ASN1, ECDSA_P521_SHA256_ASN1, ECDSA_P521_SHA384_ASN1,
+    ECDSA_P521_SHA512_ASN1, UnparsedPublicKey, VerificationAlgorithm,
 };
 use x509_parser::{
     der_parser::asn1_rs::BitString,
     oid_registry::{
-        OID_PKCS1_RSASSAPSS, OID_PKCS1_SHA256WITHRSA, OID_PKCS1_SHA384WITHRSA, OID_PKCS1_SHA512WITHRSA, OID_SIG_ECDSA_WITH_SHA256,
-        OID_SIG_ECDSA_WITH_SHA384, OID_SIG_ECDSA_WITH_SHA512,
+        OID_PKCS1_RSASSAPSS, OID_PKCS1_SHA256WITHRSA, OID_PKCS1_SHA384WITHRSA, OID_PKCS1_SHA512WITHRSA,
+        OID_SIG_ECDSA_WITH_SHA256, OID_SIG_ECDSA_WITH_SHA384, OID_SIG_ECDSA_WITH_SHA512,
     },
     verify::verify_signature,
     x509::{AlgorithmIdentifier, SubjectPublicKeyInfo},
@@ -25,16 +25,27 @@ pub(super) fn verify(
 ) -> Result<(), Problem> {
     let wrong = || Problem::new("the signature does not fit");
     let oid = &algorithm.algorithm;
-    if [OID_PKCS1_SHA256WITHRSA, OID_PKCS1_SHA384WITHRSA, OID_PKCS1_SHA512WITHRSA, OID_PKCS1_RSASSAPSS].contains(oid) {
+    if [OID_PKCS1_SHA256WITHRSA, OID_PKCS1_SHA384WITHRSA, OID_PKCS1_SHA512WITHRSA].contains(oid) {
         return verify_signature(key, algorithm, signature, data).map_err(|_| wrong());
     }
-    let unsupported = || Problem::new(format!("the signature algorithm {oid} is not supported: RSA or ECDSA with SHA-256, 384 or 512 is"));
+    if *oid == OID_PKCS1_RSASSAPSS {
+        let wrong = "the signature does not fit; of RSA-PSS, only salts as long as the digest are supported";
+        return verify_signature(key, algorithm, signature, data).map_err(|_| Problem::new(wrong));
+    }
+    let unsupported = || {
+        Problem::new(format!(
+            "the signature algorithm {oid} is not supported: RSA or ECDSA with SHA-256, 384 or 512 is"
+        ))
+    };
     let ecdsa = ecdsa(algorithm, key).ok_or_else(unsupported)?;
     UnparsedPublicKey::new(ecdsa, &key.subject_public_key.data).verify(data, &signature.data).map_err(|_| wrong())
 }
 
 /// x509-parser knows neither P-521 nor ECDSA with SHA-512, so ECDSA is checked here.
-fn ecdsa(algorithm: &AlgorithmIdentifier<'_>, key: &SubjectPublicKeyInfo<'_>) -> Option<&'static dyn VerificationAlgorithm> {
+fn ecdsa(
+    algorithm: &AlgorithmIdentifier<'_>,
+    key: &SubjectPublicKeyInfo<'_>,
+) -> Option<&'static dyn VerificationAlgorithm> {
     let digest = [OID_SIG_ECDSA_WITH_SHA256, OID_SIG_ECDSA_WITH_SHA384, OID_SIG_ECDSA_WITH_SHA512]
         .iter()
         .position(|oid| *oid == algorithm.algorithm)?;
