@@ -12,6 +12,7 @@ use crate::{
 };
 use aws_sdk_acmpca::{
     Client,
+    operation::get_certificate::GetCertificateError,
     primitives::Blob,
     types::{
         CertificateAuthority, CertificateAuthorityStatus, CertificateAuthorityUsageMode, SigningAlgorithm, Validity,
@@ -113,7 +114,7 @@ pub(super) async fn issued(client: &Client, arn: &IssuedArn) -> Result<Option<Pe
     let authority = arn.as_str().split("/certificate/").next().unwrap_or_default();
     let call = client.get_certificate().certificate_authority_arn(authority).certificate_arn(arn.as_str());
     let answer = match call.send().await {
-        Err(error) if error.as_service_error().is_some_and(|e| e.is_request_in_progress_exception()) => {
+        Err(error) if error.as_service_error().is_some_and(GetCertificateError::is_request_in_progress_exception) => {
             return Ok(None);
         }
         answer => answer.map_err(|error| from_sdk(GET, &error))?,

@@ -7,10 +7,12 @@ const ID: &str = "AKIAIOSFODNN7EXAMPLE";
 const SECRET: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
 const USER: &str = "arn:aws:iam::111122223333:user/arnkeeper";
 
+type Data = BTreeMap<String, Vec<u8>>;
+type Content = Result<Option<Data>, String>;
+
 /// Secrets that a test sets; it counts the reads.
-#[derive(Default)]
 struct Secrets {
-    content: Mutex<Option<Result<Option<BTreeMap<String, Vec<u8>>>, String>>>,
+    content: Mutex<Content>,
     reads: AtomicUsize,
 }
 
@@ -18,7 +20,7 @@ impl Secrets {
     fn set(&self, content: Result<Option<&[(&str, &str)]>, &str>) {
         let data =
             |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| ((*k).to_owned(), v.as_bytes().to_vec())).collect();
-        *lock(&self.content) = Some(content.map(|found| found.map(data)).map_err(str::to_owned));
+        *lock(&self.content) = content.map(|found| found.map(data)).map_err(str::to_owned);
     }
 
     fn reads(&self) -> usize {
@@ -28,10 +30,10 @@ impl Secrets {
 
 #[async_trait]
 impl SecretSource for Secrets {
-    async fn read(&self, name: &str) -> Result<Option<BTreeMap<String, Vec<u8>>>, String> {
+    async fn read(&self, name: &str) -> Content {
         assert_eq!(name, "keys");
         self.reads.fetch_add(1, Ordering::SeqCst);
-        lock(&self.content).clone().unwrap_or(Ok(None))
+        lock(&self.content).clone()
     }
 }
 
@@ -45,7 +47,7 @@ struct Stand {
 impl Stand {
     async fn new(answer: impl Fn(&Call, usize) -> (u16, String) + Send + Sync + 'static) -> Self {
         let sts = Fake::start(answer).await;
-        let secrets = Arc::new(Secrets::default());
+        let secrets = Arc::new(Secrets { content: Mutex::new(Ok(None)), reads: AtomicUsize::new(0) });
         secrets.set(Ok(Some(&[("accessKeyId", ID), ("secretAccessKey", SECRET)])));
         let parts = SessionParts { secrets: Arc::clone(&secrets) as _, endpoint_url: Some(sts.url.clone()) };
         let (start, seconds) = (Instant::now(), Arc::new(AtomicU64::new(0)));
