@@ -46,6 +46,7 @@ start() {
   shift 2
   ARNKEEPER_STAND=$dir setsid "$@" >"$dir/$name.log" 2>&1 </dev/null &
   echo $! >"$dir/$name.pid"
+  disown
   for _ in {1..100}; do # the mark is there only from exec on
     if alive "$dir" "$name"; then break; fi
     sleep 0.01
