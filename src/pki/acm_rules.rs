@@ -1,0 +1,200 @@
+//! What ACM refuses to import (ACM API reference, ImportCertificate; ACM user guide, "Reimport a certificate").
+
+use super::{
+    Problem,
+    algorithm::{KeyAlgorithm, KeyFamily},
+    certificate::Certificate,
+    names::Names,
+};
+use crate::api::shared::Usage;
+
+/// The longest private key that ACM takes, in bytes of PEM (ACM API reference, ImportCertificate).
+const LONGEST_KEY: usize = 5120;
+/// id-kp-clientAuth: may be dropped (ACM user guide, "Reimport a certificate").
+const CLIENT_AUTH: &str = "1.3.6.1.5.5.7.3.2";
+
+/// A certificate that is about to be paid for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlannedCertificate {
+    /// The algorithm of its key.
+    pub algorithm: KeyAlgorithm,
+    /// The family of the CA's key.
+    pub signing_family: KeyFamily,
+    /// What it may be used for.
+    pub usages: Vec<Usage>,
+    /// Its names.
+    pub names: Names,
+    /// How long its key gets, in bytes of PEM.
+    pub key_pem_bytes: usize,
+}
+
+/// What ACM has under an ARN.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CurrentInAcm {
+    /// The algorithm of its key; none: one that is not known here.
+    pub algorithm: Option<KeyAlgorithm>,
+    /// Key usages in ACM's words (`DIGITAL_SIGNATURE`).
+    pub key_usages: Vec<String>,
+    /// Extended key usages as OIDs.
+    pub extended_key_usages: Vec<String>,
+}
+
+impl CurrentInAcm {
+    /// What ACM would tell of this certificate.
+    #[must_use]
+    pub fn of_certificate(certificate: &Certificate) -> Self {
+        let (mut key_usages, mut extended_key_usages) = split(&certificate.usages);
+        for usage in &certificate.other_usages {
+            let is_oid = usage.starts_with(|first: char| first.is_ascii_digit());
+            if is_oid { &mut extended_key_usages } else { &mut key_usages }.push(usage.clone());
+        }
+        Self { algorithm: certificate.algorithm, key_usages, extended_key_usages }
+    }
+}
+
+/// Why ACM would not import it at all; empty: it would.
+#[must_use]
+pub fn import_problems(planned: &PlannedCertificate) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let own = planned.algorithm.family();
+    if own != planned.signing_family {
+        problems.push(Problem::new(format!(
+            "its key would be {} and the private CA's is {}: ACM takes only a key of the CA's own family",
+            family(own),
+            family(planned.signing_family)
+        )));
+    }
+    if planned.key_pem_bytes > LONGEST_KEY {
+        problems.push(Problem::new(format!("its key would have {} bytes, and ACM takes {LONGEST_KEY}", planned.key_pem_bytes)));
+    }
+    if planned.names.is_empty() {
+        problems.push(Problem::new("it would have no name"));
+    }
+    problems
+}
+
+/// Why ACM would not import it in place of what it has; empty: it would.
+#[must_use]
+pub fn reimport_problems(current: &CurrentInAcm, planned: &PlannedCertificate) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    if current.algorithm != Some(planned.algorithm) {
+        let there = current.algorithm.map_or("of a kind that is not known here", KeyAlgorithm::acm_name);
+        problems.push(Problem::new(format!(
+            "its key would be {}, the one there is {there}, and ACM lets neither the type nor the size change",
+            planned.algorithm.acm_name()
+        )));
+    }
+    let (key_usages, extended) = split(&planned.usages);
+    let ecdsa = planned.algorithm.family() == KeyFamily::Ecdsa;
+    // ANY and CUSTOM are words of ACM for what it does not list; nothing can be said of them.
+    let may_go = |usage: &str| matches!(usage, "ANY" | "CUSTOM") || (usage == "KEY_ENCIPHERMENT" && ecdsa);
+    let dropped = current.key_usages.iter().filter(|usage| !key_usages.contains(usage) && !may_go(usage));
+    let dropped_extended = current.extended_key_usages.iter().filter(|oid| !extended.contains(oid) && *oid != CLIENT_AUTH);
+    for usage in dropped {
+        problems.push(Problem::new(format!("the key usage {usage} would be dropped, and ACM lets none go")));
+    }
+    for oid in dropped_extended {
+        problems.push(Problem::new(format!("the extended key usage {} would be dropped, and ACM lets none go", extended_name(oid))));
+    }
+    problems
+}
+
+fn family(family: KeyFamily) -> &'static str {
+    match family {
+        KeyFamily::Rsa => "RSA",
+        KeyFamily::Ecdsa => "ECDSA",
+    }
+}
+
+/// Usages as ACM tells them: its words, and OIDs (RFC 5280, section 4.2.1.12).
+const fn in_acm(usage: Usage) -> (&'static str, &'static str, bool) {
+    match usage {
+        Usage::DigitalSignature => ("DIGITAL_SIGNATURE", "digital signature", false),
+        Usage::ContentCommitment => ("NON_REPUDIATION", "content commitment", false),
+        Usage::KeyEncipherment => ("KEY_ENCIPHERMENT", "key encipherment", false),
+        Usage::DataEncipherment => ("DATA_ENCIPHERMENT", "data encipherment", false),
+        Usage::KeyAgreement => ("KEY_AGREEMENT", "key agreement", false),
+        Usage::ServerAuth => ("1.3.6.1.5.5.7.3.1", "server auth", true),
+        Usage::ClientAuth => (CLIENT_AUTH, "client auth", true),
+        Usage::CodeSigning => ("1.3.6.1.5.5.7.3.3", "code signing", true),
+        Usage::EmailProtection => ("1.3.6.1.5.5.7.3.4", "email protection", true),
+        Usage::TimeStamping => ("1.3.6.1.5.5.7.3.8", "timestamping", true),
+        Usage::OcspSigning => ("1.3.6.1.5.5.7.3.9", "ocsp signing", true),
+    }
+}
+
+fn split(usages: &[Usage]) -> (Vec<String>, Vec<String>) {
+    let (mut words, mut oids) = (vec![], vec![]);
+    for (name, _, extended) in usages.iter().copied().map(in_acm) {
+        if extended { &mut oids } else { &mut words }.push(name.to_owned());
+    }
+    (words, oids)
+}
+
+fn extended_name(oid: &str) -> String {
+    let known = [
+        Usage::ServerAuth,
+        Usage::ClientAuth,
+        Usage::CodeSigning,
+        Usage::EmailProtection,
+        Usage::TimeStamping,
+        Usage::OcspSigning,
+    ];
+    let name = known.into_iter().map(in_acm).find(|(known, ..)| *known == oid).map(|(_, name, _)| name);
+    name.map_or_else(|| oid.to_owned(), |name| format!("{name} ({oid})"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn planned(algorithm: KeyAlgorithm, usages: &[Usage]) -> PlannedCertificate {
+        PlannedCertificate {
+            algorithm,
+            signing_family: algorithm.family(),
+            usages: usages.to_vec(),
+            names: Names::new(&["a.example.com".into()], &[], &[], &[]).unwrap(),
+            key_pem_bytes: 300,
+        }
+    }
+
+    fn current(algorithm: KeyAlgorithm, usages: &[Usage]) -> CurrentInAcm {
+        let (key_usages, extended_key_usages) = split(usages);
+        CurrentInAcm { algorithm: Some(algorithm), key_usages, extended_key_usages }
+    }
+
+    const EC: KeyAlgorithm = KeyAlgorithm::EcPrime256v1;
+    const RSA: KeyAlgorithm = KeyAlgorithm::Rsa2048;
+    const ALL: [Usage; 4] = [Usage::DigitalSignature, Usage::KeyEncipherment, Usage::ServerAuth, Usage::ClientAuth];
+
+    #[test]
+    fn imports() {
+        assert!(import_problems(&planned(EC, &ALL)).is_empty());
+        let other_family = PlannedCertificate { signing_family: KeyFamily::Rsa, ..planned(EC, &ALL) };
+        assert!(import_problems(&other_family)[0].to_string().contains("would be ECDSA and the private CA's is RSA"));
+        assert_eq!(import_problems(&PlannedCertificate { key_pem_bytes: 5121, ..planned(EC, &ALL) }).len(), 1);
+        assert_eq!(import_problems(&PlannedCertificate { names: Names::default(), ..planned(EC, &ALL) }).len(), 1);
+    }
+
+    #[test]
+    fn key_type_and_size_stay() {
+        assert!(reimport_problems(&current(RSA, &ALL), &planned(RSA, &ALL)).is_empty());
+        assert_eq!(reimport_problems(&current(KeyAlgorithm::Rsa4096, &ALL), &planned(RSA, &ALL)).len(), 1);
+        assert_eq!(reimport_problems(&current(EC, &ALL), &planned(RSA, &ALL)).len(), 1);
+        let unknown = CurrentInAcm { algorithm: None, ..current(RSA, &ALL) };
+        assert_eq!(reimport_problems(&unknown, &planned(RSA, &ALL)).len(), 1);
+    }
+
+    #[test]
+    fn usages_may_come_but_not_go() {
+        let more = [&ALL[..], &[Usage::CodeSigning, Usage::KeyAgreement]].concat();
+        assert!(reimport_problems(&current(RSA, &ALL), &planned(RSA, &more)).is_empty());
+        let problems = reimport_problems(&current(RSA, &more), &planned(RSA, &ALL));
+        assert_eq!(problems.len(), 2);
+        assert!(problems[1].to_string().contains("code signing (1.3.6.1.5.5.7.3.3)"));
+        // The two that may go: client auth, and key encipherment of an ECDSA certificate.
+        let fewer = [Usage::DigitalSignature, Usage::ServerAuth];
+        assert!(reimport_problems(&current(EC, &ALL), &planned(EC, &fewer)).is_empty());
+        assert_eq!(reimport_problems(&current(RSA, &ALL), &planned(RSA, &fewer)).len(), 1);
+    }
+}

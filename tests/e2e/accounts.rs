@@ -1,0 +1,168 @@
+//! AwsAccount: who the operator is there, what the account offers, and why it does not let anybody in.
+
+use crate::{
+    aws::Authority,
+    harness::{REGIONS, World},
+    wait::{Conditions, until},
+};
+use arnkeeper::api::{
+    AwsAccount,
+    conditions::{CREDENTIALS_VALID, READY, STALLED},
+};
+use serde_json::json;
+
+async fn account_ready(world: &World) -> AwsAccount {
+    until(&world.accounts(), &world.account, "Ready", |a| a.is(READY) && a.is(CREDENTIALS_VALID)).await
+}
+
+/// Waits until the account says of itself that its credentials are of no use, and that a person has to see to it.
+async fn account_refused(world: &World, what: &str) -> String {
+    let refused = |a: &AwsAccount| a.is(STALLED) && !a.is(READY) && a.condition(CREDENTIALS_VALID).is_some_and(|c| c.status == "False");
+    let account = until(&world.accounts(), &world.account, what, refused).await;
+    assert!(account.status.as_ref().is_some_and(|s| s.certificate_authorities.is_empty()), "it still lists CAs");
+    account.message(READY).to_owned()
+}
+
+#[tokio::test]
+async fn an_account_tells_who_it_is_and_which_private_cas_it_offers() {
+    let (world, authority) = World::new("account").await;
+    let account = account_ready(&world).await;
+    let status = account.status.expect("a status");
+    assert_eq!(status.account_id.as_deref(), Some(&*world.id));
+    assert_eq!(status.partition.as_deref(), Some("aws"));
+    let caller = status.caller_arn.unwrap_or_default();
+    assert!(caller.starts_with(&format!("arn:aws:sts::{}:assumed-role/", world.id)), "{caller}");
+    let listed = status.certificate_authorities.iter().find(|ca| ca.arn.as_str() == authority.arn).expect("the CA is listed");
+    assert_eq!(listed.common_name.as_deref(), Some(&*authority.name));
+    assert_eq!((listed.status.as_str(), listed.region.as_str()), ("ACTIVE", REGIONS[0]));
+    assert_eq!(listed.key_algorithm, if authority.rsa { "RSA_2048" } else { "EC_prime256v1" });
+    assert!(listed.not_after.is_some());
+}
+
+#[tokio::test]
+async fn wrong_credentials_are_told() {
+    let world = World::bare("wrong-keys").await;
+    if world.stand.sim_because("moto takes any access key").is_none() {
+        return;
+    }
+    world.put_credentials("AKIANOBODYKNOWSME000", "not a key of anybody at all, nowhere").await;
+    world.make_account(json!({ "assumeRoles": null })).await;
+    let message = account_refused(&world, "the credentials are refused").await;
+    assert!(!message.contains("not a key of anybody"), "the message tells the secret key: {message}");
+}
+
+#[tokio::test]
+async fn a_trailing_newline_in_an_access_key_is_told() {
+    let world = World::bare("newline").await;
+    world.put_credentials("AKIAIOSFODNN7EXAMPLE\n", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY").await;
+    world.make_account(json!({ "assumeRoles": null, "accountId": null })).await;
+    let message = account_refused(&world, "the newline is told").await;
+    assert!(message.contains("accessKeyId"), "the message does not name the key: {message}");
+    let lower = message.to_lowercase();
+    assert!(["newline", "line break", "white", "space"].iter().any(|word| lower.contains(word)), "{message}");
+}
+
+#[tokio::test]
+async fn a_missing_secret_is_told_and_taken_up_when_it_comes() {
+    let world = World::bare("no-secret").await;
+    if let Some(sim) = world.stand.sim() {
+        sim.role(&world.role(), None).await;
+    }
+    world.make_account(json!({})).await;
+    let account = until(&world.accounts(), &world.account, "the missing Secret is told", |a| {
+        a.is_current() && !a.is(READY) && a.message(READY).contains(&*world.account)
+    })
+    .await;
+    assert!(account.is(STALLED), "a person has to make the Secret");
+    world.put_credentials(crate::harness::BASE_KEY.0, crate::harness::BASE_KEY.1).await;
+    // Nothing may watch Secrets, so a person's change of the account is what makes the operator look at once.
+    world.change(&world.accounts(), &world.account, json!({ "spec": { "regions": [REGIONS[0]] } })).await;
+    account_ready(&world).await;
+}
+
+#[tokio::test]
+async fn a_rotated_secret_is_used_at_the_next_call() {
+    let world = World::bare("rotated").await;
+    let Some(sim) = world.stand.sim_because("moto knows no keys that end") else { return };
+    let authority = Authority::new(&world, json!({})).await;
+    let old = sim.access_key(&world.id, false).await;
+    world.put_credentials(&old.access_key_id, &old.secret_access_key).await;
+    world.make_account(json!({ "assumeRoles": null })).await;
+    account_ready(&world).await;
+    let new = sim.access_key(&world.id, false).await;
+    world.put_credentials(&new.access_key_id, &new.secret_access_key).await;
+    sim.delete_access_key(&old).await;
+    world.issued("app", &authority, json!({ "acm": [{ "name": "edge" }] })).await;
+    let calls = sim.calls(&world.id, "ImportCertificate").await;
+    let last = calls.last().expect("a call").access_key_id.as_deref();
+    assert_eq!(last, Some(&*new.access_key_id));
+    account_ready(&world).await;
+}
+
+#[tokio::test]
+async fn root_credentials_are_refused() {
+    let world = World::bare("root").await;
+    let Some(sim) = world.stand.sim_because("moto has no root user") else { return };
+    let key = sim.access_key(&world.id, true).await;
+    world.put_credentials(&key.access_key_id, &key.secret_access_key).await;
+    world.make_account(json!({ "assumeRoles": null })).await;
+    let message = account_refused(&world, "root is refused").await;
+    assert!(message.contains("root"), "{message}");
+}
+
+#[tokio::test]
+async fn credentials_of_another_account_are_refused() {
+    let world = World::bare("elsewhere").await;
+    world.open_account(json!({ "accountId": "444455556666" })).await;
+    let message = account_refused(&world, "another account is refused").await;
+    assert!(message.contains("444455556666") && message.contains(&*world.id), "{message}");
+}
+
+#[tokio::test]
+async fn an_external_id_is_sent() {
+    let world = World::bare("external-id").await;
+    let Some(sim) = world.stand.sim_because("moto lets everybody assume every role") else { return };
+    sim.role(&world.role(), Some("the-agreed-id")).await;
+    world.put_credentials(crate::harness::BASE_KEY.0, crate::harness::BASE_KEY.1).await;
+    let roles = |id: &str| json!([{ "roleArn": world.role(), "externalId": id }]);
+    world.make_account(json!({ "assumeRoles": roles("another-id") })).await;
+    let message = account_refused(&world, "a wrong ExternalId is refused").await;
+    assert!(message.contains(&world.role()) || message.contains("sts:AssumeRole"), "{message}");
+    world.change(&world.accounts(), &world.account, json!({ "spec": { "assumeRoles": roles("the-agreed-id") } })).await;
+    account_ready(&world).await;
+}
+
+#[tokio::test]
+async fn no_call_is_made_for_a_disabled_account() {
+    let (world, authority) = World::new("disabled").await;
+    account_ready(&world).await;
+    world.change(&world.accounts(), &world.account, json!({ "spec": { "enabled": false } })).await;
+    let account = until(&world.accounts(), &world.account, "Disabled", |a| a.because(READY, "Disabled")).await;
+    assert!(account.condition(STALLED).is_none(), "a person wanted it so");
+    let before = calls_about_authorities(&world).await;
+    world.certificate("app", &authority, json!({})).await;
+    world.stalled("app", "AccountDisabled").await;
+    assert_eq!(calls_about_authorities(&world).await, before, "AWS was called");
+    world.assert_nothing_asked().await;
+    world.change(&world.accounts(), &world.account, json!({ "spec": { "enabled": true } })).await;
+    world.ready("app").await;
+}
+
+async fn calls_about_authorities(world: &World) -> usize {
+    let Some(sim) = world.stand.sim() else { return 0 };
+    let mut count = 0;
+    for operation in ["ListCertificateAuthorities", "DescribeCertificateAuthority", "GetCallerIdentity"] {
+        count += sim.calls(&world.id, operation).await.len();
+    }
+    count
+}
+
+#[tokio::test]
+async fn denied_listing_of_cas_names_the_action_and_leaves_the_account_usable() {
+    let Some((world, authority, sim)) = World::on_sim("no-list", "moto denies nothing").await else { return };
+    sim.deny(&world.id, &["acm-pca:ListCertificateAuthorities"]).await;
+    world.change(&world.accounts(), &world.account, json!({ "spec": { "regions": [REGIONS[0]] } })).await;
+    let told = |a: &AwsAccount| a.is(READY) && a.message(READY).contains("acm-pca:ListCertificateAuthorities");
+    until(&world.accounts(), &world.account, "the missing action is named", told).await;
+    world.issued("app", &authority, json!({})).await;
+}

@@ -1,0 +1,26 @@
+//! The end-to-end suite: a real API server, an emulated AWS, the operator under the chart's own permissions.
+//!
+//! It needs a stand: `KUBECONFIG` (of an administrator), `AWS_ENDPOINT_URL`, `ARNKEEPER_AWS` (`sim` or `moto`), and the
+//! operator running against both with the namespace `arnkeeper-system` for its own Secrets. `make test` sees to all of it.
+//!
+//! Every test has a namespace and an AWS account of its own, so all of them run at the same time. What moto can't know
+//! is tried on the other emulator alone, and the test says so.
+
+mod accounts;
+mod aws;
+mod certificates;
+mod deletion;
+mod delivery;
+mod examples;
+mod harness;
+mod kubectl;
+mod one_arn;
+mod preflight;
+mod quiet;
+mod refusals;
+mod requests;
+mod requests_faults;
+mod schema;
+mod sim;
+mod tls;
+mod wait;

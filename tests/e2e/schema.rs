@@ -1,0 +1,215 @@
+//! Bad manifests are refused by the API server itself, with a message that names the field and what is allowed.
+
+use crate::harness::{Stand, merge};
+use arnkeeper::api::{AwsAccount, Certificate, CertificateRequest};
+use kube::{
+    Api, Resource,
+    api::{ApiResource, DynamicObject, PostParams},
+};
+use serde_json::{Value, json};
+
+const CA: &str = "arn:aws:acm-pca:eu-west-1:111122223333:certificate-authority/12345678-1234-1234-1234-123456789012";
+
+/// Tries to create `base` with each change; all have to be refused, with all these words.
+async fn refused<K: Resource<DynamicType = ()>>(base: Value, cases: &[(Value, &[&str])]) {
+    let stand = Stand::get().await;
+    let resource = ApiResource::erase::<K>(&());
+    let namespaced = base["metadata"].get("namespace").and_then(Value::as_str).map(str::to_owned);
+    let api: Api<DynamicObject> = match namespaced {
+        Some(namespace) => Api::namespaced_with(stand.client, &namespace, &resource),
+        None => Api::all_with(stand.client, &resource),
+    };
+    let dry = PostParams { dry_run: true, ..PostParams::default() };
+    let create = async |manifest: &Value| {
+        let object: DynamicObject = crate::harness::from(manifest.clone());
+        api.create(&dry, &object).await
+    };
+    if let Err(error) = create(&base).await {
+        panic!("the manifest without a mistake is refused: {error}");
+    }
+    let mut wrong = Vec::new();
+    for (change, words) in cases {
+        let mut manifest = base.clone();
+        merge(&mut manifest["spec"], change.clone());
+        match create(&manifest).await {
+            Ok(_) => wrong.push(format!("{change} is accepted")),
+            Err(kube::Error::Api(status)) if status.code == 422 || status.code == 400 => {
+                let missing = words.iter().filter(|word| !status.message.contains(**word));
+                wrong.extend(missing.map(|word| format!("{change}: {word:?} is not in: {}", status.message)));
+            }
+            Err(error) => wrong.push(format!("{change}: {error}")),
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[tokio::test]
+async fn accounts() {
+    let base = json!({ "apiVersion": "arnkeeper.dev/v1beta1", "kind": "AwsAccount", "metadata": { "name": "schema" },
+        "spec": { "regions": ["eu-west-1"], "credentials": { "default": {} } } });
+    let role = |duration: &str| json!({ "assumeRoles": [{ "roleArn": "arn:aws:iam::111122223333:role/x", "duration": duration }] });
+    refused::<AwsAccount>(
+        base,
+        &[
+            (json!({ "accountId": "11112222333" }), &["spec.accountId", "[0-9]{12}"]),
+            (json!({ "accountId": 111_122_223_333_u64 }), &["spec.accountId", "string"]),
+            (json!({ "regions": [] }), &["spec.regions"]),
+            (json!({ "regions": null }), &["spec.regions", "Required"]),
+            (json!({ "regions": ["EU (Ireland)"] }), &["spec.regions[0]"]),
+            (json!({ "regions": ["eu-west-1", "eu-west-1"] }), &["spec.regions[1]", "Duplicate"]),
+            (json!({ "credentials": { "default": null } }), &["spec.credentials", "exactly one"]),
+            (json!({ "credentials": { "accessKeys": { "secretRef": { "name": "x" } } } }), &["spec.credentials", "exactly one"]),
+            (json!({ "credentials": { "default": null, "accessKeys": { "secretRef": { "name": "Not A Name" } } } }), &["secretRef.name"]),
+            (json!({ "assumeRoles": [{ "roleArn": "arn:aws:iam::111122223333:user/x" }] }), &["spec.assumeRoles[0].roleArn"]),
+            (json!({ "assumeRoles": [{ "roleArn": "arn:aws:iam::111122223333:role/x", "externalId": "1" }] }), &["externalId"]),
+            (role("5m"), &["spec.assumeRoles[0].duration", "15m"]),
+            (role("13h"), &["spec.assumeRoles[0].duration", "12h"]),
+            (json!({ "allowedNamespaces": { "from": "Some" } }), &["spec.allowedNamespaces.from", "Selector"]),
+            (json!({ "allowedNamespaces": { "from": "Names" } }), &["spec.allowedNamespaces", "names goes with"]),
+            (json!({ "allowedNamespaces": { "from": "All", "names": ["pay"] } }), &["spec.allowedNamespaces", "names goes with"]),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn requests() {
+    let csr = "-----BEGIN CERTIFICATE REQUEST-----\n";
+    let base = json!({ "apiVersion": "arnkeeper.dev/v1beta1", "kind": "CertificateRequest",
+        "metadata": { "name": "schema", "namespace": "default" }, "spec": {
+            "accountRef": { "name": "prod" }, "region": "eu-west-1", "certificateAuthority": { "arn": CA }, "csr": csr,
+        } });
+    let subject = |subject: Value| json!({ "csr": null, "secretName": "app", "subject": subject });
+    refused::<CertificateRequest>(
+        base,
+        &[
+            (json!({ "csr": null }), &["spec", "exactly one of csr and subject"]),
+            (json!({ "subject": { "domainName": "a.example" }, "secretName": "app" }), &["exactly one of csr and subject"]),
+            (json!({ "csr": "bm90IFBFTQ==" }), &["spec.csr", "BEGIN CERTIFICATE REQUEST"]),
+            (json!({ "csr": format!("{csr}{}", "A".repeat(32_768)) }), &["spec.csr", "32768"]),
+            (json!({ "secretName": "app" }), &["secretName goes with subject"]),
+            (json!({ "csr": null, "subject": { "domainName": "a.example" } }), &["secretName goes with subject"]),
+            (json!({ "privateKey": { "algorithm": "RSA" } }), &["privateKey goes with subject"]),
+            (json!({ "accountRef": null }), &["spec.accountRef", "Required"]),
+            (json!({ "region": "europe" }), &["spec.region"]),
+            (json!({ "certificateAuthority": { "arn": null } }), &["spec.certificateAuthority", "exactly one of arn and name"]),
+            (json!({ "certificateAuthority": { "name": "CA" } }), &["spec.certificateAuthority", "exactly one of arn and name"]),
+            (json!({ "region": "us-east-1" }), &["certificateAuthority.arn must lie in region"]),
+            (json!({ "duration": "0s" }), &["spec.duration", "longer than 0"]),
+            (json!({ "duration": "-1h" }), &["spec.duration"]),
+            (json!({ "duration": "90 days" }), &["spec.duration"]),
+            (json!({ "usages": ["server authentication"] }), &["spec.usages[0]", "server auth"]),
+            (json!({ "tags": { "aws:team": "pay" } }), &["spec.tags", "reserved"]),
+            (json!({ "tags": { "arnkeeper.dev/name": "pay" } }), &["spec.tags", "reserved"]),
+            (json!({ "tags": { "team": "x".repeat(256) } }), &["spec.tags", "255"]),
+            (subject(json!({ "domainName": "" })), &["spec.subject.domainName"]),
+            (subject(json!({ "domainName": "under score.example" })), &["spec.subject.domainName"]),
+            (subject(json!({ "domainName": "a.example", "country": "Germany" })), &["spec.subject.country"]),
+            (subject(json!({ "domainName": "a.example", "ipAddresses": ["10.0.0.256"] })), &["spec.subject.ipAddresses", "IP addresses"]),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn names_of_aws() {
+    let base = json!({ "apiVersion": "arnkeeper.dev/v1beta1", "kind": "CertificateRequest",
+        "metadata": { "name": "schema", "namespace": "default" }, "spec": {
+            "accountRef": { "name": "prod" }, "region": "eu-west-1", "certificateAuthority": { "arn": CA },
+            "csr": "-----BEGIN CERTIFICATE REQUEST-----\n",
+        } });
+    let ca = |arn: &str| json!({ "certificateAuthority": { "arn": arn } });
+    let template = |name: &str| json!({ "templateArn": format!("arn:aws:acm-pca:::template/{name}") });
+    refused::<CertificateRequest>(
+        base,
+        &[
+            (ca("arn:aws:acm:eu-west-1:111122223333:certificate/12345678-1234-1234-1234-123456789012"), &["certificateAuthority.arn", "acm-pca"]),
+            (ca("arn:aws:iam::111122223333:role/x"), &["certificateAuthority.arn", "acm-pca"]),
+            (ca(&CA.replace("111122223333", "1111")), &["certificateAuthority.arn"]),
+            (ca(&CA.replace("arn:aws:", "arn:gcp:")), &["certificateAuthority.arn"]),
+            (template("RootCACertificate/V1"), &["spec.templateArn", "EndEntity"]),
+            (template("SubordinateCACertificate_PathLen0/V1"), &["spec.templateArn", "EndEntity"]),
+            (template("BlankSubordinateCACertificate_PathLen0_CSRPassthrough/V1"), &["spec.templateArn", "EndEntity"]),
+            (template("CodeSigningCertificate/V1"), &["spec.templateArn", "EndEntity"]),
+            (template("EndEntityCertificate/V2"), &["spec.templateArn", "V1"]),
+            (json!({ "templateArn": "EndEntityCertificate/V1" }), &["spec.templateArn"]),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn certificates() {
+    let base = json!({ "apiVersion": "arnkeeper.dev/v1beta1", "kind": "Certificate",
+        "metadata": { "name": "schema", "namespace": "default" }, "spec": {
+            "accountRef": { "name": "prod" }, "region": "eu-west-1",
+            "source": { "privateCa": { "certificateAuthority": { "arn": CA } } },
+            "subject": { "domainName": "app.example" }, "secret": { "name": "app" },
+        } });
+    let target = |target: Value| json!({ "acm": [target] });
+    let many: serde_json::Map<String, Value> = (0..41).map(|n| (format!("tag{n}"), "x".into())).collect();
+    refused::<Certificate>(
+        base,
+        &[
+            (json!({ "source": null }), &["spec.source", "Required"]),
+            (json!({ "subject": null }), &["spec.subject", "Required"]),
+            (json!({ "subject": { "domainName": null } }), &["spec.subject.domainName", "Required"]),
+            (json!({ "secret": null }), &["spec.secret", "Required"]),
+            (json!({ "secret": { "name": "App_TLS" } }), &["spec.secret.name"]),
+            (json!({ "secret": { "deletionPolicy": "Orphan" } }), &["spec.secret.deletionPolicy", "Retain"]),
+            (json!({ "secret": { "template": { "labels": { "arnkeeper.dev/certificate": "x" } } } }), &["spec.secret.template.labels", "reserved"]),
+            (json!({ "region": "us-east-1" }), &["must lie in region"]),
+            (json!({ "duration": "0h" }), &["spec.duration", "longer than 0"]),
+            (json!({ "duration": "-2160h" }), &["spec.duration"]),
+            (json!({ "renewal": { "before": "2160h" } }), &["renewal.before must be shorter than duration"]),
+            (json!({ "renewal": { "before": "24h", "beforePercent": 10 } }), &["spec.renewal", "only one of"]),
+            (json!({ "renewal": { "beforePercent": 100 } }), &["spec.renewal.beforePercent", "99"]),
+            (json!({ "privateKey": { "algorithm": "Ed25519" } }), &["spec.privateKey.algorithm", "ECDSA"]),
+            (json!({ "privateKey": { "algorithm": "RSA", "size": 1024 } }), &["spec.privateKey", "2048"]),
+            (json!({ "privateKey": { "size": 2048 } }), &["spec.privateKey", "size goes with algorithm"]),
+            (json!({ "historyLimit": 0 }), &["spec.historyLimit", "1"]),
+            (target(json!({ "name": "Edge" })), &["spec.acm[0].name"]),
+            (target(json!({ "name": "edge", "region": "everywhere" })), &["spec.acm[0].region"]),
+            (target(json!({ "name": "edge", "tags": many })), &["spec.acm[0].tags", "40"]),
+            (target(json!({ "name": "edge", "tags": { "a!b": "x" } })), &["spec.acm[0].tags", "letters, numbers"]),
+            (target(json!({ "name": "edge", "deletionPolicy": "Keep" })), &["spec.acm[0].deletionPolicy", "Retain"]),
+            (json!({ "acm": [{ "name": "edge" }, { "name": "edge" }] }), &["spec.acm[1]", "Duplicate"]),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn names_of_certificates_leave_room_for_those_of_their_requests() {
+    let stand = Stand::get().await;
+    let api: Api<Certificate> = Api::default_namespaced(stand.client);
+    let manifest = json!({ "metadata": { "name": "a".repeat(236) }, "spec": {
+        "accountRef": { "name": "prod" }, "region": "eu-west-1",
+        "source": { "privateCa": { "certificateAuthority": { "name": "CA" } } },
+        "subject": { "domainName": "app.example" }, "secret": { "name": "app" },
+    } });
+    let certificate: Certificate = crate::harness::from(manifest);
+    let dry = PostParams { dry_run: true, ..PostParams::default() };
+    let refused = api.create(&dry, &certificate).await.expect_err("a name that is too long").to_string();
+    assert!(refused.contains("at most 235 characters"), "{refused}");
+}
+
+#[tokio::test]
+async fn account_and_region_of_a_certificate_can_not_change() {
+    let (world, authority) = crate::harness::World::new("fixed").await;
+    let spec = json!({ "enabled": false, "acm": [{ "name": "edge" }] });
+    world.certificate("app", &authority, spec).await;
+    let ca = json!({ "privateCa": { "certificateAuthority": { "arn": null, "name": "CA" } } });
+    let changes = [
+        (json!({ "accountRef": { "name": "another" } }), "accountRef can't be changed"),
+        (json!({ "region": "us-east-1", "source": ca }), "region can't be changed"),
+        (json!({ "acm": [{ "name": "edge", "region": "us-east-1" }] }), "region of a target can't be changed"),
+        (json!({ "acm": [{ "name": "edge", "accountRef": { "name": "another" } }] }), "accountRef of a target can't be changed"),
+    ];
+    for (change, word) in changes {
+        let patch = kube::api::Patch::Merge(json!({ "spec": change }));
+        let answer = world.certificates().patch("app", &kube::api::PatchParams::default(), &patch).await;
+        let refused = answer.expect_err("the change is refused").to_string();
+        assert!(refused.contains(word), "{refused}");
+    }
+}

@@ -1,0 +1,138 @@
+//! The control endpoint of the emulator that knows AWS's rules: what no client of AWS could do or see.
+
+use kube::{Client, Config};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+/// The control endpoint.
+#[derive(Clone)]
+pub struct Sim {
+    client: Client,
+}
+
+/// One call in the emulator's ledger.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Call {
+    /// `ok`, an error code, or `dropped`.
+    pub outcome: String,
+    /// Whether the call changed something.
+    pub effective: bool,
+    /// The access key that signed it.
+    #[serde(default)]
+    pub access_key_id: Option<String>,
+}
+
+/// An access key.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AccessKey {
+    pub access_key_id: String,
+    pub secret_access_key: String,
+}
+
+/// A private CA that the emulator made.
+#[derive(Clone, Debug, Deserialize)]
+pub struct MadeAuthority {
+    pub arn: String,
+    /// PEM.
+    pub certificate: String,
+}
+
+impl Sim {
+    /// The control endpoint of the emulator at this address.
+    pub fn new(endpoint: &str) -> Self {
+        // The client of the API server is a client of any JSON over HTTP.
+        let config = Config::new(endpoint.parse().expect("AWS_ENDPOINT_URL is an address"));
+        Self { client: Client::try_from(config).expect("a client of plain HTTP") }
+    }
+
+    async fn call(&self, method: &str, path: &str, body: Option<&Value>) -> Value {
+        let body = body.map_or_else(Vec::new, |b| b.to_string().into_bytes());
+        let request = http::Request::builder().method(method).uri(format!("/_sim/{path}")).header("content-type", "application/json").body(body);
+        let text = self.client.request_text(request.expect("a well-formed request")).await;
+        let text = text.unwrap_or_else(|error| panic!("{method} /_sim/{path}: {error}"));
+        if text.trim().is_empty() { Value::Null } else { serde_json::from_str(&text).expect("JSON") }
+    }
+
+    async fn post(&self, path: &str, body: Value) -> Value {
+        self.call("POST", path, Some(&body)).await
+    }
+
+    /// A new access key of an account; `root`: of its root user.
+    pub async fn access_key(&self, account: &str, root: bool) -> AccessKey {
+        let made = self.post("access-keys", json!({ "account": account, "root": root })).await;
+        serde_json::from_value(made).expect("an access key")
+    }
+
+    /// The key is not valid any more.
+    pub async fn delete_access_key(&self, key: &AccessKey) {
+        self.call("DELETE", "access-keys", Some(&json!({ "accessKeyId": key.access_key_id }))).await;
+    }
+
+    /// A role that may be assumed.
+    pub async fn role(&self, arn: &str, external_id: Option<&str>) {
+        let mut role = json!({ "arn": arn });
+        if let Some(id) = external_id {
+            role["externalId"] = id.into();
+        }
+        self.post("roles", role).await;
+    }
+
+    /// A private CA with its own certificate, ready to sign. `more` goes over the defaults.
+    pub async fn authority(&self, account: &str, region: &str, common_name: &str, more: Value) -> MadeAuthority {
+        let mut wanted = json!({
+            "account": account, "region": region, "commonName": common_name,
+            "keyAlgorithm": "EC_prime256v1", "days": 3650, "usageMode": "GENERAL_PURPOSE",
+        });
+        crate::harness::merge(&mut wanted, more);
+        serde_json::from_value(self.post("authorities", wanted).await).expect("a CA")
+    }
+
+    /// Sets the state of a CA, such as DISABLED.
+    pub async fn authority_state(&self, arn: &str, status: &str) {
+        self.post("authorities/state", json!({ "arn": arn, "status": status })).await;
+    }
+
+    /// All calls of an operation for an account, oldest first.
+    pub async fn calls(&self, account: &str, operation: &str) -> Vec<Call> {
+        let calls = self.call("GET", &format!("ledger?account={account}&operation={operation}"), None).await;
+        serde_json::from_value(calls).expect("a ledger")
+    }
+
+    /// How many calls of an operation had an effect.
+    pub async fn effective(&self, account: &str, operation: &str) -> usize {
+        self.calls(account, operation).await.iter().filter(|call| call.effective).count()
+    }
+
+    /// The next `count` calls (none: all) of an operation for an account go wrong in this way.
+    pub async fn fault(&self, account: &str, operation: &str, count: Option<u32>, effect: Value) {
+        self.post("faults", json!({ "account": account, "operation": operation, "count": count, "effect": effect })).await;
+    }
+
+    /// The next calls of an operation are answered with this error.
+    pub async fn error(&self, account: &str, operation: &str, count: Option<u32>, status: u16, code: &str) {
+        let effect = json!({ "kind": "error", "code": code, "status": status, "message": "asked for by a test" });
+        self.fault(account, operation, count, effect).await;
+    }
+
+    /// No call of this account goes wrong any more.
+    pub async fn heal(&self, account: &str) {
+        self.call("DELETE", &format!("faults?account={account}"), None).await;
+    }
+
+    /// A certificate in ACM is in use by these.
+    pub async fn in_use(&self, arn: &str, by: &[&str]) {
+        self.post("in-use", json!({ "arn": arn, "by": by })).await;
+    }
+
+    /// Nobody may do these IAM actions in an account.
+    pub async fn deny(&self, account: &str, actions: &[&str]) {
+        self.post("deny", json!({ "account": account, "actions": actions })).await;
+    }
+
+    /// Nothing is denied in an account any more.
+    pub async fn allow(&self, account: &str) {
+        self.call("DELETE", "deny", Some(&json!({ "account": account }))).await;
+    }
+}
