@@ -1,5 +1,5 @@
 # Shared by the scripts of the stand; sourced, never run.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034
 
 stand_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 stand_cache=${XDG_CACHE_HOME:-$HOME/.cache}/arnkeeper
