@@ -10,6 +10,7 @@ BIN := $(or $(CARGO_TARGET_DIR),target)/debug
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/arnkeeper
 DENY_VERSION := 0.20.2
 DENY := $(CACHE)/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
+CRDS := crds charts/arnkeeper/templates/crds
 need := @tests/stand/need
 say = @printf '==> %s %s\n' "$$(date +%T)" $(1)
 
@@ -80,13 +81,20 @@ chart: build ## The chart, rendered and on a real API server
 	@tests/stand/stand run --aws sim -- tests/chart/test
 
 .PHONY: crds
-crds: programs ## Write crds/ from the types
-	@mkdir -p crds && $(BIN)/arnkeeper crds > crds/arnkeeper.yaml
+crds: programs ## Write crds/ and the chart's from the types
+	@rm -rf $(CRDS)
+	@$(BIN)/arnkeeper crds --dir crds
+	@$(BIN)/arnkeeper crds --helm --dir charts/arnkeeper/templates/crds
 
 .PHONY: crds-check
 crds-check: programs
 	$(call say,"crds/ against the types")
-	@$(BIN)/arnkeeper crds | diff -u crds/arnkeeper.yaml - || { echo "crds/ is stale: make crds"; exit 1; }
+	@new=$$(mktemp -d); trap 'rm -rf "$$new"' EXIT; \
+	$(BIN)/arnkeeper crds --dir "$$new/crds"; \
+	$(BIN)/arnkeeper crds --helm --dir "$$new/charts/arnkeeper/templates/crds"; \
+	for folder in $(CRDS); do \
+	  diff -ru "$$folder" "$$new/$$folder" || { echo "$$folder is stale: make crds"; exit 1; }; \
+	done
 
 .PHONY: up
 up: programs ## A stand with the operator in .stand/, to play with; AWS=moto for the other AWS

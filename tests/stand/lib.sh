@@ -1,5 +1,5 @@
 # Shared by the scripts of the stand; sourced, never run.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034
 
 stand_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 stand_cache=${XDG_CACHE_HOME:-$HOME/.cache}/arnkeeper
@@ -46,6 +46,7 @@ start() {
   shift 2
   ARNKEEPER_STAND=$dir setsid "$@" >"$dir/$name.log" 2>&1 </dev/null &
   echo $! >"$dir/$name.pid"
+  disown
   for _ in {1..100}; do # the mark is there only from exec on
     if alive "$dir" "$name"; then break; fi
     sleep 0.01
