@@ -12,10 +12,10 @@ fn a_token_makes_calls_one_for_five_minutes() {
     let mut world = World::ec();
     let more = json!({"IdempotencyToken": "one"});
     let first = world.issue(&more).unwrap();
-    world.call.now = world.call.now + jiff::SignedDuration::from_secs(299);
+    world.call.now += jiff::SignedDuration::from_secs(299);
     assert_eq!(world.issue(&more).unwrap(), first);
     assert_ne!(world.issue(&json!({"IdempotencyToken": "two"})).unwrap(), first);
-    world.call.now = world.call.now + jiff::SignedDuration::from_secs(1);
+    world.call.now += jiff::SignedDuration::from_secs(1);
     assert_ne!(world.issue(&more).unwrap(), first);
     assert_ne!(world.issue(&json!({})).unwrap(), world.issue(&json!({})).unwrap());
     assert_eq!(world.refusal(&json!({"IdempotencyToken": ""})), "ValidationException");
@@ -92,7 +92,7 @@ fn only_active_authorities_issue() {
     assert_eq!(world.code("RevokeCertificate", revoke), "ok");
     assert_eq!(world.code("UpdateCertificateAuthority", json!({"Status": "ACTIVE"})), "ok");
     assert_eq!(world.refusal(&json!({})), "ok");
-    world.call.now = world.call.now + jiff::SignedDuration::from_hours(24 * 3651);
+    world.call.now += jiff::SignedDuration::from_hours(24 * 3651);
     let shown = world.ask("DescribeCertificateAuthority", json!({})).unwrap();
     assert_eq!(shown["CertificateAuthority"]["Status"], "EXPIRED");
     assert_eq!(world.refusal(&json!({})), "InvalidStateException");

@@ -170,7 +170,7 @@ fn deletion_needs_disabling_and_can_be_undone() {
     assert_eq!(world.code("RestoreCertificateAuthority", json!({})), "ok");
     assert_eq!(status(&mut world, &arn), "DISABLED");
     assert_eq!(world.code("DeleteCertificateAuthority", days(7)), "ok");
-    world.call.now = world.call.now + jiff::SignedDuration::from_hours(7 * 24 + 1);
+    world.call.now += jiff::SignedDuration::from_hours(7 * 24 + 1);
     assert_eq!(world.code("RestoreCertificateAuthority", json!({})), "ResourceNotFoundException");
 }
 
