@@ -82,6 +82,9 @@ fn leaf(pem: &str, now: Timestamp) -> Result<Parsed, ApiError> {
     if !leaf.issuer_named {
         return Err(invalid("The certificate has no issuer."));
     }
+    if leaf.domains.is_empty() {
+        return Err(invalid("The certificate has no domain name and no IP address."));
+    }
     if leaf.ocsp_urls.iter().any(|url| url.chars().count() > MOST_OCSP_URL) {
         return Err(invalid(format!("The certificate has an OCSP URL of more than {MOST_OCSP_URL} characters.")));
     }

@@ -73,7 +73,7 @@ fn one_certificate_only() {
     refused(&bundle, "The certificate field contains more than one certificate");
 }
 
-// ACM API reference, ImportCertificate: "The private key must match the public key that is in the certificate."
+// ACM API reference, ImportCertificate: the private key is that of the certificate.
 #[test]
 fn the_key_matches() {
     refused(&Pems { key: leaf().key, ..leaf() }, "does not match");
@@ -105,7 +105,7 @@ fn pkcs1_keys_are_read() {
     Sim::new().imported(&Pems { key: wrapped("RSA PRIVATE KEY", der), ..good });
 }
 
-// ACM user guide, Prerequisites for importing: "The certificate must be valid at the time of import."
+// ACM user guide, Prerequisites for importing: now is between NotBefore and NotAfter.
 #[test]
 fn validity_spans_now() {
     let mut sim = Sim::new();
@@ -204,8 +204,8 @@ fn a_name_alone_makes_no_self_signature() {
     Sim::new().imported(&named_so);
 }
 
-// ACM user guide, Certificate and key format for importing: "each certificate must directly certify the one preceding",
-// and the root comes last.
+// ACM user guide, Certificate and key format for importing: each certificate of the chain
+// certifies the one before it, and the root of a private one comes last.
 #[test]
 fn each_certifies_the_one_before() {
     let root = Authority::root(&PKCS_ECDSA_P256_SHA256);
@@ -242,7 +242,17 @@ fn a_self_signed_certificate_has_no_issuer_but_itself() {
     refused(&Pems { chain: leaf().chain, ..own }, "Could not validate");
 }
 
-// ACM user guide, Prerequisites for importing: "the Issuer field must not be empty".
+// ACM user guide, Prerequisites for importing: a domain name or an IP address.
+#[test]
+fn a_domain_is_required() {
+    let uri = rcgen::SanType::URI("spiffe://example.com/a".try_into().unwrap());
+    let ca = Authority::root(&PKCS_ECDSA_P256_SHA256);
+    refused(&ca.issue(&PKCS_ECDSA_P256_SHA256, |p| p.subject_alt_names = vec![uri]), "no domain name");
+    let address = rcgen::SanType::IpAddress([192, 0, 2, 7].into());
+    Sim::new().imported(&ca.issue(&PKCS_ECDSA_P256_SHA256, |p| p.subject_alt_names = vec![address]));
+}
+
+// ACM API reference, ImportCertificate: the Issuer field is not empty.
 #[test]
 fn the_issuer_has_a_name() {
     let key = KeyPair::generate().unwrap();

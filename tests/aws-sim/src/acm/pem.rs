@@ -76,6 +76,9 @@ pub(super) fn private_key(text: &str) -> Result<KeyDer, ApiError> {
 
 fn blocks(text: &str, field: &str) -> Result<Vec<Pem>, ApiError> {
     let malformed = || invalid(format!("{field} is not in PEM format."));
+    if text.lines().any(|line| line.ends_with([' ', '\t'])) {
+        return Err(malformed());
+    }
     let blocks: Vec<Pem> = Pem::iter_from_buffer(text.as_bytes()).collect::<Result<_, _>>().map_err(|_| malformed())?;
     if blocks.is_empty() { Err(malformed()) } else { Ok(blocks) }
 }
@@ -112,7 +115,7 @@ mod tests {
         assert_eq!(required_text(&json!({}), "Certificate", 10).unwrap_err().code, "ValidationException");
     }
 
-    // ACM API reference, ImportCertificate: "The private key must be unencrypted."
+    // ACM API reference, ImportCertificate: the private key is not encrypted.
     #[test]
     fn encrypted_keys_are_refused() {
         let legacy = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\nAAAA\n-----END RSA PRIVATE KEY-----\n";
@@ -144,5 +147,13 @@ mod tests {
         let one = KEY.replace("PRIVATE KEY", "CERTIFICATE");
         assert_eq!(certificates(&format!("{one}{one}"), "CertificateChain").unwrap().len(), 2);
         assert!(certificates(&one[..40], "Certificate").is_err(), "cut short");
+    }
+
+    // ACM user guide, Certificate and key format for importing: a space at the end of a line spoils the file.
+    #[test]
+    fn lines_end_without_spaces() {
+        let one = KEY.replace("PRIVATE KEY", "CERTIFICATE");
+        assert!(certificates(&one.replace("AAAA", "AAAA "), "Certificate").is_err());
+        assert!(certificates(&one.replace('\n', "\r\n"), "Certificate").is_ok());
     }
 }

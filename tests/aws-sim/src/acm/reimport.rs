@@ -28,6 +28,13 @@ fn comparable(old: &Parsed, new: &Parsed) -> Result<(), ApiError> {
     if new.key_algorithm != old.key_algorithm {
         return Err(invalid("New certificate must have the key type and size of the currently imported certificate"));
     }
+    if (old.key_usages.is_empty() && !new.key_usages.is_empty())
+        || (old.extended_key_usages.is_empty() && !new.extended_key_usages.is_empty())
+    {
+        return Err(invalid(
+            "New certificate has a Key Usage or Extended Key Usage extension that the currently imported certificate lacks",
+        ));
+    }
     let may_go = |usage: &str| usage == "KEY_ENCIPHERMENT" && new.family == "EC";
     if old.key_usages.iter().any(|usage| !new.key_usages.contains(usage) && !may_go(usage)) {
         return Err(invalid(
@@ -42,7 +49,7 @@ fn comparable(old: &Parsed, new: &Parsed) -> Result<(), ApiError> {
         ));
     }
     let kept = |domain: &String| new.domains.iter().any(|other| other.eq_ignore_ascii_case(domain));
-    if !old.domains.is_empty() && !old.domains.iter().any(kept) {
+    if !old.domains.iter().any(kept) {
         return Err(invalid("New certificate has none of the domains of the currently imported certificate"));
     }
     Ok(())
@@ -113,7 +120,7 @@ mod tests {
         }
     }
 
-    // ACM user guide, Reimporting a certificate: "The key type and size cannot be changed."
+    // ACM user guide, Reimporting a certificate: the key keeps its type and size.
     #[test]
     fn key_type_and_size_stay() {
         let mut sim = Sim::new();
@@ -163,6 +170,18 @@ mod tests {
         refused(&mut sim, &arn, &with(&[Eku::ClientAuth, custom]), part);
     }
 
+    // ACM user guide, Prerequisites for importing: a re-import does not add the KeyUsage or ExtendedKeyUsage extension.
+    #[test]
+    fn usage_extensions_are_not_introduced() {
+        let mut sim = Sim::new();
+        let ca = Authority::root(&PKCS_ECDSA_P256_SHA256);
+        let arn = sim.imported(&ca.issue(&PKCS_ECDSA_P256_SHA256, |_| ()));
+        let usage = ca.issue(&PKCS_ECDSA_P256_SHA256, |p| p.key_usages = vec![Ku::DigitalSignature]);
+        refused(&mut sim, &arn, &usage, "extension that the currently imported certificate lacks");
+        let usage = ca.issue(&PKCS_ECDSA_P256_SHA256, |p| p.extended_key_usages = vec![Eku::ServerAuth]);
+        refused(&mut sim, &arn, &usage, "extension that the currently imported certificate lacks");
+    }
+
     // ACM user guide, Reimporting a certificate: domain names can be added and removed, but not all of them.
     #[test]
     fn a_domain_stays() {
@@ -172,7 +191,7 @@ mod tests {
         refused(&mut sim, &arn, &named(&["a.example.com"]), "none of the domains");
     }
 
-    // ACM API reference, ImportCertificate: CertificateArn is "only to replace a previously imported certificate".
+    // ACM API reference, ImportCertificate: CertificateArn names a certificate that was imported.
     #[test]
     fn only_imported_certificates_are_replaced() {
         let mut sim = Sim::new();

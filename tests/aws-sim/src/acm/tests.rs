@@ -69,7 +69,7 @@ fn get_returns_what_was_imported() {
     assert_eq!(answer, json!({ "Certificate": own.cert }));
 }
 
-// ACM API reference, DeleteCertificate: "You cannot delete an ACM certificate that is being used".
+// ACM API reference, DeleteCertificate: not while another service uses it.
 #[test]
 fn used_certificates_are_not_deleted() {
     let mut sim = Sim::new();
