@@ -14,11 +14,7 @@ pub struct ApiError {
 impl ApiError {
     /// An error of HTTP status 400, which AWS's JSON services use for every refusal.
     pub fn new(code: &'static str, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            message: message.into(),
-            status: 400,
-        }
+        Self { code, message: message.into(), status: 400 }
     }
 }
 

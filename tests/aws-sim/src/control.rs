@@ -10,6 +10,7 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::acm::CertificateType;
 use crate::api::ApiError;
 use crate::faults::Fault;
 use crate::identity::Role;
@@ -52,11 +53,13 @@ pub fn routes(router: Router<Arc<Sim>>) -> Router<Arc<Sim>> {
         .route("/_sim/faults", post(add_fault).delete(clear_faults))
         .route("/_sim/clock", get(read_clock).post(advance_clock))
         .route("/_sim/in-use", post(set_in_use))
+        .route("/_sim/certificate-type", post(set_certificate_type))
         .route("/_sim/deny", post(deny).delete(allow))
         .route("/_sim/quotas", post(set_quotas))
         .route("/_sim/settings", post(set_settings))
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "ends handlers that may refuse")]
 fn done() -> Answer {
     Ok(Json(json!({})))
 }
@@ -240,13 +243,34 @@ struct InUse {
     by: Vec<String>,
 }
 
-async fn set_in_use(Shared(sim): Shared<Arc<Sim>>, Json(given): Json<InUse>) -> Answer {
-    let parts: Vec<&str> = given.arn.splitn(6, ':').collect();
+/// The account and region of an ACM certificate's ARN.
+fn place(arn: &str) -> Result<(String, String), Refusal> {
+    let parts: Vec<&str> = arn.splitn(6, ':').collect();
     let ["arn", _, "acm", region, account, _] = parts[..] else { return Err(missing("such certificate")) };
-    let place = (account.to_owned(), region.to_owned());
+    Ok((account.to_owned(), region.to_owned()))
+}
+
+async fn set_in_use(Shared(sim): Shared<Arc<Sim>>, Json(given): Json<InUse>) -> Answer {
     let mut state = sim.lock();
-    let store = state.acm.get_mut(&place).ok_or_else(|| missing("such certificate"))?;
+    let store = state.acm.get_mut(&place(&given.arn)?).ok_or_else(|| missing("such certificate"))?;
     store.set_in_use(&given.arn, given.by)?;
+    done()
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct TypeOfCertificate {
+    arn: String,
+    r#type: String,
+}
+
+async fn set_certificate_type(Shared(sim): Shared<Arc<Sim>>, Json(given): Json<TypeOfCertificate>) -> Answer {
+    let kinds = [CertificateType::Imported, CertificateType::AmazonIssued, CertificateType::Private];
+    let kind = kinds.into_iter().find(|kind| kind.as_str() == given.r#type);
+    let kind = kind.ok_or_else(|| ApiError::new("BadRequest", format!("no type {}", given.r#type)))?;
+    let mut state = sim.lock();
+    let store = state.acm.get_mut(&place(&given.arn)?).ok_or_else(|| missing("such certificate"))?;
+    store.set_type(&given.arn, kind)?;
     done()
 }
 

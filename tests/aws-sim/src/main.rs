@@ -43,9 +43,9 @@ async fn main() -> std::io::Result<()> {
     let port = listener.local_addr()?.port();
     if let Some(file) = &flags.port_file {
         // Renamed into place, so that a reader never sees half a number.
-        let part = file.with_extension("part");
-        std::fs::write(&part, format!("{port}\n"))?;
-        std::fs::rename(&part, file)?;
+        let unfinished = file.with_extension("part");
+        std::fs::write(&unfinished, format!("{port}\n"))?;
+        std::fs::rename(&unfinished, file)?;
     }
     println!("listening on http://127.0.0.1:{port}");
     tokio::select! {

@@ -21,42 +21,53 @@ pub struct Quotas {
     buckets: BTreeMap<Key, (f64, Timestamp)>,
 }
 
+/// Service, requests a second, and the operations that have this rate.
+const RATES: [(&str, u8, &[&str]); 8] = [
+    (
+        "acm",
+        1,
+        &[
+            "ImportCertificate",
+            "ListCertificates",
+            "GetAccountConfiguration",
+            "PutAccountConfiguration",
+            "ResendValidationEmail",
+        ],
+    ),
+    (
+        "acm",
+        5,
+        &[
+            "RequestCertificate",
+            "RenewCertificate",
+            "ExportCertificate",
+            "AddTagsToCertificate",
+            "RemoveTagsFromCertificate",
+            "UpdateCertificateOptions",
+        ],
+    ),
+    ("acm", 10, &["DescribeCertificate", "GetCertificate", "DeleteCertificate", "ListTagsForCertificate"]),
+    ("acm-pca", 1, &["CreateCertificateAuthority"]),
+    ("acm-pca", 10, &["GetCertificateAuthorityCsr", "UpdateCertificateAuthority"]),
+    (
+        "acm-pca",
+        20,
+        &[
+            "RevokeCertificate",
+            "DescribeCertificateAuthority",
+            "ListCertificateAuthorities",
+            "GetCertificateAuthorityCertificate",
+            "ListTags",
+        ],
+    ),
+    ("acm-pca", 25, &["IssueCertificate"]),
+    ("acm-pca", 75, &["GetCertificate"]),
+];
+
 /// Requests a second; `None` when there is no limit.
 fn rate(service: &str, operation: &str) -> Option<f64> {
-    let rate: u8 = match (service, operation) {
-        (
-            "acm",
-            "ImportCertificate"
-            | "ListCertificates"
-            | "GetAccountConfiguration"
-            | "PutAccountConfiguration"
-            | "ResendValidationEmail",
-        )
-        | ("acm-pca", "CreateCertificateAuthority" | "CreatePermission" | "CreateCertificateAuthorityAuditReport") => 1,
-        ("acm", "DescribeCertificate" | "GetCertificate" | "DeleteCertificate" | "ListTagsForCertificate") => 10,
-        (
-            "acm",
-            "RequestCertificate"
-            | "RenewCertificate"
-            | "ExportCertificate"
-            | "AddTagsToCertificate"
-            | "RemoveTagsFromCertificate"
-            | "UpdateCertificateOptions",
-        ) => 5,
-        ("acm-pca", "IssueCertificate") => 25,
-        ("acm-pca", "GetCertificate") => 75,
-        (
-            "acm-pca",
-            "RevokeCertificate"
-            | "DescribeCertificateAuthority"
-            | "ListCertificateAuthorities"
-            | "GetCertificateAuthorityCertificate"
-            | "ListTags",
-        ) => 20,
-        ("acm-pca", "GetCertificateAuthorityCsr" | "UpdateCertificateAuthority") => 10,
-        _ => return None,
-    };
-    Some(f64::from(rate))
+    let has = |entry: &&(&str, u8, &[&str])| entry.0 == service && entry.2.contains(&operation);
+    RATES.iter().find(has).map(|(_, rate, _)| f64::from(*rate))
 }
 
 impl Quotas {

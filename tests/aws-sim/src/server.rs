@@ -95,13 +95,7 @@ pub async fn serve(listener: TcpListener, sim: Arc<Sim>) {
 }
 
 /// One call of any AWS client.
-async fn aws(
-    Shared(sim): Shared<Arc<Sim>>,
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-    bytes: Bytes,
-) -> Response {
+async fn aws(Shared(sim): Shared<Arc<Sim>>, method: Method, uri: Uri, headers: HeaderMap, bytes: Bytes) -> Response {
     let Some((service, operation, form)) = target(&headers, &bytes) else {
         let message = "The request names no operation of an emulated service".to_owned();
         return render(
@@ -236,9 +230,9 @@ fn xml(value: &Value, out: &mut String) {
     match value {
         Value::Object(fields) => {
             for (name, value) in fields {
-                out.push_str(&format!("<{name}>"));
+                out.extend(["<", name, ">"]);
                 xml(value, out);
-                out.push_str(&format!("</{name}>"));
+                out.extend(["</", name, ">"]);
             }
         }
         Value::String(text) => {

@@ -63,11 +63,9 @@ impl AuthError {
         match self {
             Self::Missing => ("MissingAuthenticationTokenException", "Missing Authentication Token".into(), 400),
             Self::Incomplete(why) => ("IncompleteSignatureException", why.clone(), 400),
-            Self::UnknownKey => (
-                "UnrecognizedClientException",
-                "The security token included in the request is invalid.".into(),
-                400,
-            ),
+            Self::UnknownKey => {
+                ("UnrecognizedClientException", "The security token included in the request is invalid.".into(), 400)
+            }
             Self::Expired => {
                 ("ExpiredTokenException", "The security token included in the request is expired".into(), 400)
             }
@@ -152,21 +150,14 @@ impl Signature {
     }
 
     fn canonical(&self, message: &Message) -> String {
-        let headers: String = self
-            .headers
-            .iter()
-            .map(|name| {
-                let values: Vec<String> = message
-                    .headers
-                    .get_all(name)
-                    .iter()
-                    .map(|value| {
-                        String::from_utf8_lossy(value.as_bytes()).split_whitespace().collect::<Vec<_>>().join(" ")
-                    })
-                    .collect();
-                format!("{name}:{}\n", values.join(","))
-            })
-            .collect();
+        let mut headers = String::new();
+        for name in &self.headers {
+            let value = |value: &axum::http::HeaderValue| {
+                String::from_utf8_lossy(value.as_bytes()).split_whitespace().collect::<Vec<_>>().join(" ")
+            };
+            let values: Vec<String> = message.headers.get_all(name).iter().map(value).collect();
+            headers.extend([name, ":", &values.join(","), "\n"]);
+        }
         let mut query: Vec<String> = message
             .query
             .split('&')

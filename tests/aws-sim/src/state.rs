@@ -231,8 +231,7 @@ impl State {
     fn enter(&mut self, request: &Request, call: &Call, outcome: &str, is_done: bool, answer: &Value) {
         let service = request.service.name();
         let arn = ledger::subject(&request.operation, &request.body, answer);
-        let effective =
-            is_done && self.ledger.note_effect(service, &request.operation, &request.body, arn.as_deref());
+        let effective = is_done && self.ledger.note_effect(service, &request.operation, &request.body, arn.as_deref());
         self.ledger.add(Entry {
             seq: 0,
             at: call.now,

@@ -32,7 +32,9 @@ pub fn handle(
             Ok(json!({"Arn": key.arn(&call.partition), "UserId": key.user_id(), "Account": key.account}))
         }
         "AssumeRole" => assume(identities, call, key, body),
-        other => Err(ApiError::new("InvalidAction", format!("Could not find operation {other} for version 2011-06-15"))),
+        other => {
+            Err(ApiError::new("InvalidAction", format!("Could not find operation {other} for version 2011-06-15")))
+        }
     }
 }
 

@@ -43,7 +43,8 @@ pub enum CertificateType {
 }
 
 impl CertificateType {
-    fn as_str(self) -> &'static str {
+    /// The name in the API.
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Imported => "IMPORTED",
             Self::AmazonIssued => "AMAZON_ISSUED",

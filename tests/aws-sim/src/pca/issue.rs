@@ -99,10 +99,8 @@ fn content(
     if template.from_request {
         request.extensions.iter().cloned().for_each(&mut add);
     }
-    let named = request.has_subject
-        || !api["Subject"].is_null()
-        || extensions.iter().any(|extension| extension.oid == x509::SAN && extension.value.len() > 2);
-    if !named {
+    let has_names = extensions.iter().any(|extension| extension.oid == x509::SAN && extension.value.len() > 2);
+    if !request.has_subject && api["Subject"].is_null() && !has_names {
         return Err(ApiError::new(
             "MalformedCSRException",
             "The request has neither a subject nor a subject alternative name",

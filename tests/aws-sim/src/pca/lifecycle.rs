@@ -102,11 +102,8 @@ impl Store {
         if !matches!(signing.strip_suffix(key.family()), Some("SHA256" | "SHA384" | "SHA512")) {
             return Err(invalid(format!("The signing algorithm {signing} does not match the key {algorithm}")));
         }
-        let internal = |error: rcgen::Error| ApiError {
-            code: "InternalFailure",
-            message: error.to_string(),
-            status: 500,
-        };
+        let internal =
+            |error: rcgen::Error| ApiError { code: "InternalFailure", message: error.to_string(), status: 500 };
         let csr = params.serialize_request(key.pair()).and_then(|csr| csr.pem()).map_err(internal)?;
         let arn = format!("{prefix}certificate-authority/{}", random::uuid()?);
         let authority = Authority {
@@ -173,9 +170,9 @@ impl Authority {
     }
 
     /// DescribeCertificateAuthority.
-    pub(super) fn polled(&mut self, call: &Call) -> Result<Value, ApiError> {
+    pub(super) fn polled(&mut self, call: &Call) -> Value {
         self.poll();
-        Ok(json!({"CertificateAuthority": self.describe(call.now)}))
+        json!({"CertificateAuthority": self.describe(call.now)})
     }
 
     /// GetCertificateAuthorityCsr.
@@ -241,8 +238,8 @@ impl Authority {
             (_, None) => return Err(invalid("A subordinate certificate authority needs a chain")),
             (_, Some(block)) => {
                 let (_, block) = block.map_err(|_| malformed("The chain is not PEM"))?;
-                let (_, issuer) = X509Certificate::from_der(&block.contents)
-                    .map_err(|_| malformed("The chain cannot be read"))?;
+                let (_, issuer) =
+                    X509Certificate::from_der(&block.contents).map_err(|_| malformed("The chain cannot be read"))?;
                 parsed
                     .verify_signature(Some(issuer.public_key()))
                     .map_err(|_| mismatch("The chain does not certify the certificate"))?;
@@ -288,9 +285,10 @@ impl Authority {
         }
         let days = match &body["PermanentDeletionTimeInDays"] {
             Value::Null => 30,
-            given => given.as_i64().filter(|days| (7..=30).contains(days)).ok_or_else(|| {
-                invalid("PermanentDeletionTimeInDays must be 7 to 30")
-            })?,
+            given => given
+                .as_i64()
+                .filter(|days| (7..=30).contains(days))
+                .ok_or_else(|| invalid("PermanentDeletionTimeInDays must be 7 to 30"))?,
         };
         self.restorable = call.now.checked_add(SignedDuration::from_hours(24 * days)).ok();
         self.set_status("DELETED", call.now);

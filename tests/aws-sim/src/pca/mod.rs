@@ -52,7 +52,7 @@ pub fn handle(store: &mut Store, call: &Call, operation: &str, body: &Value) -> 
         "ListCertificateAuthorities" => store.list(call, body),
         "GetCertificateAuthorityCsr" => store.find(call, body)?.csr(),
         "ImportCertificateAuthorityCertificate" => store.owned(call, body)?.import(call, body),
-        "DescribeCertificateAuthority" => store.find(call, body)?.polled(call),
+        "DescribeCertificateAuthority" => Ok(store.find(call, body)?.polled(call)),
         "GetCertificateAuthorityCertificate" => store.find(call, body)?.certificate(call),
         "UpdateCertificateAuthority" => store.owned(call, body)?.update(call, body),
         "DeleteCertificateAuthority" => store.owned(call, body)?.delete(call, body),

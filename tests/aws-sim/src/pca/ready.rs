@@ -40,8 +40,14 @@ impl Store {
             return Err(missing(parent));
         }
         let end = SignedDuration::try_from_hours(ready.days.saturating_mul(24)).unwrap_or(SignedDuration::MAX);
-        let end = call.now.checked_add(end).map_err(|_| ApiError::new("ValidationException", "The authority would live too long"))?;
-        let start = call.now.checked_sub(SignedDuration::from_hours(1)).map_err(|error| ApiError::new("ValidationException", error.to_string()))?;
+        let end = call
+            .now
+            .checked_add(end)
+            .map_err(|_| ApiError::new("ValidationException", "The authority would live too long"))?;
+        let start = call
+            .now
+            .checked_sub(SignedDuration::from_hours(1))
+            .map_err(|error| ApiError::new("ValidationException", error.to_string()))?;
         let arn = self.add(call, &asked)?;
         let own = self.authorities.get(&arn).ok_or_else(|| missing(&arn))?;
         let signer = self.authorities.get(ready.parent.unwrap_or(&arn)).ok_or_else(|| missing(&arn))?;

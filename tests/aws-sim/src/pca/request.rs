@@ -48,11 +48,7 @@ pub fn read(pem: &[u8]) -> Result<Request, ApiError> {
         if let ParsedCriAttribute::ExtensionRequest(requested) = attribute.parsed_attribute() {
             for one in &requested.extensions {
                 let oid = one.oid.iter().ok_or_else(|| malformed("An extension has no readable identifier"))?;
-                extensions.push(Extension {
-                    oid: oid.collect(),
-                    critical: one.critical,
-                    value: one.value.to_vec(),
-                });
+                extensions.push(Extension { oid: oid.collect(), critical: one.critical, value: one.value.to_vec() });
             }
         }
     }
@@ -80,7 +76,7 @@ impl Request {
 fn verify(request: &X509CertificationRequest<'_>) -> Result<(), ()> {
     let key = &request.certification_request_info.subject_pki;
     let curve = key.algorithm.parameters.as_ref().and_then(|parameters| parameters.as_oid().ok());
-    if !curve.is_some_and(|curve| curve.to_id_string() == P521) {
+    if curve.is_none_or(|curve| curve.to_id_string() != P521) {
         return request.verify_signature().map_err(|_| ());
     }
     let algorithm = match request.signature_algorithm.algorithm.to_id_string().as_str() {

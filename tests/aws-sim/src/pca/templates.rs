@@ -15,8 +15,6 @@ pub struct Template {
     pub from_request: bool,
     /// Whether the certificate is signed by its own key.
     pub root: bool,
-    /// Whether the certificate is an authority's.
-    pub authority: bool,
     /// Basic constraints, key usage and extended key usage that the template fixes.
     pub fixed: Vec<Extension>,
     /// The name, without the ARN's start and the version.
@@ -91,7 +89,7 @@ pub fn find(arn: Option<&str>) -> Result<Template, ApiError> {
         return Err(unknown());
     }
     let root = stem.ends_with("RootCACertificate");
-    Ok(Template { from_api, from_request, root, authority, fixed, name: name.to_owned() })
+    Ok(Template { from_api, from_request, root, fixed, name: name.to_owned() })
 }
 
 impl Template {
