@@ -17,7 +17,9 @@ async fn account_ready(world: &World) -> AwsAccount {
 
 /// Waits until the account says of itself that its credentials are of no use, and that a person has to see to it.
 async fn account_refused(world: &World, what: &str) -> String {
-    let refused = |a: &AwsAccount| a.is(STALLED) && !a.is(READY) && a.condition(CREDENTIALS_VALID).is_some_and(|c| c.status == "False");
+    let refused = |a: &AwsAccount| {
+        a.is(STALLED) && !a.is(READY) && a.condition(CREDENTIALS_VALID).is_some_and(|c| c.status == "False")
+    };
     let account = until(&world.accounts(), &world.account, what, refused).await;
     assert!(account.status.as_ref().is_some_and(|s| s.certificate_authorities.is_empty()), "it still lists CAs");
     account.message(READY).to_owned()
@@ -32,7 +34,8 @@ async fn an_account_tells_who_it_is_and_which_private_cas_it_offers() {
     assert_eq!(status.partition.as_deref(), Some("aws"));
     let caller = status.caller_arn.unwrap_or_default();
     assert!(caller.starts_with(&format!("arn:aws:sts::{}:assumed-role/", world.id)), "{caller}");
-    let listed = status.certificate_authorities.iter().find(|ca| ca.arn.as_str() == authority.arn).expect("the CA is listed");
+    let listed =
+        status.certificate_authorities.iter().find(|ca| ca.arn.as_str() == authority.arn).expect("the CA is listed");
     assert_eq!(listed.common_name.as_deref(), Some(&*authority.name));
     assert_eq!((listed.status.as_str(), listed.region.as_str()), ("ACTIVE", REGIONS[0]));
     assert_eq!(listed.key_algorithm, if authority.rsa { "RSA_2048" } else { "EC_prime256v1" });
