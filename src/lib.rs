@@ -2,4 +2,9 @@
 
 pub mod api;
 pub mod aws;
+pub mod clock;
+pub mod controllers;
+pub mod core;
+pub mod kube;
 pub mod pki;
+pub mod run;

@@ -15,7 +15,7 @@ pub struct InvalidName {
 }
 
 macro_rules! validated_name {
-    ($(#[$doc:meta])* $name:ident, $expected:literal, $pattern:expr, $valid:expr) => {
+    ($(#[$doc:meta])* $name:ident, $expected:literal, $longest:literal, $pattern:expr, $valid:expr) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
@@ -68,7 +68,8 @@ macro_rules! validated_name {
                 true
             }
             fn json_schema(_: &mut SchemaGenerator) -> Schema {
-                json_schema!({ "type": "string", "pattern": $pattern })
+                // The pattern implies the length, but the API server reckons the cost of CEL rules by maxLength alone.
+                json_schema!({ "type": "string", "maxLength": $longest, "pattern": $pattern })
             }
         }
     };
@@ -78,6 +79,7 @@ validated_name!(
     /// An AWS account id: twelve digits.
     AccountId,
     "an AWS account id (twelve digits)",
+    12,
     "^[0-9]{12}$",
     |s| s.len() == 12 && digits(s)
 );
@@ -86,6 +88,7 @@ validated_name!(
     /// An AWS region, such as `eu-west-1` or `us-gov-east-1`.
     Region,
     "an AWS region such as eu-west-1",
+    62,
     "^[a-z]{2,8}(-[a-z]{2,16}){1,3}-[0-9]{1,2}$",
     is_region
 );
@@ -94,6 +97,7 @@ validated_name!(
     /// The ARN of a private CA: `arn:aws:acm-pca:<region>:<account>:certificate-authority/<uuid>`.
     AuthorityArn,
     "the ARN of a private CA (arn:aws:acm-pca:<region>:<account>:certificate-authority/<id>)",
+    164,
     "^arn:aws[a-z-]{0,16}:acm-pca:[a-z0-9-]{5,32}:[0-9]{12}:certificate-authority/[0-9A-Za-z-]{1,64}$",
     |s| is_arn(s, "acm-pca", |r| r.strip_prefix("certificate-authority/").is_some_and(is_id))
 );
@@ -102,6 +106,7 @@ validated_name!(
     /// The ARN of what IssueCertificate made: `<CA's ARN>/certificate/<serial>`.
     IssuedArn,
     "the ARN of a certificate of a private CA",
+    241,
     "^arn:aws[a-z-]{0,16}:acm-pca:[a-z0-9-]{5,32}:[0-9]{12}:certificate-authority/[0-9A-Za-z-]{1,64}/certificate/[0-9A-Za-z-]{1,64}$",
     |s| {
         is_arn(s, "acm-pca", |r| {
@@ -116,6 +121,7 @@ validated_name!(
     /// The ARN of a certificate in ACM: `arn:aws:acm:<region>:<account>:certificate/<uuid>`.
     CertificateArn,
     "the ARN of a certificate in ACM (arn:aws:acm:<region>:<account>:certificate/<id>)",
+    150,
     "^arn:aws[a-z-]{0,16}:acm:[a-z0-9-]{5,32}:[0-9]{12}:certificate/[0-9A-Za-z-]{1,64}$",
     |s| is_arn(s, "acm", |r| r.strip_prefix("certificate/").is_some_and(is_id))
 );
@@ -124,6 +130,7 @@ validated_name!(
     /// The ARN of an IAM role: `arn:aws:iam::<account>:role/<path and name>`.
     RoleArn,
     "the ARN of an IAM role (arn:aws:iam::<account>:role/<name>)",
+    623,
     "^arn:aws[a-z-]{0,16}:iam::[0-9]{12}:role/[A-Za-z0-9+=,.@_/-]{1,576}$",
     |s| {
         is_arn(s, "iam", |r| {
@@ -139,6 +146,7 @@ validated_name!(
     /// A template that signs end-entity certificates: version 1 of EndEntity* or BlankEndEntity*, never one that makes a CA.
     TemplateArn,
     "an end-entity template (arn:aws:acm-pca:::template/EndEntity…/V1 or BlankEndEntity…/V1)",
+    156,
     "^arn:aws[a-z-]{0,16}:acm-pca:::template/(Blank)?EndEntity[A-Za-z_]{1,96}/V1$",
     |s| {
         s.strip_prefix("arn:")

@@ -26,7 +26,8 @@ pub struct Clients {
 pub fn connect(config: Config, clock: &Arc<ServerClock>) -> Result<Clients, kube::Error> {
     let watches = Client::try_from(config.clone())?;
     let clock = clock.clone();
-    let timed = Config { read_timeout: Some(CALL_TIMEOUT), ..config };
+    let mut timed = config;
+    timed.read_timeout = Some(CALL_TIMEOUT);
     let sets_clock = MapResponseLayer::new(move |response: http::Response<_>| {
         if let Some(date) = date(response.headers()) {
             clock.observe(date);

@@ -2,7 +2,7 @@
 
 use futures::{Stream, StreamExt};
 use kube::{
-    Api, Resource, ResourceExt,
+    Api, Client, Resource, ResourceExt,
     core::DeserializeGuard,
     runtime::{
         WatchStreamExt,
@@ -25,13 +25,13 @@ pub enum Change<K> {
 /// Watches all objects of a kind. One that can't be decoded is told in the log and left out, and stops nobody else.
 ///
 /// After a new list, changes are told only once the store holds that list: nobody acts on what was before.
-pub fn watch<K>(api: Api<K>) -> (Store<K>, impl Stream<Item = Vec<Change<K>>> + Send)
+pub fn watch<K>(client: Client) -> (Store<K>, impl Stream<Item = Vec<Change<K>>> + Send)
 where
     K: Resource<DynamicType = ()> + DeserializeOwned + Clone + Debug + Send + Sync + 'static,
     K::DynamicType: Eq + Hash + Clone + Default,
 {
     let (reader, mut writer) = store();
-    let guarded: Api<DeserializeGuard<K>> = api_of(&api);
+    let guarded: Api<DeserializeGuard<K>> = Api::all(client);
     let mut listed: Vec<Change<K>> = Vec::new();
     let events = watcher(guarded, watcher::Config::default()).default_backoff();
     let changes = events.filter_map(move |event| {
@@ -56,14 +56,6 @@ where
         std::future::ready((!told.is_empty()).then_some(told))
     });
     (reader, changes)
-}
-
-/// The same API for objects that may not be decodable.
-fn api_of<K>(api: &Api<K>) -> Api<DeserializeGuard<K>>
-where
-    K: Resource<DynamicType = ()>,
-{
-    Api::all(api.clone().into_client())
 }
 
 fn decoded<K>(event: Event<DeserializeGuard<K>>) -> Option<Event<K>>

@@ -197,7 +197,7 @@ fn under_arn(o: &Observed, target: &Target, seen: &TargetObserved, status: &mut 
             return if imported.mismatches < MISMATCHES { Need::Wait(why, READ_BACK) } else { Need::Stalled(why, FOR_A_PERSON) };
         }
         status.imported_at = Some(Time(whole_seconds(imported.at)));
-        return retag_or_done(o, target, seen, status, arn, serial);
+        return retag_or_done(target, seen, status, arn, serial);
     }
     let tags = match &seen.tags {
         None => return Need::Read(Read::Tags(target.name.clone(), arn.clone())),
@@ -224,13 +224,13 @@ fn under_arn(o: &Observed, target: &Target, seen: &TargetObserved, status: &mut 
             status.serial_number = None;
             without_arn(o, target, seen, status, serial, now)
         }
-        Some(Some(installed)) if installed.serial.as_ref() == Some(serial) => retag_or_done(o, target, seen, status, arn, serial),
+        Some(Some(installed)) if installed.serial.as_ref() == Some(serial) => retag_or_done(target, seen, status, arn, serial),
         Some(Some(_)) => Need::Write(Write::Reimport(target.name.clone(), arn.clone())),
     }
 }
 
 /// The certificate is in place: put its tags right, and say that it is delivered.
-fn retag_or_done(o: &Observed, target: &Target, seen: &TargetObserved, status: &mut TargetStatus, arn: &CertificateArn, serial: &Serial) -> Need {
+fn retag_or_done(target: &Target, seen: &TargetObserved, status: &mut TargetStatus, arn: &CertificateArn, serial: &Serial) -> Need {
     let wanted = user_tags(target);
     if let Some(Some(tags)) = &seen.tags {
         let missing: Tags = wanted.iter().filter(|(k, v)| tags.get(*k) != Some(v)).map(|(k, v)| (k.clone(), v.clone())).collect();

@@ -19,7 +19,7 @@ use crate::{
         secret::SecretObject,
     },
     pki::{
-        algorithm::{KeyAlgorithm, KeyFamily},
+        algorithm::KeyAlgorithm,
         certificate::{parse_pem, parse_pem_bundle},
         chain::Chain,
         key::PrivateKey,
@@ -199,12 +199,4 @@ fn algorithm(o: &Observed, authority: &KnownAuthority) -> Result<KeyAlgorithm, S
 fn keeps_key(o: &Observed, algorithm: KeyAlgorithm) -> bool {
     let never = o.certificate.spec.private_key.as_ref().is_some_and(|k| k.rotation_policy == RotationPolicy::Never);
     never && o.current().is_some_and(|pair| pair.key.algorithm() == algorithm)
-}
-
-/// The family that a key must be of, to be imported.
-pub(super) fn family_name(family: KeyFamily) -> &'static str {
-    match family {
-        KeyFamily::Rsa => "RSA",
-        KeyFamily::Ecdsa => "ECDSA",
-    }
 }

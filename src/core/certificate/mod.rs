@@ -13,7 +13,7 @@ pub use issuing::{SLOTS, request_name, staged_name, still_wanted};
 pub mod write;
 
 use super::{
-    Decision, Step,
+    Decision,
     access::{Access, Labels, Refusal, access},
     authority::KnownAuthority,
     backoff::{FOR_A_PERSON, Failure},

@@ -74,6 +74,7 @@ fn current(o: &Observed, target: &str) -> Current {
             algorithm: d.algorithm,
             key_usages: d.key_usages.clone(),
             extended_key_usages: d.extended_key_usages.clone(),
+            names: d.names.clone(),
         }),
     }
 }

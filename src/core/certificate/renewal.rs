@@ -35,7 +35,8 @@ fn seconds(duration: kube::core::Duration) -> SignedDuration {
 }
 
 /// A number from 0 to 999 that belongs to the uid.
-pub(super) fn per_mille(uid: &str) -> i64 {
+#[must_use]
+pub fn per_mille(uid: &str) -> i64 {
     let digest = digest(&SHA256, uid.as_bytes());
     let bytes = digest.as_ref();
     i64::from(u16::from_be_bytes([bytes[0], bytes[1]])) * 1000 / 65_536

@@ -102,7 +102,8 @@ pub fn names(subject: &Subject) -> Result<Names, InvalidNames> {
 /// If one of its names is none.
 pub fn subject_request(subject: &Subject) -> Result<SubjectRequest, InvalidNames> {
     Ok(SubjectRequest {
-        common_name: Some(subject.domain_name.clone()),
+        // RFC 5280, ub-common-name: a longer name stands in the SAN only.
+        common_name: Some(subject.domain_name.clone()).filter(|name| name.len() <= 64),
         organization: subject.organization.clone(),
         organizational_unit: subject.organizational_unit.clone(),
         country: subject.country.clone(),

@@ -3,8 +3,6 @@
 pub mod attempt;
 mod plan;
 pub mod write;
-#[cfg(test)]
-mod tests;
 
 pub use plan::{Plan, algorithm, token};
 
@@ -265,7 +263,7 @@ fn csr(o: &Observed, authority: &KnownAuthority) -> Result<Csr, Box<Next>> {
     };
     match staged {
         Some(pem) => parse(&pem),
-        None => match plan::algorithm(spec.private_key.as_ref(), authority) {
+        None => match algorithm(spec.private_key.as_ref(), authority) {
             Ok(algorithm) => Err(Box::new(Next::Write(Write::Stage(algorithm)))),
             Err(message) => Err(refused("InvalidKey", message)),
         },

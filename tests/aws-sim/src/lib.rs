@@ -1,1 +1,19 @@
-//! Emulated AWS.
+//! An emulator of AWS Certificate Manager, AWS Private CA and STS that enforces AWS's rules.
+
+mod acm;
+pub mod api;
+mod clock;
+mod control;
+mod faults;
+mod identity;
+mod ledger;
+mod pca;
+mod quotas;
+mod random;
+pub mod server;
+mod sigv4;
+mod state;
+mod sts;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,106 @@
+# The commands of the project; `make` alone lists them.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+AWS ?= sim
+IMAGE ?= arnkeeper:dev
+BIN := $(or $(CARGO_TARGET_DIR),target)/debug
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/arnkeeper
+DENY_VERSION := 0.20.2
+DENY := $(CACHE)/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
+need := @tests/stand/need
+say = @printf '==> %s %s\n' "$$(date +%T)" $(1)
+
+.PHONY: help
+help: ## List the targets
+	@sed -nE 's/^([a-z0-9-]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
+
+.PHONY: test
+test: build unit emulator e2e-sim e2e-moto chart ## Every test: units, the emulator, end to end on both AWS, the chart
+	$(call say,"all tests passed")
+
+.PHONY: check
+check: ## Format, lints, documentation, licenses, generated files
+	$(need) cargo cargo-fmt cargo-clippy cc
+	$(call say,"format")
+	@cargo fmt --all --check
+	$(call say,"clippy")
+	@cargo clippy --workspace --all-targets --locked -- -D warnings
+	$(call say,"documentation")
+	@RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
+	@$(MAKE) --no-print-directory deny crds-check
+	$(call say,"all checks passed")
+
+.PHONY: deny
+deny: $(DENY)
+	$(call say,"licenses and sources of the dependencies")
+	@$(DENY) --workspace --locked check bans licenses sources
+
+$(DENY):
+	$(call say,"building cargo-deny $(DENY_VERSION) (once; about a minute and a half on two cores)")
+	@env -u CARGO_TARGET_DIR CARGO_PROFILE_DEV_DEBUG=0 cargo install --quiet --debug --locked cargo-deny --version $(DENY_VERSION) \
+	  --root $(CACHE)/cargo-deny-$(DENY_VERSION)
+
+.PHONY: programs
+programs:
+	$(need) cargo cc go python3 openssl curl jq flock setsid
+	$(call say,"programs")
+	@cargo build --workspace --bins --locked
+
+.PHONY: build
+build: programs ## Build the programs, the tests and the control plane
+	$(call say,"tests")
+	@cargo test --workspace --lib --bins --test e2e --locked --no-run
+	$(call say,"control plane")
+	@tests/control-plane/build
+
+.PHONY: unit
+unit: build ## The tests that need nothing around them
+	$(call say,"unit tests")
+	@cargo test --workspace --lib --bins --locked
+
+.PHONY: emulator
+emulator: programs ## The emulated AWS, as boto3 sees it
+	$(call say,"the emulator with boto3")
+	@venv=$$(tests/stand/venv); PATH="$$venv/bin:$$PATH" tests/stand/stand run --aws sim --no-cluster -- \
+	  bash -c 'tests/aws-sim/boto3-check "$$AWS_ENDPOINT_URL"'
+
+.PHONY: e2e-sim e2e-moto
+e2e-sim: ## End to end on the emulator of this project
+e2e-moto: ## End to end on moto
+e2e-sim e2e-moto: e2e-%: build
+	$(call say,"end to end on $*")
+	@tests/stand/stand run --aws $* --operator -- cargo test --workspace --test e2e --locked
+
+.PHONY: chart
+chart: build ## The chart, rendered and on a real API server
+	$(call say,"the chart")
+	@tests/stand/stand run --aws sim -- tests/chart/test
+
+.PHONY: crds
+crds: programs ## Write crds/ from the types
+	@mkdir -p crds && $(BIN)/arnkeeper crds > crds/arnkeeper.yaml
+
+.PHONY: crds-check
+crds-check: programs
+	$(call say,"crds/ against the types")
+	@$(BIN)/arnkeeper crds | diff -u crds/arnkeeper.yaml - || { echo "crds/ is stale: make crds"; exit 1; }
+
+.PHONY: up
+up: programs ## A stand with the operator in .stand/, to play with; AWS=moto for the other AWS
+	@tests/stand/stand up --aws $(AWS) --operator
+
+.PHONY: down
+down: ## End it
+	@tests/stand/stand down
+
+.PHONY: demo
+demo: programs ## One certificate from nothing to a renewal under one ARN, in a minute
+	@tests/stand/demo
+
+.PHONY: image
+image: ## Build the container image; IMAGE=name:tag
+	$(need) docker
+	@docker build --tag $(IMAGE) .

@@ -1,0 +1,308 @@
+//! What ACM has, per account and region, read seldom and shared by all Certificates.
+//!
+//! ACM can't be asked for a certificate by name or tag, and an import has no idempotency token. So before anything is
+//! imported under a new ARN, one looks at a list of all certificates whether one of ours is there already.
+
+use super::{
+    error::{AwsError, Kind},
+    port::{Aws, Summary},
+};
+use crate::{
+    api::{
+        names::{AccountId, CertificateArn, Located, Region},
+        shared::Tags,
+    },
+    clock::Clock,
+};
+use jiff::{SignedDuration, Timestamp};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+/// The least time between the beginnings of two lists of one place.
+pub const SWEEP_EVERY: SignedDuration = SignedDuration::from_secs(10);
+
+/// A list is used again for so long from its beginning.
+pub const LIST_LASTS: SignedDuration = SignedDuration::from_secs(60);
+
+/// ACM is eventually consistent: a list that begins so long after a change tells of it.
+pub const CONSISTENT: SignedDuration = SignedDuration::from_secs(60);
+
+/// A certificate in ACM that may be ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// What the list says of it, or what we know of our own import.
+    pub summary: Summary,
+    /// Its tags.
+    pub tags: Tags,
+}
+
+/// The answer to a look at what ACM has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lookup {
+    /// The imported certificates that share a name, or may do so; sorted by ARN.
+    Found(Vec<Candidate>),
+    /// A newer list is needed, and it is too soon for one.
+    NotYet {
+        /// Ask again then, not before.
+        until: Timestamp,
+    },
+}
+
+/// What ACM has in each account and region. A cheap place to ask: the lists and tags behind it are shared.
+#[derive(Default)]
+pub struct Inventory {
+    places: Mutex<HashMap<(AccountId, Region), Arc<Place>>>,
+}
+
+/// One account and region.
+#[derive(Default)]
+struct Place {
+    /// Held over calls to AWS, so that all who ask at once share them.
+    calls: tokio::sync::Mutex<()>,
+    /// Never held over a call, so that notes can be made at any time.
+    known: Mutex<Known>,
+}
+
+/// What is known of a place.
+#[derive(Default)]
+struct Known {
+    /// When the last list began, whether or not it came to an end.
+    swept: Option<Timestamp>,
+    list: Option<List>,
+    /// What this process imported, until a list must tell of it.
+    own: HashMap<CertificateArn, Own>,
+    /// What was found gone, and when the first list after that began: an older view of ACM may still show it.
+    gone: HashMap<CertificateArn, Option<Timestamp>>,
+    /// Tags, of nothing but what the list or `own` holds.
+    tags: HashMap<CertificateArn, Tags>,
+}
+
+struct List {
+    began: Timestamp,
+    certificates: HashMap<CertificateArn, Summary>,
+}
+
+struct Own {
+    summary: Summary,
+    at: Timestamp,
+}
+
+impl Inventory {
+    /// The imported certificates of an account (that of `aws`) and region that share a name with `names`, by a list
+    /// that began strictly after `newer_than`, or that this process imported itself.
+    ///
+    /// Names are compared without regard to case. A certificate with more than 100 names is always a candidate, since
+    /// the list tells no more of them (ACM API reference, CertificateSummary).
+    ///
+    /// # Errors
+    /// Those of the list, or of reading a candidate's tags: nothing is decided without them.
+    pub async fn candidates(
+        &self,
+        aws: &dyn Aws,
+        region: &Region,
+        names: &[String],
+        newer_than: Timestamp,
+        clock: &dyn Clock,
+    ) -> Result<Lookup, AwsError> {
+        let asked = clock.now();
+        let place = self.place(&aws.identity().account, region);
+        let _calls = place.calls.lock().await;
+        let need = place.known().need(asked, clock.now(), newer_than);
+        match need {
+            Need::Nothing => {}
+            Need::Patience(until) => return Ok(Lookup::NotYet { until }),
+            Need::List(began) => {
+                let list = aws.list_certificates(region).await?;
+                place.known().take(began, list);
+            }
+        }
+        let names: HashSet<String> = names.iter().map(|name| name.to_ascii_lowercase()).collect();
+        loop {
+            let (found, untold) = place.known().select(&names);
+            if untold.is_empty() {
+                return Ok(Lookup::Found(found));
+            }
+            for arn in untold {
+                match aws.tags(&arn).await {
+                    // What was noted meanwhile is newer than what was read.
+                    Ok(tags) => {
+                        place.known().tags.entry(arn).or_insert(tags);
+                    }
+                    Err(error) if error.kind == Kind::NotFound => place.known().forget(&arn),
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+    }
+
+    /// This process imported a certificate under a new ARN: it is a candidate from now on, until a list that began a
+    /// minute later or more confirms or denies it.
+    pub fn note_import(
+        &self,
+        account: &AccountId,
+        region: &Region,
+        arn: &CertificateArn,
+        names: &[String],
+        tags: &Tags,
+        at: Timestamp,
+    ) {
+        let place = self.place(account, region);
+        let mut known = place.known();
+        let summary = Summary {
+            arn: arn.clone(),
+            names: names.to_vec(),
+            more_names: false,
+            imported: true,
+            in_use: false,
+            created_at: Some(at),
+        };
+        known.gone.remove(arn);
+        known.tags.insert(arn.clone(), tags.clone());
+        known.own.insert(arn.clone(), Own { summary, at });
+    }
+
+    /// A certificate is not in ACM any more: it is no candidate, unless lists still tell of it after a minute.
+    pub fn note_gone(&self, arn: &CertificateArn) {
+        if let Some(place) = self.place_of(arn) {
+            let mut known = place.known();
+            known.forget(arn);
+            known.gone.insert(arn.clone(), None);
+        }
+    }
+
+    /// These are a certificate's tags now.
+    pub fn note_tags(&self, arn: &CertificateArn, tags: &Tags) {
+        if let Some(place) = self.place_of(arn) {
+            let mut known = place.known();
+            if known.holds(arn) {
+                known.tags.insert(arn.clone(), tags.clone());
+            }
+        }
+    }
+
+    fn place(&self, account: &AccountId, region: &Region) -> Arc<Place> {
+        self.places().entry((account.clone(), region.clone())).or_default().clone()
+    }
+
+    /// Where a certificate is, if anybody has looked there: an ARN that somebody made up must not cost memory.
+    fn place_of(&self, arn: &CertificateArn) -> Option<Arc<Place>> {
+        let place = (arn.account().parse().ok()?, arn.region().parse().ok()?);
+        self.places().get(&place).cloned()
+    }
+
+    fn places(&self) -> MutexGuard<'_, HashMap<(AccountId, Region), Arc<Place>>> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Place {
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What an answer takes.
+enum Need {
+    Nothing,
+    Patience(Timestamp),
+    /// A list that begins now.
+    List(Timestamp),
+}
+
+impl Known {
+    /// Whether the list will do for who asked at `asked` and had its turn at `now`; if a new one begins, notes that it does.
+    fn need(&mut self, asked: Timestamp, now: Timestamp, newer_than: Timestamp) -> Need {
+        self.clock_set_back(now);
+        // By when it was asked for, so that those who waited for a slow list share it.
+        let lasts = |list: &List| list.began > newer_than && asked.duration_since(list.began) <= LIST_LASTS;
+        if self.list.as_ref().is_some_and(lasts) {
+            return Need::Nothing;
+        }
+        let paced = self.swept.map_or(now, |swept| later(swept, SWEEP_EVERY));
+        let until = paced.max(later(newer_than, SignedDuration::from_nanos(1)));
+        if until > now {
+            return Need::Patience(until);
+        }
+        self.swept = Some(now);
+        for since in self.gone.values_mut() {
+            since.get_or_insert(now);
+        }
+        Need::List(now)
+    }
+
+    /// The clock was set back: what bears a time to come says nothing about its age, so it counts from now.
+    fn clock_set_back(&mut self, now: Timestamp) {
+        if self.swept.is_none_or(|swept| swept <= now) {
+            return;
+        }
+        self.swept = Some(now);
+        self.list = self.list.take().filter(|list| list.began <= now);
+        for own in self.own.values_mut() {
+            own.at = own.at.min(now);
+        }
+        for since in self.gone.values_mut().flatten() {
+            *since = (*since).min(now);
+        }
+    }
+
+    /// Takes a new list.
+    fn take(&mut self, began: Timestamp, list: Vec<Summary>) {
+        let certificates: HashMap<_, _> =
+            list.into_iter().filter(|s| s.imported).map(|summary| (summary.arn.clone(), summary)).collect();
+        let settled = |change: Timestamp| began.duration_since(change) >= CONSISTENT;
+        self.own.retain(|_, own| !settled(own.at));
+        // None: noted while this list was under way, which says nothing about that.
+        self.gone.retain(|_, since| since.is_none_or(|since| !settled(since)));
+        self.list = Some(List { began, certificates });
+        let mut tags = std::mem::take(&mut self.tags);
+        tags.retain(|arn, _| self.holds(arn));
+        self.tags = tags;
+    }
+
+    fn holds(&self, arn: &CertificateArn) -> bool {
+        self.own.contains_key(arn) || self.list.as_ref().is_some_and(|list| list.certificates.contains_key(arn))
+    }
+
+    /// Drops a certificate till the next list.
+    fn forget(&mut self, arn: &CertificateArn) {
+        self.own.remove(arn);
+        self.tags.remove(arn);
+        if let Some(list) = &mut self.list {
+            list.certificates.remove(arn);
+        }
+    }
+
+    /// The candidates, and the ARNs of those whose tags have to be read first.
+    fn select(&self, names: &HashSet<String>) -> (Vec<Candidate>, Vec<CertificateArn>) {
+        let fits = |summary: &Summary| {
+            summary.more_names || summary.names.iter().any(|name| names.contains(&name.to_ascii_lowercase()))
+        };
+        let mut fitting: HashMap<&CertificateArn, &Summary> =
+            self.own.iter().filter(|(_, own)| fits(&own.summary)).map(|(arn, own)| (arn, &own.summary)).collect();
+        for (arn, summary) in self.list.iter().flat_map(|list| &list.certificates) {
+            // The list knows more of our own import than we do, but may not know all its names.
+            if fits(summary) || fitting.contains_key(arn) {
+                fitting.insert(arn, summary);
+            }
+        }
+        let (mut found, mut untold) = (Vec::new(), Vec::new());
+        for (arn, summary) in fitting.into_iter().filter(|(arn, _)| !self.gone.contains_key(*arn)) {
+            match self.tags.get(arn) {
+                Some(tags) => found.push(Candidate { summary: summary.clone(), tags: tags.clone() }),
+                None => untold.push(arn.clone()),
+            }
+        }
+        found.sort_by(|a, b| a.summary.arn.cmp(&b.summary.arn));
+        untold.sort();
+        (found, untold)
+    }
+}
+
+fn later(time: Timestamp, by: SignedDuration) -> Timestamp {
+    time.checked_add(by).unwrap_or(Timestamp::MAX)
+}
+
+#[cfg(test)]
+mod tests;

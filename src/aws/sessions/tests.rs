@@ -1,0 +1,245 @@
+use super::*;
+use crate::aws::fake::{Call, Fake};
+use serde_json::json;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+const ID: &str = "AKIAIOSFODNN7EXAMPLE";
+const SECRET: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
+const USER: &str = "arn:aws:iam::111122223333:user/arnkeeper";
+
+/// Secrets that a test sets; it counts the reads.
+#[derive(Default)]
+struct Secrets {
+    content: Mutex<Option<Result<Option<BTreeMap<String, Vec<u8>>>, String>>>,
+    reads: AtomicUsize,
+}
+
+impl Secrets {
+    fn set(&self, content: Result<Option<&[(&str, &str)]>, &str>) {
+        let data =
+            |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| ((*k).to_owned(), v.as_bytes().to_vec())).collect();
+        *lock(&self.content) = Some(content.map(|found| found.map(data)).map_err(str::to_owned));
+    }
+
+    fn reads(&self) -> usize {
+        self.reads.load(Ordering::SeqCst)
+    }
+}
+
+#[async_trait]
+impl SecretSource for Secrets {
+    async fn read(&self, name: &str) -> Result<Option<BTreeMap<String, Vec<u8>>>, String> {
+        assert_eq!(name, "keys");
+        self.reads.fetch_add(1, Ordering::SeqCst);
+        lock(&self.content).clone().unwrap_or(Ok(None))
+    }
+}
+
+struct Stand {
+    sessions: Sessions,
+    secrets: Arc<Secrets>,
+    seconds: Arc<AtomicU64>,
+    sts: Fake,
+}
+
+impl Stand {
+    async fn new(answer: impl Fn(&Call, usize) -> (u16, String) + Send + Sync + 'static) -> Self {
+        let sts = Fake::start(answer).await;
+        let secrets = Arc::new(Secrets::default());
+        secrets.set(Ok(Some(&[("accessKeyId", ID), ("secretAccessKey", SECRET)])));
+        let parts = SessionParts { secrets: Arc::clone(&secrets) as _, endpoint_url: Some(sts.url.clone()) };
+        let (start, seconds) = (Instant::now(), Arc::new(AtomicU64::new(0)));
+        let clock = Arc::clone(&seconds);
+        let now = Box::new(move || start + Duration::from_secs(clock.load(Ordering::SeqCst)));
+        Self { sessions: Sessions { now, ..Sessions::new(parts) }, secrets, seconds, sts }
+    }
+
+    fn pass(&self, seconds: u64) {
+        self.seconds.fetch_add(seconds, Ordering::SeqCst);
+    }
+
+    async fn kind(&self, account: &AwsAccount) -> Option<ProblemKind> {
+        self.sessions.open(account).await.err().map(|problem| problem.kind)
+    }
+}
+
+fn who(arn: &str) -> (u16, String) {
+    let account = arn.split(':').nth(4).unwrap();
+    let body = format!(
+        "<GetCallerIdentityResponse><GetCallerIdentityResult><Arn>{arn}</Arn><UserId>AIDA</UserId><Account>{account}</Account>\
+         </GetCallerIdentityResult></GetCallerIdentityResponse>"
+    );
+    (200, body)
+}
+
+fn role(key: &str) -> (u16, String) {
+    let body = format!(
+        "<AssumeRoleResponse><AssumeRoleResult><Credentials><AccessKeyId>{key}</AccessKeyId><SecretAccessKey>secret</SecretAccessKey>\
+         <SessionToken>token-{key}</SessionToken><Expiration>2199-01-01T00:00:00Z</Expiration></Credentials>\
+         </AssumeRoleResult></AssumeRoleResponse>"
+    );
+    (200, body)
+}
+
+fn refuse(status: u16, code: &str, message: &str) -> (u16, String) {
+    (
+        status,
+        format!(
+            "<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error></ErrorResponse>"
+        ),
+    )
+}
+
+fn account_with(generation: i64, more: &serde_json::Value) -> AwsAccount {
+    let mut spec =
+        json!({ "regions": ["eu-west-1"], "credentials": { "accessKeys": { "secretRef": { "name": "keys" } } } });
+    for (key, value) in more.as_object().unwrap() {
+        spec[key] = value.clone();
+    }
+    serde_json::from_value(json!({
+        "apiVersion": "arnkeeper.dev/v1beta1", "kind": "AwsAccount",
+        "metadata": { "name": "prod", "uid": "uid", "generation": generation }, "spec": spec,
+    }))
+    .unwrap()
+}
+
+fn account() -> AwsAccount {
+    account_with(1, &json!({}))
+}
+
+fn failed(kind: Kind) -> AwsError {
+    AwsError { kind, action: "acm:ImportCertificate", code: None, message: String::new() }
+}
+
+#[tokio::test]
+async fn concurrent_opens_of_one_account_do_it_once() {
+    let stand = Stand::new(|_, _| who(USER)).await;
+    let account = account_with(1, &json!({ "accountId": "111122223333" }));
+    let (one, other) = tokio::join!(stand.sessions.open(&account), stand.sessions.open(&account));
+    let (one, other) = (one.ok().unwrap(), other.ok().unwrap());
+    assert!(Arc::ptr_eq(&one, &other));
+    assert_eq!((one.identity().account.as_str(), one.identity().arn.as_str()), ("111122223333", USER));
+    assert_eq!((stand.sts.operations(), stand.secrets.reads()), (vec!["GetCallerIdentity".to_owned()], 1));
+    let call = &stand.sts.calls()[0];
+    assert_eq!((&*call.key, &*call.region, &*call.token), (ID, "eu-west-1", ""));
+}
+
+#[tokio::test]
+async fn a_changed_account_or_secret_opens_a_new_session() {
+    let stand = Stand::new(|_, _| who(USER)).await;
+    let first = stand.sessions.open(&account()).await.ok().unwrap();
+    stand.sessions.invalidate_secret("another");
+    assert!(Arc::ptr_eq(&first, &stand.sessions.open(&account()).await.ok().unwrap()));
+    stand.sessions.invalidate_secret("keys");
+    let second = stand.sessions.open(&account()).await.ok().unwrap();
+    assert!(!Arc::ptr_eq(&first, &second));
+    let third = stand.sessions.open(&account_with(2, &json!({}))).await.ok().unwrap();
+    assert!(!Arc::ptr_eq(&second, &third));
+    stand.sessions.forget("prod");
+    let fourth = stand.sessions.open(&account_with(2, &json!({}))).await.ok().unwrap();
+    assert!(!Arc::ptr_eq(&third, &fourth));
+}
+
+#[tokio::test]
+async fn a_problem_is_remembered_until_its_time_or_its_cause_ends() {
+    let stand = Stand::new(|_, _| who(USER)).await;
+    stand.secrets.set(Ok(None));
+    for _ in 0..3 {
+        assert_eq!(stand.kind(&account()).await, Some(ProblemKind::SecretMissing));
+    }
+    assert_eq!(stand.secrets.reads(), 1);
+    stand.secrets.set(Err("timed out"));
+    stand.pass(30);
+    assert_eq!(stand.kind(&account()).await, Some(ProblemKind::Transient));
+    stand.pass(4);
+    assert_eq!(stand.kind(&account()).await, Some(ProblemKind::Transient));
+    assert_eq!(stand.secrets.reads(), 2);
+    stand.secrets.set(Ok(Some(&[("accessKeyId", ID)])));
+    stand.pass(1);
+    assert_eq!(stand.kind(&account()).await, Some(ProblemKind::SecretInvalid));
+    stand.secrets.set(Ok(Some(&[("accessKeyId", ID), ("secretAccessKey", SECRET)])));
+    assert_eq!(stand.kind(&account()).await, Some(ProblemKind::SecretInvalid));
+    stand.sessions.invalidate_secret("keys");
+    assert_eq!(stand.kind(&account()).await, None);
+}
+
+#[tokio::test]
+async fn a_report_of_wrong_credentials_reads_the_secret_anew() {
+    let stand = Stand::new(|_, _| who(USER)).await;
+    let first = stand.sessions.open(&account()).await.ok().unwrap();
+    stand.pass(60);
+    stand.sessions.report(&account(), &failed(Kind::AccessDenied));
+    assert!(Arc::ptr_eq(&first, &stand.sessions.open(&account()).await.ok().unwrap()));
+    stand.sessions.report(&account(), &failed(Kind::Credentials));
+    let second = stand.sessions.open(&account()).await.ok().unwrap();
+    assert!(!Arc::ptr_eq(&first, &second));
+    // Calls that the first session still had under way fail, too.
+    stand.sessions.report(&account(), &failed(Kind::Credentials));
+    assert!(Arc::ptr_eq(&second, &stand.sessions.open(&account()).await.ok().unwrap()));
+    assert_eq!(stand.secrets.reads(), 2);
+}
+
+#[tokio::test]
+async fn roles_are_assumed_one_after_the_other_and_held() {
+    let stand = Stand::new(|call, number| match &*call.operation {
+        "AssumeRole" => role(["ASIAFIRST", "ASIASECOND"][number]),
+        "GetCallerIdentity" => who("arn:aws:sts::444455556666:assumed-role/second/arnkeeper"),
+        _ => (200, json!({ "CertificateSummaryList": [] }).to_string()),
+    })
+    .await;
+    let account = account_with(
+        1,
+        &json!({ "accountId": "444455556666", "assumeRoles": [
+            { "roleArn": "arn:aws:iam::111122223333:role/first", "duration": "2h" },
+            { "roleArn": "arn:aws:iam::444455556666:role/second", "externalId": "shared-id" },
+        ] }),
+    );
+    let session = stand.sessions.open(&account).await.ok().unwrap();
+    session.list_certificates(&account.spec.regions[0]).await.unwrap();
+    let calls = stand.sts.calls();
+    assert_eq!(stand.sts.operations(), ["AssumeRole", "AssumeRole", "GetCallerIdentity", "ListCertificates"]);
+    let by: Vec<(&str, &str)> = calls.iter().map(|call| (&*call.key, &*call.token)).collect();
+    let second = ("ASIASECOND", "token-ASIASECOND");
+    assert_eq!(by, [(ID, ""), ("ASIAFIRST", "token-ASIAFIRST"), second, second]);
+    assert!(calls[0].body.contains("DurationSeconds=7200") && calls[0].body.contains("RoleSessionName=arnkeeper"));
+    assert!(!calls[0].body.contains("ExternalId"));
+    assert!(calls[1].body.contains("DurationSeconds=3600") && calls[1].body.contains("ExternalId=shared-id"));
+}
+
+#[tokio::test]
+async fn what_keeps_us_out_is_told_by_its_kind() {
+    let two = |duration: &str| {
+        json!({ "assumeRoles": [
+            { "roleArn": "arn:aws:iam::111122223333:role/first" },
+            { "roleArn": "arn:aws:iam::444455556666:role/second", "duration": duration },
+        ] })
+    };
+    let root = Stand::new(|_, _| who("arn:aws:iam::111122223333:root")).await;
+    assert_eq!(root.kind(&account_with(1, &json!({ "enabled": false }))).await, Some(ProblemKind::Disabled));
+    assert_eq!(root.kind(&account_with(2, &two("61m"))).await, Some(ProblemKind::RoleChain));
+    assert_eq!(root.sts.calls().len(), 0);
+    assert_eq!(root.kind(&account()).await, Some(ProblemKind::RootCredentials));
+    let other = Stand::new(|_, _| who(USER)).await;
+    let wrong = other.sessions.open(&account_with(1, &json!({ "accountId": "444455556666" }))).await.err().unwrap();
+    assert_eq!((wrong.kind, wrong.reason()), (ProblemKind::WrongAccount, "WrongAccount"));
+    assert!(wrong.message.contains("111122223333") && wrong.message.contains("444455556666"));
+
+    let expired =
+        Stand::new(|_, _| refuse(403, "ExpiredToken", "The security token included in the request is expired")).await;
+    assert_eq!(expired.kind(&account()).await, Some(ProblemKind::Credentials));
+    let denied =
+        Stand::new(|_, _| refuse(403, "AccessDenied", "User is not authorized to perform: sts:AssumeRole")).await;
+    let problem = denied.sessions.open(&account_with(1, &two("1h"))).await.err().unwrap();
+    assert_eq!(problem.kind, ProblemKind::AccessDenied);
+    assert!(
+        problem.message.contains("sts:AssumeRole") && problem.message.contains("trust policy"),
+        "{}",
+        problem.message
+    );
+    assert!(!problem.message.contains(SECRET));
+    let chained = Stand::new(|_, _| {
+        refuse(400, "ValidationError", "exceeds the 1 hour session limit for roles assumed by role chaining")
+    })
+    .await;
+    assert_eq!(chained.kind(&account_with(1, &two("1h"))).await, Some(ProblemKind::RoleChain));
+}

@@ -1,0 +1,232 @@
+//! Who is to look again when something changed: the object itself, and those that wait for it.
+
+use super::{account::Accounts, certificate::Certificates, context::Context, driver::{Driver, Kind}, request::Requests};
+use crate::{
+    api::{
+        AwsAccount, Certificate, CertificateRequest, OWNED_BY_ANNOTATION,
+        conditions::{READY, STALLED},
+    },
+    kube::watch::Change,
+};
+use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
+use k8s_openapi::{api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::Condition};
+use kube::{Resource, ResourceExt, core::PartialObjectMeta, runtime::reflector::ObjectRef};
+use std::{
+    collections::{BTreeSet, HashMap},
+    hash::Hash,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+/// A driver and the queue that feeds it.
+pub struct Lane<T: Kind> {
+    /// The driver.
+    pub driver: Arc<Driver<T>>,
+    sender: UnboundedSender<ObjectRef<T::Object>>,
+}
+
+impl<T: Kind> Lane<T> {
+    /// A lane, and the queue for [`Driver::run`].
+    #[must_use]
+    pub fn new(driver: Driver<T>) -> (Self, UnboundedReceiver<ObjectRef<T::Object>>) {
+        let (sender, queue) = unbounded();
+        (Self { driver: Arc::new(driver), sender }, queue)
+    }
+
+    /// The object changed: the driver sees for itself whether there is anything to do.
+    fn changed(&self, object: &T::Object) {
+        self.send(ObjectRef::from_obj(object));
+    }
+
+    /// Something around the object changed.
+    fn wake(&self, object: ObjectRef<T::Object>) {
+        self.driver.wake(&object);
+        self.send(object);
+    }
+
+    fn forget(&self, object: &T::Object) {
+        self.driver.forget(&ObjectRef::from_obj(object));
+    }
+
+    /// At the end of the process nobody listens any more.
+    fn send(&self, object: ObjectRef<T::Object>) {
+        drop(self.sender.unbounded_send(object));
+    }
+}
+
+/// What of an account or a request concerns others; they are woken when it changes.
+#[derive(PartialEq)]
+struct News {
+    uid: Option<String>,
+    generation: Option<i64>,
+    told: Vec<(String, String, String)>,
+}
+
+impl News {
+    fn of<K: Resource>(object: &K, conditions: Option<&[Condition]>) -> Self {
+        let told = conditions.unwrap_or_default().iter().filter(|c| c.type_ == READY || c.type_ == STALLED);
+        Self {
+            uid: object.meta().uid.clone(),
+            generation: object.meta().generation,
+            told: told.map(|c| (c.type_.clone(), c.status.clone(), c.reason.clone())).collect(),
+        }
+    }
+}
+
+/// The last news of each object.
+struct Seen<K>(Mutex<HashMap<K, News>>);
+
+impl<K: Eq + Hash> Seen<K> {
+    fn new() -> Self {
+        Self(Mutex::default())
+    }
+
+    /// Whether it is news.
+    fn note(&self, key: K, news: News) -> bool {
+        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen.get(&key) == Some(&news) {
+            return false;
+        }
+        seen.insert(key, news);
+        true
+    }
+
+    fn forget(&self, key: &K) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+    }
+}
+
+/// Takes what the watches tell, and wakes whom it concerns.
+pub struct Waker {
+    context: Arc<Context>,
+    accounts: Lane<Accounts>,
+    requests: Lane<Requests>,
+    certificates: Lane<Certificates>,
+    /// The namespaces that this process serves; none: all.
+    namespaces: Option<BTreeSet<String>>,
+    seen_accounts: Seen<ObjectRef<AwsAccount>>,
+    seen_requests: Seen<ObjectRef<CertificateRequest>>,
+}
+
+impl Waker {
+    /// A waker for these lanes. An empty list of namespaces means all of them.
+    #[must_use]
+    pub fn new(context: Arc<Context>, accounts: Lane<Accounts>, requests: Lane<Requests>, certificates: Lane<Certificates>, namespaces: &[String]) -> Self {
+        let namespaces = (!namespaces.is_empty()).then(|| namespaces.iter().cloned().collect());
+        Self { context, accounts, requests, certificates, namespaces, seen_accounts: Seen::new(), seen_requests: Seen::new() }
+    }
+
+    fn serves<K: ResourceExt>(&self, object: &K) -> bool {
+        self.namespaces.as_ref().is_none_or(|all| object.namespace().is_some_and(|namespace| all.contains(&namespace)))
+    }
+
+    /// An AwsAccount changed.
+    pub fn account(&self, change: Change<AwsAccount>) {
+        match change {
+            Change::Applied(account) => {
+                self.accounts.changed(&account);
+                let conditions = account.status.as_ref().map(|s| &*s.conditions);
+                if self.seen_accounts.note(ObjectRef::from_obj(&*account), News::of(&*account, conditions)) {
+                    self.wake_users(&account.name_any());
+                }
+            }
+            Change::Deleted(account) => {
+                self.accounts.forget(&account);
+                self.seen_accounts.forget(&ObjectRef::from_obj(&*account));
+                self.context.sessions.forget(&account);
+                self.wake_users(&account.name_any());
+            }
+        }
+    }
+
+    /// A CertificateRequest changed.
+    pub fn request(&self, change: Change<CertificateRequest>) {
+        match change {
+            Change::Applied(request) if self.serves(&*request) => {
+                self.requests.changed(&request);
+                let conditions = request.status.as_ref().map(|s| &*s.conditions);
+                if self.seen_requests.note(ObjectRef::from_obj(&*request), News::of(&*request, conditions)) {
+                    self.wake_owner(&request);
+                }
+            }
+            Change::Deleted(request) if self.serves(&*request) => {
+                self.requests.forget(&request);
+                self.seen_requests.forget(&ObjectRef::from_obj(&*request));
+                self.wake_owner(&request);
+            }
+            Change::Applied(_) | Change::Deleted(_) => {}
+        }
+    }
+
+    /// A Certificate changed.
+    pub fn certificate(&self, change: Change<Certificate>) {
+        match change {
+            Change::Applied(certificate) if self.serves(&*certificate) => self.certificates.changed(&certificate),
+            Change::Deleted(certificate) if self.serves(&*certificate) => {
+                self.certificates.forget(&certificate);
+                // Another one may have waited for its Secret.
+                self.wake_keepers(certificate.namespace().as_deref(), &certificate.spec.secret.name);
+            }
+            Change::Applied(_) | Change::Deleted(_) => {}
+        }
+    }
+
+    /// A Secret of the operator's own namespace changed: it may hold an account's credentials.
+    pub fn credentials(&self, secret: &PartialObjectMeta<Secret>) {
+        let name = secret.name_any();
+        self.context.sessions.invalidate_secret(&name);
+        for account in self.context.accounts.state() {
+            let keys = account.spec.credentials.as_ref().and_then(|c| c.access_keys.as_ref());
+            if keys.is_some_and(|keys| keys.secret_ref.name == name) {
+                self.accounts.wake(ObjectRef::from_obj(&*account));
+                self.wake_users(&account.name_any());
+            }
+        }
+    }
+
+    /// A TLS Secret in a namespace that is served changed.
+    pub fn tls_secret(&self, secret: &PartialObjectMeta<Secret>) {
+        self.wake_keepers(secret.namespace().as_deref(), &secret.name_any());
+        if let Some(owner) = secret.annotations().get(OWNED_BY_ANNOTATION) {
+            let owner = ObjectRef::new(owner).within(&secret.namespace().unwrap_or_default());
+            if self.context.certificates.get(&owner).is_some() {
+                self.certificates.wake(owner);
+            }
+        }
+    }
+
+    /// Wakes the Certificates that keep this Secret.
+    fn wake_keepers(&self, namespace: Option<&str>, secret: &str) {
+        for certificate in self.context.certificates.state() {
+            if certificate.metadata.namespace.as_deref() == namespace && certificate.spec.secret.name == secret {
+                self.certificates.wake(ObjectRef::from_obj(&*certificate));
+            }
+        }
+    }
+
+    fn wake_owner(&self, request: &CertificateRequest) {
+        let namespace = request.namespace().unwrap_or_default();
+        for owner in request.owner_references().iter().filter(|o| o.kind == "Certificate") {
+            let owner = ObjectRef::new(&owner.name).within(&namespace);
+            if self.context.certificates.get(&owner).is_some() {
+                self.certificates.wake(owner);
+            }
+        }
+    }
+
+    /// Wakes all that use an account.
+    fn wake_users(&self, account: &str) {
+        for request in self.context.requests.state() {
+            let waits = request.status.as_ref().is_none_or(|s| s.certificate.is_none());
+            if waits && request.spec.account_ref.name == account && self.serves(&*request) {
+                self.requests.wake(ObjectRef::from_obj(&*request));
+            }
+        }
+        for certificate in self.context.certificates.state() {
+            let spec = &certificate.spec;
+            let delivers = spec.acm.iter().any(|t| t.account_ref.as_ref().is_some_and(|a| a.name == account));
+            if (delivers || spec.account_ref.name == account) && self.serves(&*certificate) {
+                self.certificates.wake(ObjectRef::from_obj(&*certificate));
+            }
+        }
+    }
+}

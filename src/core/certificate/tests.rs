@@ -1,0 +1,361 @@
+//! From any state, and whatever crashes, gets lost or is taken away: one ARN a target, one payment a revision, and
+//! silence in the end.
+
+mod world;
+
+use crate::api::conditions::{READY, STALLED, is_true};
+use jiff::SignedDuration;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::ResourceExt;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use world::{Fault, Pass, World};
+
+fn spec(acm: &Value) -> Value {
+    json!({
+        "accountRef": { "name": "prod" }, "region": "eu-west-1", "duration": "2160h",
+        "source": { "privateCa": { "certificateAuthority": { "name": "Example Private CA" } } },
+        "subject": { "domainName": "app.pay.example", "additionalNames": ["www.pay.example"] },
+        "secret": { "name": "app-tls" }, "acm": acm,
+    })
+}
+
+fn two_targets() -> Value {
+    spec(&json!([{ "name": "edge", "tags": { "team": "pay" } }, { "name": "far", "region": "us-east-1" }]))
+}
+
+fn annotate(world: &mut World, key: &str, value: &str) {
+    world.certificate.annotations_mut().insert(key.into(), value.into());
+}
+
+fn change_spec(world: &mut World, change: impl FnOnce(&mut crate::api::certificate::CertificateSpec)) {
+    change(&mut world.certificate.spec);
+    *world.certificate.metadata.generation.get_or_insert(1) += 1;
+}
+
+fn ready(world: &World) -> bool {
+    world.certificate.status.as_ref().is_some_and(|s| is_true(&s.conditions, READY))
+}
+
+fn stalled(world: &World) -> Option<String> {
+    let status = world.certificate.status.as_ref()?;
+    status.conditions.iter().find(|c| c.type_ == STALLED).map(|c| format!("{}: {}", c.reason, c.message))
+}
+
+fn arn(world: &World, target: &str) -> String {
+    let found = world.of_target(target);
+    assert_eq!(found.len(), 1, "one certificate in ACM for {target}");
+    found[0].arn.to_string()
+}
+
+/// A pass over a converged world changes nothing.
+fn assert_silent(world: &mut World) {
+    let (before, changes) = (world.certificate.status.clone(), world.changes);
+    assert!(matches!(world.pass(|| Fault::Fine), Pass::Rested(_)));
+    assert_eq!(world.changes, changes);
+    assert_eq!(world.certificate.status, before);
+}
+
+#[test]
+fn the_way_of_a_certificate_takes_nine_writes_at_most() {
+    let mut world = World::new(&two_targets());
+    world.converge();
+    assert!(ready(&world), "{:#?}", world.certificate.status);
+    assert_eq!((world.paid, world.new_imports), (1, 2));
+    // Of DESIGN's nine, three belong to the request and to the event; two imports are no writes to Kubernetes.
+    assert_eq!(world.changes - 2, 7, "writes");
+    assert_eq!(world.events, ["Issued"]);
+    assert!(world.staged.is_empty());
+    assert_silent(&mut world);
+}
+
+#[test]
+fn a_year_of_renewals_keeps_the_arn() {
+    let mut world = World::new(&two_targets());
+    world.converge();
+    let arns = (arn(&world, "edge"), arn(&world, "far"));
+    let mut serials = std::collections::BTreeSet::from([world.serial()]);
+    let end = world.now + SignedDuration::from_hours(24 * 365);
+    while world.now < end {
+        world.now += SignedDuration::from_hours(24);
+        world.converge();
+        assert!(ready(&world));
+        serials.insert(world.serial());
+        assert_eq!((arn(&world, "edge"), arn(&world, "far")), arns);
+        let leaf = &world.of_target("edge")[0].leaf;
+        assert_eq!(Some(&leaf.serial), world.serial().as_ref());
+        assert!(leaf.not_after > world.now);
+    }
+    assert_eq!(world.paid, serials.len());
+    assert!((6..=8).contains(&serials.len()), "{} renewals in a year of 90-day certificates", serials.len());
+    assert!(world.requests.len() <= 2, "old requests go");
+    assert_eq!(world.certificate.status.unwrap().history.len(), serials.len().min(10));
+}
+
+#[test]
+fn a_deleted_secret_is_made_again_under_the_same_arn() {
+    let mut world = World::new(&two_targets());
+    world.converge();
+    let before = arn(&world, "edge");
+    world.secret = None;
+    world.converge();
+    assert!(ready(&world));
+    assert_eq!((arn(&world, "edge"), world.paid), (before, 2));
+    assert_silent(&mut world);
+}
+
+#[test]
+fn a_wiped_status_costs_nothing() {
+    let mut world = World::new(&two_targets());
+    world.converge();
+    let before = (arn(&world, "edge"), arn(&world, "far"));
+    world.certificate.status = None;
+    world.memory = super::Memory::default();
+    world.now += SignedDuration::from_mins(5);
+    world.converge();
+    assert!(ready(&world));
+    assert_eq!((arn(&world, "edge"), arn(&world, "far")), before);
+    assert_eq!((world.paid, world.new_imports), (1, 2));
+}
+
+/// As after a restore into another cluster of the same clusterId: new uids, no status, the Secret is there.
+fn restore(world: &mut World) {
+    world.certificate.status = None;
+    world.certificate.metadata.uid = Some(format!("restored-{}", world.now));
+    world.certificate.metadata.generation = Some(1);
+    world.certificate.metadata.creation_timestamp = Some(Time(world.now));
+    world.requests.clear();
+    world.staged.clear();
+    world.memory = super::Memory::default();
+    world.records.clear();
+    world.now += SignedDuration::from_mins(2);
+}
+
+#[test]
+fn a_restored_certificate_goes_on_with_its_arn_and_buys_nothing() {
+    let mut world = World::new(&two_targets());
+    world.converge();
+    let before = (arn(&world, "edge"), arn(&world, "far"));
+    restore(&mut world);
+    world.converge();
+    assert!(ready(&world));
+    assert_eq!((arn(&world, "edge"), arn(&world, "far")), before);
+    assert_eq!((world.paid, world.new_imports), (1, 2));
+}
+
+#[test]
+fn each_value_of_the_annotation_forces_one_renewal() {
+    let mut world = World::new(&two_targets());
+    world.converge();
+    let before = (arn(&world, "edge"), world.serial());
+    let now = world.now.to_string();
+    annotate(&mut world, crate::api::RENEW_ANNOTATION, &now);
+    world.converge();
+    world.converge();
+    assert_eq!((arn(&world, "edge"), world.paid), (before.0, 2));
+    assert_ne!(world.serial(), before.1);
+    assert_eq!(world.events, ["Issued", "Renewed"]);
+}
+
+#[test]
+fn a_changed_spec_issues_again_and_keeps_the_arn() {
+    let mut world = World::new(&two_targets());
+    world.converge();
+    let before = arn(&world, "edge");
+    change_spec(&mut world, |spec| spec.subject.additional_names.push("new.pay.example".into()));
+    world.converge();
+    assert!(world.of_target("edge")[0].leaf.names.dns.contains("new.pay.example"));
+    assert_eq!((arn(&world, "edge"), world.paid), (before, 2));
+}
+
+#[test]
+fn what_acm_would_refuse_is_told_before_it_is_paid_for() {
+    let mut world = World::new(&two_targets());
+    world.converge();
+    change_spec(&mut world, |spec| {
+        spec.private_key = Some(serde_json::from_value(json!({ "algorithm": "ECDSA", "size": 384 })).unwrap());
+    });
+    world.converge();
+    let why = stalled(&world).unwrap();
+    assert!(why.starts_with("PreflightFailed: ") && why.contains("ECDSA 384"), "{why}");
+    assert!(ready(&world), "the old one goes on");
+    change_spec(&mut world, |spec| {
+        spec.private_key = Some(serde_json::from_value(json!({ "algorithm": "RSA" })).unwrap());
+    });
+    world.converge();
+    assert!(stalled(&world).unwrap().contains("one family"));
+    change_spec(&mut world, |spec| {
+        spec.private_key = None;
+        spec.subject = serde_json::from_value(json!({ "domainName": "other.example" })).unwrap();
+    });
+    world.converge();
+    assert!(stalled(&world).unwrap().contains("none of the names"));
+    assert_eq!(world.paid, 1);
+}
+
+#[test]
+fn the_key_stays_with_rotation_policy_never() {
+    let mut spec = two_targets();
+    spec["privateKey"] = json!({ "rotationPolicy": "Never" });
+    let mut world = World::new(&spec);
+    world.converge();
+    let key = |world: &World| world.of_target("edge")[0].leaf.public_key.clone();
+    let before = key(&world);
+    let now = world.now.to_string();
+    annotate(&mut world, crate::api::RENEW_ANNOTATION, &now);
+    world.converge();
+    assert_eq!((key(&world), world.paid), (before, 2));
+}
+
+#[test]
+fn without_reimport_each_renewal_is_a_new_arn_and_the_old_one_stays() {
+    let mut world = World::new(&spec(&json!([{ "name": "edge", "reimport": false }])));
+    world.converge();
+    let now = world.now.to_string();
+    annotate(&mut world, crate::api::RENEW_ANNOTATION, &now);
+    world.converge();
+    assert!(ready(&world), "{:#?}", world.certificate.status);
+    assert_eq!((world.of_target("edge").len(), world.new_imports), (2, 2));
+    assert_silent(&mut world);
+}
+
+#[test]
+fn deletion_takes_from_acm_what_is_to_be_deleted_and_lets_the_rest_be() {
+    let mut world = World::new(&spec(&json!([{ "name": "edge", "deletionPolicy": "Delete" }, { "name": "far", "region": "us-east-1" }])));
+    world.converge();
+    assert_eq!(world.certificate.metadata.finalizers.as_deref(), Some(&["arnkeeper.dev/acm".to_owned()][..]));
+    world.certificate.metadata.deletion_timestamp = Some(Time(world.now));
+    world.converge();
+    assert!(world.gone);
+    assert_eq!((world.of_target("edge").len(), world.of_target("far").len()), (0, 1));
+}
+
+#[test]
+fn a_target_taken_out_of_the_spec_follows_its_deletion_policy() {
+    let mut world = World::new(&spec(&json!([{ "name": "edge", "deletionPolicy": "Delete" }, { "name": "far", "region": "us-east-1" }])));
+    world.converge();
+    change_spec(&mut world, |spec| spec.acm.clear());
+    world.converge();
+    assert_eq!((world.of_target("edge").len(), world.of_target("far").len()), (0, 1));
+    assert!(world.certificate.status.as_ref().unwrap().targets.is_empty());
+    assert!(world.certificate.metadata.finalizers.is_none());
+}
+
+#[test]
+fn a_disabled_certificate_does_nothing() {
+    let mut spec = two_targets();
+    spec["enabled"] = json!(false);
+    let mut world = World::new(&spec);
+    world.converge();
+    assert_eq!((world.paid, world.new_imports, world.requests.len()), (0, 0, 0));
+    assert!(!ready(&world));
+}
+
+/// What the world does to a Certificate between passes.
+#[derive(Clone, Debug)]
+enum Blow {
+    Faults(Vec<Fault>),
+    SecretDeleted,
+    SecretSpoiled,
+    StatusWiped,
+    Restored,
+    RenewalForced,
+    NameAdded,
+    DaysPass(i64),
+}
+
+fn fault() -> impl Strategy<Value = Fault> {
+    prop_oneof![
+        4 => Just(Fault::Fine),
+        1 => Just(Fault::CrashBefore),
+        2 => Just(Fault::CrashAfter),
+        2 => Just(Fault::AnswerLost),
+        1 => Just(Fault::Unsent),
+    ]
+}
+
+fn blow() -> impl Strategy<Value = Blow> {
+    prop_oneof![
+        6 => prop::collection::vec(fault(), 1..12).prop_map(Blow::Faults),
+        1 => Just(Blow::SecretDeleted),
+        1 => Just(Blow::SecretSpoiled),
+        1 => Just(Blow::StatusWiped),
+        1 => Just(Blow::Restored),
+        1 => Just(Blow::RenewalForced),
+        1 => Just(Blow::NameAdded),
+        1 => (1_i64..70).prop_map(Blow::DaysPass),
+    ]
+}
+
+/// Returns how many new certificates this may cost.
+fn strike(world: &mut World, blow: Blow) -> usize {
+    match blow {
+        Blow::Faults(faults) => {
+            let mut faults = faults.into_iter();
+            for _ in 0..6 {
+                if let Pass::Rested(rest) = world.pass(|| faults.next().unwrap_or(Fault::Fine)) {
+                    world.now += rest.min(SignedDuration::from_secs(90));
+                }
+                world.sign();
+            }
+            0
+        }
+        Blow::SecretDeleted => {
+            world.secret = None;
+            1
+        }
+        Blow::SecretSpoiled => {
+            world.spoil_secret();
+            1
+        }
+        Blow::StatusWiped => {
+            world.certificate.status = None;
+            0
+        }
+        Blow::Restored => {
+            restore(world);
+            // A request that was paid for and not yet stored is lost with it.
+            1
+        }
+        Blow::RenewalForced => {
+            let now = world.now.to_string();
+            annotate(world, crate::api::RENEW_ANNOTATION, &now);
+            1
+        }
+        Blow::NameAdded => {
+            let name = format!("n{}.pay.example", world.certificate.spec.subject.additional_names.len());
+            change_spec(world, |spec| spec.subject.additional_names.push(name));
+            1
+        }
+        Blow::DaysPass(days) => {
+            world.now += SignedDuration::from_hours(24 * days);
+            1
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_happens_there_is_one_arn_a_target_and_one_payment_a_revision(blows in prop::collection::vec(blow(), 1..10)) {
+        let mut world = World::new(&two_targets());
+        let mut allowed = 1;
+        let mut first: Option<(String, String)> = None;
+        for blow in blows {
+            allowed += strike(&mut world, blow);
+            prop_assert!(world.of_target("edge").len() <= 1 && world.of_target("far").len() <= 1, "two ARNs");
+            if let (None, [edge], [far]) = (&first, &world.of_target("edge")[..], &world.of_target("far")[..]) {
+                first = Some((edge.arn.to_string(), far.arn.to_string()));
+            }
+        }
+        world.converge();
+        prop_assert!(ready(&world), "{:#?}", world.certificate.status);
+        prop_assert_eq!(stalled(&world), None);
+        let last = (arn(&world, "edge"), arn(&world, "far"));
+        prop_assert_eq!(first.unwrap_or(last.clone()), last);
+        prop_assert!(world.paid <= allowed, "{} paid for, {} wanted", world.paid, allowed);
+        prop_assert_eq!(Some(&world.of_target("edge")[0].leaf.serial), world.serial().as_ref());
+        assert_silent(&mut world);
+    }
+}

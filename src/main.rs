@@ -1,0 +1,141 @@
+//! The program: `run` is the operator, `crds` prints what the cluster has to know.
+
+use arnkeeper::{api, run};
+use clap::{Parser, Subcommand};
+use jiff::SignedDuration;
+use std::{fmt::Write as _, fs, io::Write as _, net::SocketAddr, path::PathBuf, process::ExitCode};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::{EnvFilter, fmt, prelude::*};
+
+/// Private certificates for Kubernetes and AWS Certificate Manager, renewed under one ARN.
+#[derive(Parser)]
+#[command(version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the operator.
+    Run(RunArgs),
+    /// Print the custom resource definitions, as YAML.
+    Crds {
+        /// Write one file a kind into this folder, instead.
+        #[arg(long)]
+        dir: Option<PathBuf>,
+        /// As templates of the Helm chart: kept when the chart goes, left out with `crds.install: false`.
+        #[arg(long)]
+        helm: bool,
+    },
+}
+
+#[derive(clap::Args)]
+struct RunArgs {
+    /// Where /livez and /readyz are served.
+    #[arg(long, env = "ARNKEEPER_LISTEN", default_value = "0.0.0.0:8080")]
+    listen: SocketAddr,
+    /// The namespaces to serve, with commas between; none: all.
+    #[arg(long, env = "ARNKEEPER_NAMESPACES", value_delimiter = ',')]
+    namespaces: Vec<String>,
+    /// Stands in the tags of what is ours in ACM. Default: the uid of the namespace kube-system.
+    #[arg(long, env = "ARNKEEPER_CLUSTER_ID", value_parser = cluster_id)]
+    cluster_id: Option<String>,
+    /// The operator's own namespace: Secrets with credentials lie there.
+    #[arg(long, env = "POD_NAMESPACE", default_value = "arnkeeper-system")]
+    own_namespace: String,
+    /// The name of this pod, in events.
+    #[arg(long, env = "POD_NAME", default_value = "arnkeeper")]
+    instance: String,
+    /// What is logged: error, warn, info, debug, or a filter of the crate tracing-subscriber.
+    #[arg(long, env = "ARNKEEPER_LOG", default_value = "info")]
+    log: String,
+    /// How it is logged.
+    #[arg(long, env = "ARNKEEPER_LOG_FORMAT", value_enum, default_value = "text")]
+    log_format: LogFormat,
+    /// For tests: the clock runs so many seconds ahead.
+    #[arg(long, hide = true, default_value_t = 0)]
+    clock_ahead: i64,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum LogFormat {
+    Text,
+    Json,
+}
+
+/// A tag's value: at most 255 characters of those that ACM takes (ACM API reference, Tag).
+fn cluster_id(value: &str) -> Result<String, String> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.:/=+@".contains(c);
+    if (1..=255).contains(&value.len()) && value.chars().all(allowed) {
+        Ok(value.to_owned())
+    } else {
+        Err("has 1 to 255 letters, digits or - _ . : / = + @".to_owned())
+    }
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Run(args) => operator(args),
+        Command::Crds { dir, helm } => crds(dir.as_deref(), helm),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("arnkeeper: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn operator(args: RunArgs) -> Result<(), String> {
+    let filter = EnvFilter::try_new(&args.log).map_err(|e| format!("--log: {e}"))?;
+    let registry = tracing_subscriber::registry().with(filter);
+    match args.log_format {
+        LogFormat::Text => registry.with(fmt::layer().with_writer(std::io::stderr)).init(),
+        LogFormat::Json => registry.with(fmt::layer().json().with_writer(std::io::stderr)).init(),
+    }
+    let config = run::Config {
+        listen: args.listen,
+        namespaces: args.namespaces.into_iter().filter(|n| !n.is_empty()).collect(),
+        cluster: args.cluster_id,
+        own_namespace: args.own_namespace,
+        instance: args.instance,
+        endpoint_url: None,
+        ahead: SignedDuration::from_secs(args.clock_ahead),
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|e| e.to_string())?;
+    runtime.block_on(async {
+        let mut term = signal(SignalKind::terminate()).map_err(|e| e.to_string())?;
+        let stop = async move {
+            tokio::select! {
+                _ = term.recv() => {}
+                _ = tokio::signal::ctrl_c() => {}
+            }
+        };
+        run::run(config, stop).await.map_err(|e| e.to_string())
+    })
+}
+
+fn crds(dir: Option<&std::path::Path>, helm: bool) -> Result<(), String> {
+    let mut all = String::new();
+    for mut crd in api::crds() {
+        let name = crd.metadata.name.clone().unwrap_or_default();
+        if helm {
+            crd.metadata.annotations.get_or_insert_default().insert("helm.sh/resource-policy".into(), "keep".into());
+        }
+        let yaml = serde_saphyr::to_string(&crd).map_err(|e| e.to_string())?;
+        let yaml = yaml.trim_end();
+        let text = if helm { format!("{{{{- if .Values.crds.install }}}}\n{yaml}\n{{{{- end }}}}\n") } else { format!("{yaml}\n") };
+        match dir {
+            Some(dir) => {
+                let file = dir.join(format!("{name}.yaml"));
+                fs::create_dir_all(dir).and_then(|()| fs::write(&file, text)).map_err(|e| format!("{}: {e}", file.display()))?;
+            }
+            None => write!(all, "---\n{text}").map_err(|e| e.to_string())?,
+        }
+    }
+    // A closed pipe is no fault of ours.
+    drop(std::io::stdout().write_all(all.as_bytes()));
+    Ok(())
+}
