@@ -23,7 +23,8 @@ pub async fn config(world: &World, region: &str) -> SdkConfig {
     let base = configured(&world.stand.endpoint, region, Credentials::new(BASE_KEY.0, BASE_KEY.1, None, None, "e2e"));
     let assume = aws_sdk_sts::Client::new(&base).assume_role().role_arn(world.role()).role_session_name("e2e");
     let session = assume.send().await.expect("the role can be assumed").credentials.expect("credentials of a session");
-    let session = Credentials::new(session.access_key_id, session.secret_access_key, Some(session.session_token), None, "e2e");
+    let session =
+        Credentials::new(session.access_key_id, session.secret_access_key, Some(session.session_token), None, "e2e");
     configured(&world.stand.endpoint, region, session)
 }
 
@@ -77,14 +78,17 @@ impl Authority {
             .await
             .expect("a CA");
         let arn = made.certificate_authority_arn.expect("an ARN");
-        let csr = client.get_certificate_authority_csr().certificate_authority_arn(&arn).send().await.expect("its CSR").csr;
+        let csr =
+            client.get_certificate_authority_csr().certificate_authority_arn(&arn).send().await.expect("its CSR").csr;
         let issued = client
             .issue_certificate()
             .certificate_authority_arn(&arn)
             .csr(Blob::new(csr.expect("its CSR")))
             .signing_algorithm(SigningAlgorithm::Sha256Withrsa)
             .template_arn("arn:aws:acm-pca:::template/RootCACertificate/V1")
-            .validity(Validity::builder().r#type(ValidityPeriodType::Days).value(3650).build().expect("a whole validity"))
+            .validity(
+                Validity::builder().r#type(ValidityPeriodType::Days).value(3650).build().expect("a whole validity"),
+            )
             .send()
             .await
             .expect("its certificate is signed");
@@ -113,7 +117,11 @@ impl Authority {
 
     /// The `privateKey` of a spec: the CA's algorithm, but another size than the operator's default.
     pub fn other_size(&self) -> Value {
-        if self.rsa { json!({ "algorithm": "RSA", "size": 3072 }) } else { json!({ "algorithm": "ECDSA", "size": 384 }) }
+        if self.rsa {
+            json!({ "algorithm": "RSA", "size": 3072 })
+        } else {
+            json!({ "algorithm": "ECDSA", "size": 384 })
+        }
     }
 
     /// How a PEM text in the traditional encoding of its family's keys begins.
@@ -148,7 +156,15 @@ impl View {
 
     /// The tags under an ARN.
     pub async fn tags(&self, arn: &str) -> BTreeMap<String, String> {
-        let tags = self.client.list_tags_for_certificate().certificate_arn(arn).send().await.expect("tags").tags.unwrap_or_default();
+        let tags = self
+            .client
+            .list_tags_for_certificate()
+            .certificate_arn(arn)
+            .send()
+            .await
+            .expect("tags")
+            .tags
+            .unwrap_or_default();
         tags.into_iter().map(|tag| (tag.key, tag.value.unwrap_or_default())).collect()
     }
 
@@ -165,7 +181,8 @@ impl View {
     pub async fn import_twin(&self, like: &str, tls: &Tls, authority: &Authority) -> String {
         let pem = |cert: &Cert| pem("CERTIFICATE", &cert.0);
         let tags = self.tags(like).await;
-        let tags = tags.iter().map(|(key, value)| Tag::builder().key(key).value(value).build().expect("a tag")).collect();
+        let tags =
+            tags.iter().map(|(key, value)| Tag::builder().key(key).value(value).build().expect("a tag")).collect();
         let key = Blob::new(tls.key.clone());
         let import = self.client.import_certificate().certificate(Blob::new(pem(tls.leaf()))).private_key(key);
         let import = import.certificate_chain(Blob::new(pem(&authority.certificate))).set_tags(Some(tags));

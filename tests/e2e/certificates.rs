@@ -12,7 +12,7 @@ use arnkeeper::api::{
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 use serde_json::json;
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, slice::from_ref};
 
 #[tokio::test]
 async fn a_certificate_goes_to_its_secret_and_to_acm() {
@@ -42,7 +42,7 @@ async fn a_certificate_goes_to_its_secret_and_to_acm() {
     assert!(arn.starts_with(&format!("arn:aws:acm:{}:{}:certificate/", REGIONS[0], world.id)), "{arn}");
     let acm = world.acm(REGIONS[0]).await;
     assert_eq!(acm.certificate(&arn).await, *tls.leaf());
-    assert_eq!(acm.arns().await, [arn.clone()]);
+    assert_eq!(acm.arns().await, from_ref(&arn));
     let tags = acm.tags(&arn).await;
     let tag = |key: &str| tags.get(key).map(String::as_str);
     assert_eq!(tag("team"), Some("pay"));
@@ -88,11 +88,14 @@ async fn a_forced_renewal_makes_one_new_revision() {
 
 #[tokio::test]
 async fn a_certificate_is_renewed_when_its_time_comes() {
-    let Some((world, authority, _)) = World::on_sim("in-time", "every certificate of moto lasts a year").await else { return };
+    let Some((world, authority, _)) = World::on_sim("in-time", "every certificate of moto lasts a year").await else {
+        return;
+    };
     // Never in the first tenth of the lifetime, however long `before` is: half a minute here.
     let spec = json!({ "duration": "5m", "renewal": { "before": "4m59s" }, "acm": [{ "name": "edge" }] });
     let before = world.issued("app", &authority, spec).await;
-    let renewed = |c: &arnkeeper::api::Certificate| c.status.as_ref().is_some_and(|s| s.revision > Some(1)) && c.is(READY);
+    let renewed =
+        |c: &arnkeeper::api::Certificate| c.status.as_ref().is_some_and(|s| s.revision > Some(1)) && c.is(READY);
     let after = until(&world.certificates(), "app", "renewed by itself", renewed).await;
     assert_eq!(arn(&after, "edge"), arn(&before, "edge"));
     assert_eq!(after.status.expect("a status").history[0].trigger, "Renewal");
@@ -116,7 +119,9 @@ async fn a_changed_spec_is_issued_again() {
 #[tokio::test]
 async fn what_is_not_in_the_certificate_is_changed_without_a_new_one() {
     let (world, authority) = World::new("unpaid").await;
-    world.issued("app", &authority, json!({ "acm": [{ "name": "edge", "tags": { "team": "pay", "old": "yes" } }] })).await;
+    world
+        .issued("app", &authority, json!({ "acm": [{ "name": "edge", "tags": { "team": "pay", "old": "yes" } }] }))
+        .await;
     let change = json!({ "spec": {
         "acm": [{ "name": "edge", "tags": { "team": "ship" } }], "historyLimit": 3,
         "secret": { "template": { "labels": { "team": "ship" }, "annotations": { "example.com/contact": "ship" } } },
@@ -180,7 +185,10 @@ async fn the_history_has_an_end() {
     let history = certificate.status.expect("a status").history;
     assert_eq!(history.iter().map(|h| h.revision).collect::<Vec<_>>(), [3, 2]);
     crate::wait::gone(&world.requests(), "app-1").await;
-    assert!(world.requests().get_opt("app-2").await.expect("an answer").is_some(), "the last but one is kept to be looked at");
+    assert!(
+        world.requests().get_opt("app-2").await.expect("an answer").is_some(),
+        "the last but one is kept to be looked at"
+    );
 }
 
 #[tokio::test]

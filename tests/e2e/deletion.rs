@@ -8,6 +8,7 @@ use arnkeeper::api::conditions::READY;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{ResourceExt, api::DeleteParams};
 use serde_json::json;
+use std::slice::from_ref;
 
 async fn delete(world: &World) {
     world.certificates().delete("app", &DeleteParams::default()).await.expect("it can be deleted");
@@ -43,15 +44,17 @@ async fn what_is_to_be_deleted_goes_with_the_certificate() {
 #[tokio::test]
 async fn what_is_in_use_is_deleted_once_it_is_not() {
     let Some((world, authority, sim)) = World::on_sim("in-use", "moto deletes what is in use").await else { return };
-    let certificate = world.issued("app", &authority, json!({ "acm": [{ "name": "edge", "deletionPolicy": "Delete" }] })).await;
+    let certificate =
+        world.issued("app", &authority, json!({ "acm": [{ "name": "edge", "deletionPolicy": "Delete" }] })).await;
     let arn = arn(&certificate, "edge");
-    let balancer = format!("arn:aws:elasticloadbalancing:{}:{}:loadbalancer/app/web/0123456789abcdef", REGIONS[0], world.id);
+    let balancer =
+        format!("arn:aws:elasticloadbalancing:{}:{}:loadbalancer/app/web/0123456789abcdef", REGIONS[0], world.id);
     sim.in_use(&arn, &[&balancer]).await;
     delete(&world).await;
     let told = |c: &arnkeeper::api::Certificate| c.because(READY, "Deleting") && c.message(READY).contains("InUse");
     until(&world.certificates(), "app", "it is told that the certificate is in use", told).await;
     let acm = world.acm(REGIONS[0]).await;
-    assert_eq!(acm.arns().await, [arn.clone()]);
+    assert_eq!(acm.arns().await, from_ref(&arn));
     sim.in_use(&arn, &[]).await;
     gone(&world.certificates(), "app").await;
     assert!(acm.arns().await.is_empty());

@@ -10,6 +10,7 @@ use arnkeeper::api::{
 };
 use kube::ResourceExt;
 use serde_json::json;
+use std::slice::from_ref;
 
 #[tokio::test]
 async fn one_certificate_is_delivered_to_several_accounts_and_regions() {
@@ -24,12 +25,14 @@ async fn one_certificate_is_delivered_to_several_accounts_and_regions() {
     world.renew("app").await;
     let after = world.revision("app", 2).await;
     let leaf = world.tls("app").await.leaf().clone();
-    for (name, owner, region) in [("here", &world, REGIONS[0]), ("cdn", &world, REGIONS[1]), ("partner", &other, REGIONS[1])] {
+    for (name, owner, region) in
+        [("here", &world, REGIONS[0]), ("cdn", &world, REGIONS[1]), ("partner", &other, REGIONS[1])]
+    {
         let arn_now = arn(&after, name);
         assert_eq!(arn_now, arn(&before, name));
         assert!(arn_now.starts_with(&format!("arn:aws:acm:{region}:{}:", owner.id)), "{arn_now}");
         let acm = owner.acm(region).await;
-        assert_eq!(acm.arns().await, [arn_now.clone()]);
+        assert_eq!(acm.arns().await, from_ref(&arn_now));
         assert_eq!(acm.certificate(&arn_now).await, leaf);
     }
     world.assert_paid(2).await;
@@ -84,7 +87,8 @@ async fn a_target_that_is_added_later_gets_the_certificate_that_is_there() {
     let before = world.issued("app", &authority, json!({ "acm": [{ "name": "one" }] })).await;
     let acm = json!([{ "name": "one" }, { "name": "two", "region": REGIONS[1] }]);
     world.change(&world.certificates(), "app", json!({ "spec": { "acm": acm } })).await;
-    let both = |c: &arnkeeper::api::Certificate| c.is(DELIVERED) && c.status.as_ref().is_some_and(|s| s.targets.len() == 2);
+    let both =
+        |c: &arnkeeper::api::Certificate| c.is(DELIVERED) && c.status.as_ref().is_some_and(|s| s.targets.len() == 2);
     let after = until(&world.certificates(), "app", "both are delivered", both).await;
     assert_eq!(arn(&after, "one"), arn(&before, "one"));
     let served = world.acm(REGIONS[1]).await.certificate(&arn(&after, "two")).await;

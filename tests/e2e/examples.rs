@@ -24,7 +24,8 @@ fn manifests() -> Vec<Value> {
     let mut manifests: Vec<Value> = Vec::new();
     for file in files {
         let text = std::fs::read_to_string(&file).expect("a readable file");
-        let documents: Vec<Value> = serde_saphyr::from_multiple(&text).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+        let documents: Vec<Value> =
+            serde_saphyr::from_multiple(&text).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
         manifests.extend(documents.into_iter().filter(|document| !document.is_null()));
     }
     manifests.sort_by_key(|m| m["kind"] != "Namespace");
@@ -47,10 +48,16 @@ async fn apply(client: &Client, manifests: &[Value]) {
         let (resource, capabilities) = discovery.resolve_gvk(&kind).unwrap_or_else(|| panic!("{kind:?} is not served"));
         let api: Api<DynamicObject> = match capabilities.scope {
             Scope::Cluster => Api::all_with(client.clone(), &resource),
-            Scope::Namespaced => Api::namespaced_with(client.clone(), object.metadata.namespace.as_deref().unwrap_or("default"), &resource),
+            Scope::Namespaced => Api::namespaced_with(
+                client.clone(),
+                object.metadata.namespace.as_deref().unwrap_or("default"),
+                &resource,
+            ),
         };
         let name = object.name_any();
-        api.patch(&name, &how, &Patch::Apply(&object)).await.unwrap_or_else(|e| panic!("{} {name}: {e}", resource.kind));
+        api.patch(&name, &how, &Patch::Apply(&object))
+            .await
+            .unwrap_or_else(|e| panic!("{} {name}: {e}", resource.kind));
     }
 }
 
@@ -99,7 +106,8 @@ fn authorities(manifests: &[Value], account: &str) -> BTreeSet<(String, String)>
 /// Whether the account has a CA of this common name already: a stand may be used more than once.
 async fn exists(stand: &Stand, region: &str, name: &str, credentials: Credentials) -> bool {
     let client = aws_sdk_acmpca::Client::new(&crate::aws::configured(&stand.endpoint, region, credentials));
-    let list = client.list_certificate_authorities().send().await.expect("a list").certificate_authorities.unwrap_or_default();
+    let list =
+        client.list_certificate_authorities().send().await.expect("a list").certificate_authorities.unwrap_or_default();
     list.iter().any(|ca| {
         let subject = ca.certificate_authority_configuration.as_ref().and_then(|c| c.subject.as_ref());
         subject.and_then(|s| s.common_name.as_deref()) == Some(name)
@@ -124,11 +132,17 @@ async fn every_example_comes_about() {
     }
     for certificate in certificates {
         let namespace = certificate.namespace().expect("a namespace");
-        until::<Certificate>(&Api::namespaced(client.clone(), &namespace), &certificate.name_any(), "Ready", |c| c.is(READY)).await;
+        until::<Certificate>(&Api::namespaced(client.clone(), &namespace), &certificate.name_any(), "Ready", |c| {
+            c.is(READY)
+        })
+        .await;
     }
     for request in requests {
         let namespace = request.namespace().expect("a namespace");
-        until::<CertificateRequest>(&Api::namespaced(client.clone(), &namespace), &request.name_any(), "Ready", |r| r.is(READY)).await;
+        until::<CertificateRequest>(&Api::namespaced(client.clone(), &namespace), &request.name_any(), "Ready", |r| {
+            r.is(READY)
+        })
+        .await;
     }
     let namespaces: Api<Namespace> = Api::all(client.clone());
     for namespace in of::<Namespace>(&manifests, "Namespace") {

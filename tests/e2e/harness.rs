@@ -41,7 +41,10 @@ pub struct Stand {
 impl Stand {
     /// The stand that the environment names.
     pub async fn get() -> Self {
-        let need = |name: &str| env::var(name).unwrap_or_else(|_| panic!("{name} is not set: these tests need a stand, `make test` starts one"));
+        let need = |name: &str| {
+            env::var(name)
+                .unwrap_or_else(|_| panic!("{name} is not set: these tests need a stand, `make test` starts one"))
+        };
         need("KUBECONFIG");
         let endpoint = need("AWS_ENDPOINT_URL");
         let sim = match need("ARNKEEPER_AWS").as_str() {
@@ -139,7 +142,7 @@ impl World {
             "regions": REGIONS,
             "allowedNamespaces": { "from": "Names", "names": [self.namespace] },
         } });
-        merge(&mut account, json!({ "spec": spec }));
+        merge(&mut account["spec"], spec);
         self.make(&self.accounts(), account).await
     }
 
@@ -181,7 +184,9 @@ impl World {
         K: Resource + Clone + Debug + Serialize + DeserializeOwned,
     {
         let object: K = from(object);
-        api.create(&PostParams::default(), &object).await.unwrap_or_else(|error| panic!("{object:?} is refused: {error}"))
+        api.create(&PostParams::default(), &object)
+            .await
+            .unwrap_or_else(|error| panic!("{object:?} is refused: {error}"))
     }
 
     /// A DNS name under this namespace's own domain.
@@ -200,7 +205,7 @@ impl World {
                 "subject": { "domainName": self.domain(name) },
                 "secret": { "name": secret_name(name) },
         } });
-        merge(&mut certificate, json!({ "spec": spec }));
+        merge(&mut certificate["spec"], spec);
         certificate
     }
 
@@ -232,7 +237,10 @@ impl World {
 
     /// Waits until a Certificate is Stalled for this reason.
     pub async fn stalled(&self, name: &str, reason: &str) -> Certificate {
-        until(&self.certificates(), name, &format!("Stalled: {reason}"), |c| c.is(STALLED) && c.because(STALLED, reason)).await
+        until(&self.certificates(), name, &format!("Stalled: {reason}"), |c| {
+            c.is(STALLED) && c.because(STALLED, reason)
+        })
+        .await
     }
 
     /// The manifest of a CertificateRequest for this CSR, to be signed at once. `spec` goes over the defaults.
@@ -243,7 +251,7 @@ impl World {
                 "certificateAuthority": { "arn": authority.arn },
                 "signature": { "justification": "a test asks for it" },
         } });
-        merge(&mut request, json!({ "spec": spec }));
+        merge(&mut request["spec"], spec);
         request
     }
 
@@ -259,7 +267,8 @@ impl World {
 
     /// Waits until a CertificateRequest is Stalled for this reason.
     pub async fn request_stalled(&self, name: &str, reason: &str) -> CertificateRequest {
-        until(&self.requests(), name, &format!("Stalled: {reason}"), |r| r.is(STALLED) && r.because(STALLED, reason)).await
+        until(&self.requests(), name, &format!("Stalled: {reason}"), |r| r.is(STALLED) && r.because(STALLED, reason))
+            .await
     }
 
     /// Changes an object by a JSON merge patch.
@@ -267,14 +276,21 @@ impl World {
     where
         K: Resource + Clone + Debug + DeserializeOwned,
     {
-        api.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap_or_else(|error| panic!("{name} can't be changed: {error}"))
+        api.patch(name, &PatchParams::default(), &Patch::Merge(patch))
+            .await
+            .unwrap_or_else(|error| panic!("{name} can't be changed: {error}"))
     }
 
     /// Forces a renewal.
     pub async fn renew(&self, certificate: &str) {
         // A second ago: the operator goes by the API server's clock, which tells whole seconds.
         let now = jiff::Timestamp::now() - jiff::SignedDuration::from_secs(2);
-        self.change(&self.certificates(), certificate, json!({ "metadata": { "annotations": { RENEW_ANNOTATION: now.to_string() } } })).await;
+        self.change(
+            &self.certificates(),
+            certificate,
+            json!({ "metadata": { "annotations": { RENEW_ANNOTATION: now.to_string() } } }),
+        )
+        .await;
     }
 
     /// Forgets what the status of a Certificate says, as a restore does.
@@ -321,12 +337,19 @@ pub fn secret_name(certificate: &str) -> String {
 /// The target of a Certificate's status.
 pub fn target<'a>(certificate: &'a Certificate, name: &str) -> &'a TargetStatus {
     let targets = certificate.status.iter().flat_map(|s| &s.targets);
-    targets.into_iter().find(|t| t.name == name).unwrap_or_else(|| panic!("{} has no target {name:?}", certificate.name_any()))
+    targets
+        .into_iter()
+        .find(|t| t.name == name)
+        .unwrap_or_else(|| panic!("{} has no target {name:?}", certificate.name_any()))
 }
 
 /// The ARN of a target.
 pub fn arn(certificate: &Certificate, target_name: &str) -> String {
-    target(certificate, target_name).arn.as_ref().unwrap_or_else(|| panic!("target {target_name:?} has no ARN")).to_string()
+    target(certificate, target_name)
+        .arn
+        .as_ref()
+        .unwrap_or_else(|| panic!("target {target_name:?} has no ARN"))
+        .to_string()
 }
 
 /// The object that this JSON is.

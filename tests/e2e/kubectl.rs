@@ -1,9 +1,6 @@
 //! What people see with kubectl, also beside cert-manager.
 
-use crate::{
-    harness::World,
-    wait::eventually,
-};
+use crate::{harness::World, wait::eventually};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{
     Api,
@@ -16,7 +13,11 @@ use std::process::{Command, Stdio};
 async fn kubectl(world: &World, args: &[&str]) -> Result<String, String> {
     let cache = std::env::temp_dir().join(format!("arnkeeper-e2e-{}", world.namespace));
     let mut command = Command::new("kubectl");
-    command.arg(format!("--cache-dir={}", cache.display())).args(["--namespace", &world.namespace]).args(args).stdin(Stdio::null());
+    command
+        .arg(format!("--cache-dir={}", cache.display()))
+        .args(["--namespace", &world.namespace])
+        .args(args)
+        .stdin(Stdio::null());
     let output = tokio::task::spawn_blocking(move || command.output()).await.expect("it runs to its end");
     let output = output.map_err(|e| format!("kubectl has to be on the PATH: {e}"))?;
     // It is there only for this call; that it can't be removed harms nobody.
@@ -40,7 +41,10 @@ async fn install_cert_manager(world: &World) {
     });
     let definitions: Api<CustomResourceDefinition> = Api::all(world.stand.client.clone());
     let name = "certificates.cert-manager.io";
-    definitions.patch(name, &PatchParams::apply("e2e").force(), &Patch::Apply(definition)).await.expect("the definition");
+    definitions
+        .patch(name, &PatchParams::apply("e2e").force(), &Patch::Apply(definition))
+        .await
+        .expect("the definition");
     let established = |definition: &CustomResourceDefinition| {
         let conditions = definition.status.iter().flat_map(|s| s.conditions.iter().flatten());
         conditions.into_iter().any(|c| c.type_ == "Established" && c.status == "True")
@@ -52,7 +56,10 @@ async fn install_cert_manager(world: &World) {
 async fn get_certificate_still_means_cert_managers() {
     let (world, authority) = World::new("neighbours").await;
     install_cert_manager(&world).await;
-    let theirs = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("cert-manager.io", "v1", "Certificate"), "certificates");
+    let theirs = ApiResource::from_gvk_with_plural(
+        &GroupVersionKind::gvk("cert-manager.io", "v1", "Certificate"),
+        "certificates",
+    );
     let api: Api<DynamicObject> = Api::namespaced_with(world.stand.client.clone(), &world.namespace, &theirs);
     let object = DynamicObject::new("theirs", &theirs).data(json!({ "spec": {} }));
     eventually("cert-manager's API is served", || async {
@@ -74,7 +81,9 @@ async fn get_certificate_still_means_cert_managers() {
 async fn wait_and_get_tell_what_people_need() {
     let (world, authority) = World::new("kubectl").await;
     let manifest = world.certificate("app", &authority, json!({ "acm": [{ "name": "edge" }] })).await;
-    kubectl(&world, &["wait", "--for=condition=Ready", "--timeout=170s", "awscert/app"]).await.expect("it becomes Ready");
+    kubectl(&world, &["wait", "--for=condition=Ready", "--timeout=170s", "awscert/app"])
+        .await
+        .expect("it becomes Ready");
     let status = world.ready("app").await.status.expect("a status");
     let table = kubectl(&world, &["get", "awscert"]).await.expect("a table");
     let header = table.lines().next().unwrap_or_default();
@@ -86,7 +95,10 @@ async fn wait_and_get_tell_what_people_need() {
     let account = kubectl(&world, &["get", "awsacct", &world.account]).await.expect("a table");
     assert!(account.contains(&world.id), "{account}");
     let all = kubectl(&world, &["get", "arnkeeper", "-o", "name"]).await.expect("a list");
-    assert!(all.contains("awscertificate.arnkeeper.dev/app") && all.contains("awscertificaterequest.arnkeeper.dev/app-1"), "{all}");
+    assert!(
+        all.contains("awscertificate.arnkeeper.dev/app") && all.contains("awscertificaterequest.arnkeeper.dev/app-1"),
+        "{all}"
+    );
 }
 
 #[tokio::test]

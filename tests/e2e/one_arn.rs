@@ -4,11 +4,7 @@ use crate::{
     harness::{REGIONS, World, arn, from, secret_name, target},
     wait::{Conditions, eventually, gone, until},
 };
-use arnkeeper::api::{
-    Certificate,
-    certificate::TargetState,
-    conditions::STALLED,
-};
+use arnkeeper::api::{Certificate, certificate::TargetState, conditions::STALLED};
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
     ResourceExt,
@@ -57,7 +53,8 @@ async fn a_lost_answer_of_an_import_makes_no_second_certificate() {
     let Some((world, authority, sim)) = World::on_sim("lost-import", "moto loses no answers").await else { return };
     sim.fault(&world.id, "ImportCertificate", Some(1), json!({ "kind": "dropReply" })).await;
     world.certificate("app", &authority, json!({ "acm": [{ "name": "edge" }] })).await;
-    let unknown = |c: &Certificate| c.status.as_ref().is_some_and(|s| s.targets.iter().any(|t| t.pending_since.is_some()));
+    let unknown =
+        |c: &Certificate| c.status.as_ref().is_some_and(|s| s.targets.iter().any(|t| t.pending_since.is_some()));
     until(&world.certificates(), "app", "the record of the import", unknown).await;
     let after = world.revision("app", 1).await;
     let found = arn(&after, "edge");

@@ -14,12 +14,12 @@ use kube::ResourceExt;
 use serde_json::json;
 
 /// A request for this CSR is Stalled as invalid, and nothing is asked of AWS.
-async fn refused_csr(test: &str, csr: &str, word: &str) {
+async fn refused_csr(test: &str, request: &str, told: &str) {
     let (world, authority) = World::new(test).await;
-    world.request("app", &authority, json!({ "csr": csr })).await;
-    let request = world.request_stalled("app", "InvalidCsr").await;
-    let message = request.message(STALLED);
-    assert!(message.contains("spec.csr") && message.to_lowercase().contains(word), "{message}");
+    world.request("app", &authority, json!({ "csr": request })).await;
+    let stalled = world.request_stalled("app", "InvalidCsr").await;
+    let message = stalled.message(STALLED);
+    assert!(message.contains("spec.csr") && message.to_lowercase().contains(told), "{message}");
     world.assert_nothing_asked().await;
 }
 
@@ -71,7 +71,9 @@ async fn refused_authority(world: &World, authority: &Authority, arn: &str) {
 
 #[tokio::test]
 async fn a_ca_of_another_account_that_does_not_share_it() {
-    let Some((world, authority, _)) = World::on_sim("foreign-ca", "moto does not tell what is whose").await else { return };
+    let Some((world, authority, _)) = World::on_sim("foreign-ca", "moto does not tell what is whose").await else {
+        return;
+    };
     let other = World { id: random_account(), ..world.clone() };
     let theirs = Authority::new(&other, json!({})).await;
     refused_authority(&world, &authority, &theirs.arn).await;
@@ -80,13 +82,17 @@ async fn a_ca_of_another_account_that_does_not_share_it() {
 
 #[tokio::test]
 async fn a_ca_of_another_partition() {
-    let Some((world, authority, _)) = World::on_sim("partition", "moto does not look at the partition").await else { return };
+    let Some((world, authority, _)) = World::on_sim("partition", "moto does not look at the partition").await else {
+        return;
+    };
     refused_authority(&world, &authority, &authority.arn.replacen("arn:aws:", "arn:aws-cn:", 1)).await;
 }
 
 #[tokio::test]
 async fn a_ca_that_does_not_exist() {
-    let Some((world, authority, _)) = World::on_sim("no-such-ca", "moto answers 500, as if it would pass").await else { return };
+    let Some((world, authority, _)) = World::on_sim("no-such-ca", "moto answers 500, as if it would pass").await else {
+        return;
+    };
     let (before, _) = authority.arn.rsplit_once('/').expect("an ARN");
     refused_authority(&world, &authority, &format!("{before}/00000000-0000-0000-0000-000000000000")).await;
 }

@@ -88,7 +88,8 @@ async fn a_request_waits_for_its_signature_which_is_given_once() {
     let (world, authority) = World::new("signature").await;
     let (_, csr) = csr(&[&world.domain("app")]);
     world.request("app", &authority, json!({ "csr": csr, "signature": null })).await;
-    let waiting = until(&world.requests(), "app", "WaitingForSignature", |r| r.because(READY, "WaitingForSignature")).await;
+    let waiting =
+        until(&world.requests(), "app", "WaitingForSignature", |r| r.because(READY, "WaitingForSignature")).await;
     assert!(waiting.condition(STALLED).is_none(), "to wait is not to be stalled");
     world.assert_nothing_asked().await;
     let sign = |text: &str| json!({ "spec": { "signature": { "justification": text, "reason": "Renewal", "governanceCode": "CHG-1234" } } });
@@ -106,7 +107,8 @@ async fn the_spec_of_a_request_can_not_change() {
     let (world, authority) = World::new("immutable").await;
     let (_, csr) = csr(&[&world.domain("app")]);
     world.request("app", &authority, json!({ "csr": csr, "signature": null })).await;
-    for change in [json!({ "duration": "24h" }), json!({ "region": "us-east-1" }), json!({ "tags": { "team": "pay" } })] {
+    for change in [json!({ "duration": "24h" }), json!({ "region": "us-east-1" }), json!({ "tags": { "team": "pay" } })]
+    {
         let refused = patch(&world.requests(), "app", &json!({ "spec": change })).await;
         assert!(refused.contains("spec"), "{refused}");
     }

@@ -5,9 +5,9 @@ use crate::{
     harness::World,
     sim::Sim,
     tls::csr,
-    wait::Conditions,
+    wait::{Conditions, until},
 };
-use arnkeeper::api::conditions::STALLED;
+use arnkeeper::api::conditions::{DELIVERED, READY, STALLED};
 use serde_json::json;
 
 /// A world on aws-sim, and the CSR for a request in it.
@@ -79,10 +79,16 @@ async fn a_wrong_certificate_reaches_neither_secret_nor_acm() {
     sim.fault(&world.id, "GetCertificate", None, json!({ "kind": "wrongCertificate" })).await;
     world.renew("app").await;
     let certificate = world.stalled("app", "RequestStalled").await;
-    assert!(certificate.is(arnkeeper::api::conditions::READY), "the old one still works");
+    assert!(certificate.is(READY), "the old one still works");
     assert_eq!(world.tls("app").await.certificates, before.certificates);
     let arn = crate::harness::arn(&certificate, "edge");
     assert_eq!(world.acm(crate::harness::REGIONS[0]).await.certificate(&arn).await, *before.leaf());
+    sim.heal(&world.id).await;
+    world.renew("app").await;
+    let renewed =
+        until(&world.certificates(), "app", "renewed", |c| c.condition(STALLED).is_none() && c.is(DELIVERED)).await;
+    assert_eq!(crate::harness::arn(&renewed, "edge"), arn);
+    assert_ne!(world.tls("app").await.certificates, before.certificates);
 }
 
 #[tokio::test]

@@ -58,15 +58,30 @@ async fn accounts() {
             (json!({ "regions": ["EU (Ireland)"] }), &["spec.regions[0]"]),
             (json!({ "regions": ["eu-west-1", "eu-west-1"] }), &["spec.regions[1]", "Duplicate"]),
             (json!({ "credentials": { "default": null } }), &["spec.credentials", "exactly one"]),
-            (json!({ "credentials": { "accessKeys": { "secretRef": { "name": "x" } } } }), &["spec.credentials", "exactly one"]),
-            (json!({ "credentials": { "default": null, "accessKeys": { "secretRef": { "name": "Not A Name" } } } }), &["secretRef.name"]),
-            (json!({ "assumeRoles": [{ "roleArn": "arn:aws:iam::111122223333:user/x" }] }), &["spec.assumeRoles[0].roleArn"]),
-            (json!({ "assumeRoles": [{ "roleArn": "arn:aws:iam::111122223333:role/x", "externalId": "1" }] }), &["externalId"]),
+            (
+                json!({ "credentials": { "accessKeys": { "secretRef": { "name": "x" } } } }),
+                &["spec.credentials", "exactly one"],
+            ),
+            (
+                json!({ "credentials": { "default": null, "accessKeys": { "secretRef": { "name": "Not A Name" } } } }),
+                &["secretRef.name"],
+            ),
+            (
+                json!({ "assumeRoles": [{ "roleArn": "arn:aws:iam::111122223333:user/x" }] }),
+                &["spec.assumeRoles[0].roleArn"],
+            ),
+            (
+                json!({ "assumeRoles": [{ "roleArn": "arn:aws:iam::111122223333:role/x", "externalId": "1" }] }),
+                &["externalId"],
+            ),
             (role("5m"), &["spec.assumeRoles[0].duration", "15m"]),
             (role("13h"), &["spec.assumeRoles[0].duration", "12h"]),
             (json!({ "allowedNamespaces": { "from": "Some" } }), &["spec.allowedNamespaces.from", "Selector"]),
             (json!({ "allowedNamespaces": { "from": "Names" } }), &["spec.allowedNamespaces", "names goes with"]),
-            (json!({ "allowedNamespaces": { "from": "All", "names": ["pay"] } }), &["spec.allowedNamespaces", "names goes with"]),
+            (
+                json!({ "allowedNamespaces": { "from": "All", "names": ["pay"] } }),
+                &["spec.allowedNamespaces", "names goes with"],
+            ),
         ],
     )
     .await;
@@ -84,7 +99,10 @@ async fn requests() {
         base,
         &[
             (json!({ "csr": null }), &["spec", "exactly one of csr and subject"]),
-            (json!({ "subject": { "domainName": "a.example" }, "secretName": "app" }), &["exactly one of csr and subject"]),
+            (
+                json!({ "subject": { "domainName": "a.example" }, "secretName": "app" }),
+                &["exactly one of csr and subject"],
+            ),
             (json!({ "csr": "bm90IFBFTQ==" }), &["spec.csr", "BEGIN CERTIFICATE REQUEST"]),
             (json!({ "csr": format!("{csr}{}", "A".repeat(32_768)) }), &["spec.csr", "32768"]),
             (json!({ "secretName": "app" }), &["secretName goes with subject"]),
@@ -92,8 +110,14 @@ async fn requests() {
             (json!({ "privateKey": { "algorithm": "RSA" } }), &["privateKey goes with subject"]),
             (json!({ "accountRef": null }), &["spec.accountRef", "Required"]),
             (json!({ "region": "europe" }), &["spec.region"]),
-            (json!({ "certificateAuthority": { "arn": null } }), &["spec.certificateAuthority", "exactly one of arn and name"]),
-            (json!({ "certificateAuthority": { "name": "CA" } }), &["spec.certificateAuthority", "exactly one of arn and name"]),
+            (
+                json!({ "certificateAuthority": { "arn": null } }),
+                &["spec.certificateAuthority", "exactly one of arn and name"],
+            ),
+            (
+                json!({ "certificateAuthority": { "name": "CA" } }),
+                &["spec.certificateAuthority", "exactly one of arn and name"],
+            ),
             (json!({ "region": "us-east-1" }), &["certificateAuthority.arn must lie in region"]),
             (json!({ "duration": "0s" }), &["spec.duration", "longer than 0"]),
             (json!({ "duration": "-1h" }), &["spec.duration"]),
@@ -105,7 +129,10 @@ async fn requests() {
             (subject(json!({ "domainName": "" })), &["spec.subject.domainName"]),
             (subject(json!({ "domainName": "under score.example" })), &["spec.subject.domainName"]),
             (subject(json!({ "domainName": "a.example", "country": "Germany" })), &["spec.subject.country"]),
-            (subject(json!({ "domainName": "a.example", "ipAddresses": ["10.0.0.256"] })), &["spec.subject.ipAddresses", "IP addresses"]),
+            (
+                subject(json!({ "domainName": "a.example", "ipAddresses": ["10.0.0.256"] })),
+                &["spec.subject.ipAddresses", "IP addresses"],
+            ),
         ],
     )
     .await;
@@ -123,7 +150,10 @@ async fn names_of_aws() {
     refused::<CertificateRequest>(
         base,
         &[
-            (ca("arn:aws:acm:eu-west-1:111122223333:certificate/12345678-1234-1234-1234-123456789012"), &["certificateAuthority.arn", "acm-pca"]),
+            (
+                ca("arn:aws:acm:eu-west-1:111122223333:certificate/12345678-1234-1234-1234-123456789012"),
+                &["certificateAuthority.arn", "acm-pca"],
+            ),
             (ca("arn:aws:iam::111122223333:role/x"), &["certificateAuthority.arn", "acm-pca"]),
             (ca(&CA.replace("111122223333", "1111")), &["certificateAuthority.arn"]),
             (ca(&CA.replace("arn:aws:", "arn:gcp:")), &["certificateAuthority.arn"]),
@@ -157,7 +187,10 @@ async fn certificates() {
             (json!({ "secret": null }), &["spec.secret", "Required"]),
             (json!({ "secret": { "name": "App_TLS" } }), &["spec.secret.name"]),
             (json!({ "secret": { "deletionPolicy": "Orphan" } }), &["spec.secret.deletionPolicy", "Retain"]),
-            (json!({ "secret": { "template": { "labels": { "arnkeeper.dev/certificate": "x" } } } }), &["spec.secret.template.labels", "reserved"]),
+            (
+                json!({ "secret": { "template": { "labels": { "arnkeeper.dev/certificate": "x" } } } }),
+                &["spec.secret.template.labels", "reserved"],
+            ),
             (json!({ "region": "us-east-1" }), &["must lie in region"]),
             (json!({ "duration": "0h" }), &["spec.duration", "longer than 0"]),
             (json!({ "duration": "-2160h" }), &["spec.duration"]),
@@ -204,7 +237,10 @@ async fn account_and_region_of_a_certificate_can_not_change() {
         (json!({ "accountRef": { "name": "another" } }), "accountRef can't be changed"),
         (json!({ "region": "us-east-1", "source": ca }), "region can't be changed"),
         (json!({ "acm": [{ "name": "edge", "region": "us-east-1" }] }), "region of a target can't be changed"),
-        (json!({ "acm": [{ "name": "edge", "accountRef": { "name": "another" } }] }), "accountRef of a target can't be changed"),
+        (
+            json!({ "acm": [{ "name": "edge", "accountRef": { "name": "another" } }] }),
+            "accountRef of a target can't be changed",
+        ),
     ];
     for (change, word) in changes {
         let patch = kube::api::Patch::Merge(json!({ "spec": change }));

@@ -49,7 +49,11 @@ impl Sim {
 
     async fn call(&self, method: &str, path: &str, body: Option<&Value>) -> Value {
         let body = body.map_or_else(Vec::new, |b| b.to_string().into_bytes());
-        let request = http::Request::builder().method(method).uri(format!("/_sim/{path}")).header("content-type", "application/json").body(body);
+        let request = http::Request::builder()
+            .method(method)
+            .uri(format!("/_sim/{path}"))
+            .header("content-type", "application/json")
+            .body(body);
         let text = self.client.request_text(request.expect("a well-formed request")).await;
         let text = text.unwrap_or_else(|error| panic!("{method} /_sim/{path}: {error}"));
         if text.trim().is_empty() { Value::Null } else { serde_json::from_str(&text).expect("JSON") }
@@ -107,7 +111,8 @@ impl Sim {
 
     /// The next `count` calls (none: all) of an operation for an account go wrong in this way.
     pub async fn fault(&self, account: &str, operation: &str, count: Option<u32>, effect: Value) {
-        self.post("faults", json!({ "account": account, "operation": operation, "count": count, "effect": effect })).await;
+        self.post("faults", json!({ "account": account, "operation": operation, "count": count, "effect": effect }))
+            .await;
     }
 
     /// The next calls of an operation are answered with this error.

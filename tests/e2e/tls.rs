@@ -71,7 +71,8 @@ impl Cert {
 /// PEM.
 pub fn pem(label: &str, der: &[u8]) -> String {
     let text = STANDARD.encode(der);
-    let lines: Vec<&str> = text.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap_or_default()).collect();
+    let lines: Vec<&str> =
+        text.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap_or_default()).collect();
     format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
 }
 
@@ -99,11 +100,19 @@ impl Tls {
     /// Reads a Secret, which has to be whole: the key is the leaf's, and each certificate was signed by the next.
     pub fn of(secret: &Secret) -> Self {
         let text = |key: &str| {
-            let data = secret.data.as_ref().and_then(|data| data.get(key)).unwrap_or_else(|| panic!("the Secret has no {key}"));
+            let data = secret
+                .data
+                .as_ref()
+                .and_then(|data| data.get(key))
+                .unwrap_or_else(|| panic!("the Secret has no {key}"));
             String::from_utf8(data.0.clone()).expect("text")
         };
         assert_eq!(secret.type_.as_deref(), Some("kubernetes.io/tls"));
-        let tls = Self { certificates: Cert::all(&text("tls.crt")), authorities: Cert::all(&text("ca.crt")), key: text("tls.key") };
+        let tls = Self {
+            certificates: Cert::all(&text("tls.crt")),
+            authorities: Cert::all(&text("ca.crt")),
+            key: text("tls.key"),
+        };
         assert_eq!(tls.leaf().public_key(), public_key_of(&tls.key), "tls.key is not the key of tls.crt");
         let chain: Vec<&Cert> = tls.certificates.iter().chain(&tls.authorities).collect();
         for pair in chain.windows(2) {
@@ -121,7 +130,8 @@ impl Tls {
 /// A key and a CSR for these names; without names, for nobody.
 pub fn csr(names: &[&str]) -> (KeyPair, String) {
     let key = KeyPair::generate().expect("a key");
-    let mut params = CertificateParams::new(names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>()).expect("DNS names");
+    let mut params =
+        CertificateParams::new(names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>()).expect("DNS names");
     params.distinguished_name = rcgen::DistinguishedName::new();
     if let Some(first) = names.first() {
         params.distinguished_name.push(DnType::CommonName, *first);

@@ -12,7 +12,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use std::{fmt::Debug, time::Duration};
 
 /// Nothing on the stand takes longer than this, however many tests run beside it.
-const BOUND: Duration = Duration::from_secs(180);
+const BOUND: Duration = Duration::from_mins(3);
 /// Between looks at what can't be watched.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(300);
 
@@ -109,7 +109,9 @@ pub async fn eventually<T, F: Future<Output = Result<T, String>>>(what: &str, lo
     loop {
         match look().await {
             Ok(answer) => return answer,
-            Err(seen) if begin.elapsed() >= BOUND => panic!("this did not come about in {} s: {what}; seen last: {seen}", BOUND.as_secs()),
+            Err(seen) if begin.elapsed() >= BOUND => {
+                panic!("this did not come about in {} s: {what}; seen last: {seen}", BOUND.as_secs())
+            }
             Err(_) => tokio::time::sleep(BETWEEN_LOOKS).await,
         }
     }
