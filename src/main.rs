@@ -126,11 +126,17 @@ fn crds(dir: Option<&std::path::Path>, helm: bool) -> Result<(), String> {
         }
         let yaml = serde_saphyr::to_string(&crd).map_err(|e| e.to_string())?;
         let yaml = yaml.trim_end();
-        let text = if helm { format!("{{{{- if .Values.crds.install }}}}\n{yaml}\n{{{{- end }}}}\n") } else { format!("{yaml}\n") };
+        let text = if helm {
+            format!("{{{{- if .Values.crds.install }}}}\n{yaml}\n{{{{- end }}}}\n")
+        } else {
+            format!("{yaml}\n")
+        };
         match dir {
             Some(dir) => {
                 let file = dir.join(format!("{name}.yaml"));
-                fs::create_dir_all(dir).and_then(|()| fs::write(&file, text)).map_err(|e| format!("{}: {e}", file.display()))?;
+                fs::create_dir_all(dir)
+                    .and_then(|()| fs::write(&file, text))
+                    .map_err(|e| format!("{}: {e}", file.display()))?;
             }
             None => write!(all, "---\n{text}").map_err(|e| e.to_string())?,
         }

@@ -124,7 +124,13 @@ async fn serve(config: &Config, stopped: flag::Receiver<bool>) -> Result<Server,
     let (ready, is_ready) = flag::channel(false);
     let readyz = move || {
         let fine = *is_ready.borrow() && !*stopped.borrow();
-        async move { if fine { (StatusCode::OK, "ok\n") } else { (StatusCode::SERVICE_UNAVAILABLE, "the watches are not there yet\n") } }
+        async move {
+            if fine {
+                (StatusCode::OK, "ok\n")
+            } else {
+                (StatusCode::SERVICE_UNAVAILABLE, "the watches are not there yet\n")
+            }
+        }
     };
     let app = Router::new().route("/livez", get(|| async { "ok\n" })).route("/readyz", get(readyz));
     Ok(Server { listener, ready, app })
@@ -139,7 +145,14 @@ struct Operator {
 }
 
 impl Operator {
-    fn new(config: &Config, clients: Clients, clock: Arc<ServerClock>, cluster: String, server: Server, stopped: &flag::Receiver<bool>) -> Self {
+    fn new(
+        config: &Config,
+        clients: Clients,
+        clock: Arc<ServerClock>,
+        cluster: String,
+        server: Server,
+        stopped: &flag::Receiver<bool>,
+    ) -> Self {
         let Clients { calls, watches } = clients;
         let mut tasks = JoinSet::new();
         let mut drivers = JoinSet::new();
@@ -147,7 +160,8 @@ impl Operator {
         let (certificates, certificate_changes) = watch::<Certificate>(watches.clone());
         let (requests, request_changes) = watch::<CertificateRequest>(watches.clone());
         let secrets = KubeSecrets(Api::namespaced(calls.clone(), &config.own_namespace));
-        let sessions = Sessions::new(SessionParts { secrets: Arc::new(secrets), endpoint_url: config.endpoint_url.clone() });
+        let sessions =
+            Sessions::new(SessionParts { secrets: Arc::new(secrets), endpoint_url: config.endpoint_url.clone() });
         let context = Arc::new(Context::new(Parts {
             client: calls.clone(),
             clock: clock.clone() as Arc<dyn Clock>,
@@ -162,18 +176,25 @@ impl Operator {
         let shared = || (calls.clone(), recorder.clone(), clock.clone() as Arc<dyn Clock>);
 
         let (client, recorder_, clock_) = shared();
-        let (account_lane, account_queue) = Lane::new(Driver::new(Accounts(context.clone()), client, recorder_, clock_));
+        let (account_lane, account_queue) =
+            Lane::new(Driver::new(Accounts(context.clone()), client, recorder_, clock_));
         let (client, recorder_, clock_) = shared();
-        let (request_lane, request_queue) = Lane::new(Driver::new(Requests(context.clone()), client, recorder_, clock_));
+        let (request_lane, request_queue) =
+            Lane::new(Driver::new(Requests(context.clone()), client, recorder_, clock_));
         let (client, recorder_, clock_) = shared();
-        let (certificate_lane, certificate_queue) = Lane::new(Driver::new(Certificates::new(context.clone()), client, recorder_, clock_));
+        let (certificate_lane, certificate_queue) =
+            Lane::new(Driver::new(Certificates::new(context.clone()), client, recorder_, clock_));
 
         // The drivers begin when every store is filled: nobody decides on half a view.
         let filled = {
             let (accounts, certificates, requests) = (accounts.clone(), certificates.clone(), requests.clone());
             let ready = server.ready;
             move || async move {
-                let all = (accounts.wait_until_ready().await, certificates.wait_until_ready().await, requests.wait_until_ready().await);
+                let all = (
+                    accounts.wait_until_ready().await,
+                    certificates.wait_until_ready().await,
+                    requests.wait_until_ready().await,
+                );
                 if matches!(all, (Ok(()), Ok(()), Ok(()))) {
                     ready.send_replace(true);
                 }
@@ -188,9 +209,24 @@ impl Operator {
             let mut stopped = stopped.clone();
             async move { drop(stopped.wait_for(|stop| *stop).await) }
         };
-        spawn_driver(&mut drivers, &begin, stopped, account_lane.driver.clone().run(accounts, account_queue, end(stopped)));
-        spawn_driver(&mut drivers, &begin, stopped, request_lane.driver.clone().run(requests, request_queue, end(stopped)));
-        spawn_driver(&mut drivers, &begin, stopped, certificate_lane.driver.clone().run(certificates, certificate_queue, end(stopped)));
+        spawn_driver(
+            &mut drivers,
+            &begin,
+            stopped,
+            account_lane.driver.clone().run(accounts, account_queue, end(stopped)),
+        );
+        spawn_driver(
+            &mut drivers,
+            &begin,
+            stopped,
+            request_lane.driver.clone().run(requests, request_queue, end(stopped)),
+        );
+        spawn_driver(
+            &mut drivers,
+            &begin,
+            stopped,
+            certificate_lane.driver.clone().run(certificates, certificate_queue, end(stopped)),
+        );
 
         let waker = Arc::new(Waker::new(context, account_lane, request_lane, certificate_lane, &config.namespaces));
         let w = waker.clone();
@@ -204,7 +240,10 @@ impl Operator {
         tasks.spawn(follow_metadata(own, move |secret| w.credentials(&secret)));
         for namespace in &config.namespaces {
             let w = waker.clone();
-            let tls = metadata(Api::namespaced(watches.clone(), namespace), watcher::Config::default().fields("type=kubernetes.io/tls"));
+            let tls = metadata(
+                Api::namespaced(watches.clone(), namespace),
+                watcher::Config::default().fields("type=kubernetes.io/tls"),
+            );
             tasks.spawn(follow_metadata(tls, move |secret| w.tls_secret(&secret)));
         }
         let (listener, app) = (server.listener, server.app);
@@ -224,7 +263,12 @@ impl Operator {
 }
 
 /// Runs a driver, once it may begin.
-fn spawn_driver(drivers: &mut JoinSet<()>, begin: &flag::Receiver<bool>, stopped: &flag::Receiver<bool>, driver: BoxFuture<'static, ()>) {
+fn spawn_driver(
+    drivers: &mut JoinSet<()>,
+    begin: &flag::Receiver<bool>,
+    stopped: &flag::Receiver<bool>,
+    driver: BoxFuture<'static, ()>,
+) {
     let (mut begin, mut stopped) = (begin.clone(), stopped.clone());
     drivers.spawn(async move {
         let begins = tokio::select! {
@@ -237,7 +281,11 @@ fn spawn_driver(drivers: &mut JoinSet<()>, begin: &flag::Receiver<bool>, stopped
     });
 }
 
-async fn follow<K>(name: &'static str, changes: impl Stream<Item = Vec<Change<K>>>, tell: impl Fn(Change<K>)) -> &'static str {
+async fn follow<K>(
+    name: &'static str,
+    changes: impl Stream<Item = Vec<Change<K>>>,
+    tell: impl Fn(Change<K>),
+) -> &'static str {
     let mut changes = std::pin::pin!(changes);
     while let Some(told) = changes.next().await {
         told.into_iter().for_each(&tell);
@@ -251,7 +299,10 @@ fn metadata(api: Api<PartialObjectMeta<Secret>>, config: watcher::Config) -> imp
     watcher(api, config).default_backoff()
 }
 
-async fn follow_metadata(events: impl Stream<Item = SecretMetadata>, tell: impl Fn(PartialObjectMeta<Secret>)) -> &'static str {
+async fn follow_metadata(
+    events: impl Stream<Item = SecretMetadata>,
+    tell: impl Fn(PartialObjectMeta<Secret>),
+) -> &'static str {
     let mut events = std::pin::pin!(events);
     loop {
         match events.try_next().await {
@@ -270,6 +321,7 @@ struct KubeSecrets(Api<Secret>);
 impl SecretSource for KubeSecrets {
     async fn read(&self, name: &str) -> Result<Option<BTreeMap<String, Vec<u8>>>, String> {
         let secret = self.0.get_opt(name).await.map_err(|error| error.to_string())?;
-        Ok(secret.map(|secret| secret.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0)).collect()))
+        Ok(secret
+            .map(|secret| secret.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0)).collect()))
     }
 }

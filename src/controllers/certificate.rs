@@ -20,7 +20,10 @@ use crate::{
     core::{
         Decision,
         access::Refusal,
-        certificate::{FINALIZER, Imported, Installed, Lookup, Memory, Observed, Read, SLOTS, TargetObserved, Write, decide, request_name, staged_name, write},
+        certificate::{
+            FINALIZER, Imported, Installed, Lookup, Memory, Observed, Read, SLOTS, TargetObserved, Write, decide,
+            request_name, staged_name, write,
+        },
         secret::SecretObject,
     },
     pki::{algorithm::KeyAlgorithm, certificate::parse_pem, key::PrivateKey},
@@ -161,7 +164,9 @@ impl Certificates {
     async fn body(&self, o: &mut Observed, target: &str, arn: &CertificateArn) {
         let Some((aws, _)) = self.place(o, target).await else { return };
         match aws.certificate_body(arn).await {
-            Ok(body) => seen(o, target).body = Some(parse_pem(&body.certificate).ok().map(|certificate| certificate.der)),
+            Ok(body) => {
+                seen(o, target).body = Some(parse_pem(&body.certificate).ok().map(|certificate| certificate.der))
+            }
             Err(error) => self.fail_target(o, target, error),
         }
     }
@@ -176,7 +181,14 @@ impl Certificates {
         match aws.import_new(&region, &material, &tags).await {
             Ok(arn) => {
                 tracing::info!(certificate = %o.name(), namespace = %o.namespace(), target = name, %arn, "imported under a new ARN");
-                self.context.inventory.note_import(&account_id(&*aws), &region, &arn, &known_names(o), &tags, self.context.clock.now());
+                self.context.inventory.note_import(
+                    &account_id(&*aws),
+                    &region,
+                    &arn,
+                    &known_names(o),
+                    &tags,
+                    self.context.clock.now(),
+                );
                 self.imported(o, name, arn);
             }
             Err(error) => {
@@ -202,7 +214,9 @@ impl Certificates {
 
     fn imported(&self, o: &mut Observed, target: &str, arn: CertificateArn) {
         let Some(serial) = o.current().map(|pair| pair.chain.leaf.serial.clone()) else { return };
-        o.memory.imported.insert(target.to_owned(), Imported { arn, serial, at: self.context.clock.now(), mismatches: 0 });
+        o.memory
+            .imported
+            .insert(target.to_owned(), Imported { arn, serial, at: self.context.clock.now(), mismatches: 0 });
         o.memory.refused.remove(target);
         o.memory.target_failures.remove(target);
         seen(o, target).installed = None;
@@ -245,7 +259,13 @@ impl Certificates {
         }
     }
 
-    async fn stage(&self, o: &mut Observed, revision: i64, algorithm: KeyAlgorithm, keep_key: bool) -> Result<(), kube::Error> {
+    async fn stage(
+        &self,
+        o: &mut Observed,
+        revision: i64,
+        algorithm: KeyAlgorithm,
+        keep_key: bool,
+    ) -> Result<(), kube::Error> {
         let key = if keep_key { kept_key(o) } else { generate(algorithm).await };
         match key.and_then(|key| write::staged(o, revision, &key)) {
             Err(message) => o.authority = Some(Err(Refusal { reason: "InvalidSubject", message })),
@@ -305,11 +325,13 @@ impl Certificates {
 
     /// Sets or takes away our finalizer; the others stay. The resourceVersion guards them.
     async fn finalizer(&self, o: &mut Observed, wanted: bool) -> Result<(), kube::Error> {
-        let mut finalizers: Vec<String> = o.certificate.finalizers().iter().filter(|f| *f != FINALIZER).cloned().collect();
+        let mut finalizers: Vec<String> =
+            o.certificate.finalizers().iter().filter(|f| *f != FINALIZER).cloned().collect();
         if wanted {
             finalizers.push(FINALIZER.to_owned());
         }
-        let patch = json!({ "metadata": { "finalizers": finalizers, "resourceVersion": o.certificate.resource_version() } });
+        let patch =
+            json!({ "metadata": { "finalizers": finalizers, "resourceVersion": o.certificate.resource_version() } });
         let api: Api<Certificate> = Api::namespaced(self.context.client.clone(), &o.namespace());
         o.certificate = Arc::new(api.patch(&o.name(), &PatchParams::default(), &Patch::Merge(&patch)).await?);
         Ok(())
@@ -344,7 +366,10 @@ fn located(o: &Observed, name: &str) -> Option<(String, Region)> {
 /// The DNS names by which ACM may know the certificate: those it has and those it should have.
 fn known_names(o: &Observed) -> Vec<String> {
     let subject = &o.certificate.spec.subject;
-    let mut names: Vec<String> = std::iter::once(&subject.domain_name).chain(&subject.additional_names).map(|n| n.to_ascii_lowercase()).collect();
+    let mut names: Vec<String> = std::iter::once(&subject.domain_name)
+        .chain(&subject.additional_names)
+        .map(|n| n.to_ascii_lowercase())
+        .collect();
     if let Some(pair) = o.current() {
         names.extend(pair.chain.leaf.names.dns.iter().cloned());
     }
@@ -355,7 +380,11 @@ fn known_names(o: &Observed) -> Vec<String> {
 
 fn material(o: &Observed) -> Option<Material> {
     let pair = o.current()?;
-    Some(Material { certificate: pair.chain.leaf.to_pem(), private_key: pair.key.to_acm_pem(), chain: pair.chain.acm_chain() })
+    Some(Material {
+        certificate: pair.chain.leaf.to_pem(),
+        private_key: pair.key.to_acm_pem(),
+        chain: pair.chain.acm_chain(),
+    })
 }
 
 fn kept_key(o: &Observed) -> Result<PrivateKey, String> {
@@ -376,7 +405,11 @@ impl Kind for Certificates {
         let spec = &certificate.spec;
         let named = spec.acm.iter().filter_map(|t| t.account_ref.as_ref()).map(|a| &a.name);
         let stored = certificate.status.iter().flat_map(|s| &s.targets).map(|t| &t.account);
-        let accounts = std::iter::once(&spec.account_ref.name).chain(named).chain(stored).map(|name| (name.clone(), self.context.account(name))).collect();
+        let accounts = std::iter::once(&spec.account_ref.name)
+            .chain(named)
+            .chain(stored)
+            .map(|name| (name.clone(), self.context.account(name)))
+            .collect();
         let (namespace, name) = (certificate.namespace().unwrap_or_default(), certificate.name_any());
         let claimed_by = self.context.claim(&namespace, &spec.secret.name, &name);
         let targets = spec.acm.iter().map(|t| (t.name.clone(), TargetObserved::default())).collect();
@@ -425,7 +458,11 @@ impl Kind for Certificates {
                 let account = o.certificate.spec.account_ref.name.clone();
                 let Some(aws) = self.aws(o, &account).await else { return Ok(()) };
                 let spec = &o.certificate.spec;
-                match self.context.authority(&*aws, &spec.region, &spec.source.private_ca.certificate_authority, false).await {
+                match self
+                    .context
+                    .authority(&*aws, &spec.region, &spec.source.private_ca.certificate_authority, false)
+                    .await
+                {
                     Ok(authority) => {
                         o.authority = Some(authority);
                         o.memory.failure = None;
@@ -481,7 +518,11 @@ impl Kind for Certificates {
     /// A stored record starts the five seconds in which its import may begin.
     fn stored(&self, o: &mut Observed, certificate: Arc<Certificate>) {
         let pending = |c: &Certificate| -> BTreeMap<String, _> {
-            c.status.iter().flat_map(|s| &s.targets).filter_map(|t| Some((t.name.clone(), (t.pending_since.clone()?, t.attempts)))).collect()
+            c.status
+                .iter()
+                .flat_map(|s| &s.targets)
+                .filter_map(|t| Some((t.name.clone(), (t.pending_since.clone()?, t.attempts))))
+                .collect()
         };
         let (before, after) = (pending(&o.certificate), pending(&certificate));
         for (target, record) in after {
@@ -494,7 +535,10 @@ impl Kind for Certificates {
         // What the status holds now needs no memory.
         let in_status = |name: &str, imported: &Imported| {
             let entry = certificate.status.as_ref().and_then(|s| s.targets.iter().find(|t| t.name == name));
-            entry.is_some_and(|t| t.arn.as_ref() == Some(&imported.arn) && t.serial_number.as_deref() == Some(&*imported.serial.to_string()))
+            entry.is_some_and(|t| {
+                t.arn.as_ref() == Some(&imported.arn)
+                    && t.serial_number.as_deref() == Some(&*imported.serial.to_string())
+            })
         };
         o.memory.imported.retain(|name, imported| !in_status(name, imported));
         o.certificate = certificate;

@@ -117,7 +117,13 @@ impl Context {
     ///
     /// # Errors
     /// A refusal to tell (`Ok(Err)`), or a failed call.
-    pub async fn authority(&self, aws: &dyn Aws, region: &Region, which: &AuthorityRef, again: bool) -> Result<Result<KnownAuthority, Refusal>, AwsError> {
+    pub async fn authority(
+        &self,
+        aws: &dyn Aws,
+        region: &Region,
+        which: &AuthorityRef,
+        again: bool,
+    ) -> Result<Result<KnownAuthority, Refusal>, AwsError> {
         let now = self.clock.now();
         let arn = match (&which.arn, &which.name) {
             (Some(arn), _) => arn.clone(),
@@ -125,7 +131,9 @@ impl Context {
                 Ok(arn) => arn,
                 Err(message) => return Ok(Err(Refusal { reason: "AuthorityNotFound", message })),
             },
-            (None, None) => return Ok(Err(Refusal { reason: "AuthorityNotFound", message: "no private CA is named".into() })),
+            (None, None) => {
+                return Ok(Err(Refusal { reason: "AuthorityNotFound", message: "no private CA is named".into() }));
+            }
         };
         self.authorities.known(aws, &arn, again, now).await
     }
@@ -176,7 +184,9 @@ impl Context {
         let api: Api<Namespace> = Api::all(self.client.clone());
         Ok(api.get_opt(name).await?.map_or_else(
             || (Labels::new(), true),
-            |namespace| (namespace.metadata.labels.unwrap_or_default(), namespace.metadata.deletion_timestamp.is_some()),
+            |namespace| {
+                (namespace.metadata.labels.unwrap_or_default(), namespace.metadata.deletion_timestamp.is_some())
+            },
         ))
     }
 

@@ -107,10 +107,16 @@ impl<T: Kind> Driver<T> {
     }
 
     /// Reconciles what the queue names, until it ends and every reconcile that runs has come to its end.
-    pub fn run(self: Arc<Self>, store: Store<T::Object>, queue: UnboundedReceiver<ObjectRef<T::Object>>, stop: impl Future<Output = ()> + Send + 'static) -> BoxFuture<'static, ()> {
+    pub fn run(
+        self: Arc<Self>,
+        store: Store<T::Object>,
+        queue: UnboundedReceiver<ObjectRef<T::Object>>,
+        stop: impl Future<Output = ()> + Send + 'static,
+    ) -> BoxFuture<'static, ()> {
         let queue = queue.take_until(Box::pin(stop)).map(Ok::<_, Infallible>);
         let config = controller::Config::default().concurrency(CONCURRENCY);
-        let reconcile = |object, driver: Arc<Self>| Box::pin(async move { Ok::<_, Infallible>(driver.reconcile(object).await) });
+        let reconcile =
+            |object, driver: Arc<Self>| Box::pin(async move { Ok::<_, Infallible>(driver.reconcile(object).await) });
         let never = |_, error: &Infallible, _| match *error {};
         let results = controller::applier(reconcile, never, self, store, queue, config);
         Box::pin(drain(results))
@@ -180,7 +186,13 @@ impl<T: Kind> Driver<T> {
         Ok(to_std(backoff::FOR_A_PERSON))
     }
 
-    async fn save(&self, key: &ObjectRef<T::Object>, observed: &mut T::Observed, status: T::Status, events: Vec<Event>) -> Result<(), kube::Error> {
+    async fn save(
+        &self,
+        key: &ObjectRef<T::Object>,
+        observed: &mut T::Observed,
+        status: T::Status,
+        events: Vec<Event>,
+    ) -> Result<(), kube::Error> {
         if T::status(T::object(observed)) != Some(&status) {
             let mut object = (**T::object(observed)).clone();
             T::set_status(&mut object, status);
@@ -200,7 +212,13 @@ impl<T: Kind> Driver<T> {
     /// An event that can't be published is no reason to do anything twice.
     async fn publish(&self, object: &T::Object, event: Event) {
         let type_ = if event.warning { EventType::Warning } else { EventType::Normal };
-        let event = KubeEvent { type_, reason: event.reason.clone(), note: Some(event.note), action: event.reason, secondary: None };
+        let event = KubeEvent {
+            type_,
+            reason: event.reason.clone(),
+            note: Some(event.note),
+            action: event.reason,
+            secondary: None,
+        };
         if let Err(error) = self.recorder.publish(&event, &object.object_ref(&())).await {
             tracing::warn!(%error, reason = event.reason, "an event could not be published");
         }

@@ -62,7 +62,11 @@ impl Requests {
 
     /// Whether the owner, read from the API server, still wants it.
     async fn owner(&self, o: &mut Observed) -> Result<(), kube::Error> {
-        let owner = o.request.owner_references().iter().find(|owner| owner.kind == "Certificate" && owner.api_version.starts_with(crate::api::GROUP));
+        let owner = o
+            .request
+            .owner_references()
+            .iter()
+            .find(|owner| owner.kind == "Certificate" && owner.api_version.starts_with(crate::api::GROUP));
         let Some(owner) = owner else {
             o.wanted = Some(true);
             return Ok(());
@@ -107,7 +111,9 @@ impl Requests {
                 o.memory.failure = None;
             }
             Ok(None) => {
-                let wait = FIRST_LOOK.checked_mul(1 << o.memory.polls.min(6)).map_or(SLOWEST_LOOK, |wait| wait.min(SLOWEST_LOOK));
+                let wait = FIRST_LOOK
+                    .checked_mul(1 << o.memory.polls.min(6))
+                    .map_or(SLOWEST_LOOK, |wait| wait.min(SLOWEST_LOOK));
                 o.memory.polls = o.memory.polls.saturating_add(1);
                 o.memory.poll_at = self.0.clock.now().checked_add(wait).ok();
             }

@@ -1,6 +1,12 @@
 //! Who is to look again when something changed: the object itself, and those that wait for it.
 
-use super::{account::Accounts, certificate::Certificates, context::Context, driver::{Driver, Kind}, request::Requests};
+use super::{
+    account::Accounts,
+    certificate::Certificates,
+    context::Context,
+    driver::{Driver, Kind},
+    request::Requests,
+};
 use crate::{
     api::{
         AwsAccount, Certificate, CertificateRequest, OWNED_BY_ANNOTATION,
@@ -110,9 +116,23 @@ pub struct Waker {
 impl Waker {
     /// A waker for these lanes. An empty list of namespaces means all of them.
     #[must_use]
-    pub fn new(context: Arc<Context>, accounts: Lane<Accounts>, requests: Lane<Requests>, certificates: Lane<Certificates>, namespaces: &[String]) -> Self {
+    pub fn new(
+        context: Arc<Context>,
+        accounts: Lane<Accounts>,
+        requests: Lane<Requests>,
+        certificates: Lane<Certificates>,
+        namespaces: &[String],
+    ) -> Self {
         let namespaces = (!namespaces.is_empty()).then(|| namespaces.iter().cloned().collect());
-        Self { context, accounts, requests, certificates, namespaces, seen_accounts: Seen::new(), seen_requests: Seen::new() }
+        Self {
+            context,
+            accounts,
+            requests,
+            certificates,
+            namespaces,
+            seen_accounts: Seen::new(),
+            seen_requests: Seen::new(),
+        }
     }
 
     fn serves<K: ResourceExt>(&self, object: &K) -> bool {

@@ -59,7 +59,10 @@ pub fn access(
     if !account.spec.enabled {
         return Access::Refused(Refusal {
             reason: "AccountDisabled",
-            message: format!("AwsAccount {:?} is disabled (spec.enabled is false): no AWS call is made for it", account.name_any()),
+            message: format!(
+                "AwsAccount {:?} is disabled (spec.enabled is false): no AWS call is made for it",
+                account.name_any()
+            ),
         });
     }
     if !account.spec.regions.contains(region) {
@@ -139,28 +142,40 @@ mod tests {
 
     #[test]
     fn a_refusal_does_not_tell_whether_the_account_exists() {
-        let closed = account(json!({ "regions": ["eu-west-1"], "allowedNamespaces": { "from": "Names", "names": ["other"] } }));
+        let closed =
+            account(json!({ "regions": ["eu-west-1"], "allowedNamespaces": { "from": "Names", "names": ["other"] } }));
         let missing = access(None, "prod", "pay", None, &region());
         assert_eq!(access(Some(&closed), "prod", "pay", None, &region()), missing);
     }
 
     #[test]
     fn names_and_selectors_choose_namespaces() {
-        let named = account(json!({ "regions": ["eu-west-1"], "allowedNamespaces": { "from": "Names", "names": ["pay"] } }));
+        let named =
+            account(json!({ "regions": ["eu-west-1"], "allowedNamespaces": { "from": "Names", "names": ["pay"] } }));
         assert_eq!(access(Some(&named), "prod", "pay", None, &region()), Access::Granted);
-        let selected = account(json!({ "regions": ["eu-west-1"], "allowedNamespaces": { "from": "Selector", "selector": {
-            "matchLabels": { "tier": "prod" }, "matchExpressions": [{ "key": "team", "operator": "In", "values": ["pay"] }] } } }));
+        let selected = account(
+            json!({ "regions": ["eu-west-1"], "allowedNamespaces": { "from": "Selector", "selector": {
+            "matchLabels": { "tier": "prod" }, "matchExpressions": [{ "key": "team", "operator": "In", "values": ["pay"] }] } } }),
+        );
         assert_eq!(access(Some(&selected), "prod", "pay", None, &region()), Access::NeedsLabels);
         let labels = |tier: &str| Labels::from([("tier".into(), tier.into()), ("team".into(), "pay".into())]);
         assert_eq!(access(Some(&selected), "prod", "pay", Some(&labels("prod")), &region()), Access::Granted);
-        assert_eq!(reason(access(Some(&selected), "prod", "pay", Some(&labels("dev")), &region())), "AccountNotAvailable");
-        let empty = account(json!({ "regions": ["eu-west-1"], "allowedNamespaces": { "from": "Selector", "selector": {} } }));
-        assert_eq!(reason(access(Some(&empty), "prod", "pay", Some(&labels("prod")), &region())), "AccountNotAvailable");
+        assert_eq!(
+            reason(access(Some(&selected), "prod", "pay", Some(&labels("dev")), &region())),
+            "AccountNotAvailable"
+        );
+        let empty =
+            account(json!({ "regions": ["eu-west-1"], "allowedNamespaces": { "from": "Selector", "selector": {} } }));
+        assert_eq!(
+            reason(access(Some(&empty), "prod", "pay", Some(&labels("prod")), &region())),
+            "AccountNotAvailable"
+        );
     }
 
     #[test]
     fn a_disabled_account_and_a_region_that_is_not_allowed_are_told() {
-        let off = account(json!({ "regions": ["eu-west-1"], "enabled": false, "allowedNamespaces": { "from": "All" } }));
+        let off =
+            account(json!({ "regions": ["eu-west-1"], "enabled": false, "allowedNamespaces": { "from": "All" } }));
         assert_eq!(reason(access(Some(&off), "prod", "pay", None, &region())), "AccountDisabled");
         let elsewhere = account(json!({ "regions": ["us-east-1"], "allowedNamespaces": { "from": "All" } }));
         assert_eq!(reason(access(Some(&elsewhere), "prod", "pay", None, &region())), "RegionNotAllowed");

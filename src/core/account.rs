@@ -67,7 +67,14 @@ pub fn decide(o: &Observed, now: Timestamp) -> Decision<AwsAccountStatus, Read, 
     let read = |read| Decision { step: Step::Read(read), status: before.clone(), events: vec![] };
     if !spec.enabled {
         let message = "spec.enabled is false: no AWS call is made for this account";
-        return told(o, &before, AwsAccountStatus::default(), &[Finding::no(READY, "Disabled", message)], INTERVAL, now);
+        return told(
+            o,
+            &before,
+            AwsAccountStatus::default(),
+            &[Finding::no(READY, "Disabled", message)],
+            INTERVAL,
+            now,
+        );
     }
     let identity = match &o.session {
         None => return read(Read::Session),
@@ -87,7 +94,8 @@ pub fn decide(o: &Observed, now: Timestamp) -> Decision<AwsAccountStatus, Read, 
     status.certificate_authorities.sort_by(|a, b| (&a.region, &a.arn).cmp(&(&b.region, &b.arn)));
     status.certificate_authorities.truncate(MOST_AUTHORITIES);
     let valid = Finding::yes(CREDENTIALS_VALID, "Valid", format!("The credentials are {}", identity.arn));
-    let failures: Vec<(&Region, &AwsError)> = o.authorities.iter().filter_map(|(r, a)| Some((r, a.as_ref().err()?))).collect();
+    let failures: Vec<(&Region, &AwsError)> =
+        o.authorities.iter().filter_map(|(r, a)| Some((r, a.as_ref().err()?))).collect();
     let unreachable = failures.iter().find(|(_, e)| !matches!(e.kind, Kind::AccessDenied));
     if let Some((region, error)) = unreachable {
         let message = format!("region {region}: {error}");
@@ -109,7 +117,12 @@ fn rest(o: &Observed) -> SignedDuration {
     INTERVAL + INTERVAL / 1000 * share / 5
 }
 
-fn not_in(o: &Observed, before: &AwsAccountStatus, problem: &Problem, now: Timestamp) -> Decision<AwsAccountStatus, Read, Write> {
+fn not_in(
+    o: &Observed,
+    before: &AwsAccountStatus,
+    problem: &Problem,
+    now: Timestamp,
+) -> Decision<AwsAccountStatus, Read, Write> {
     let Refusal { reason, message } = &problem.why;
     let mut findings = vec![Finding::no(READY, reason, &**message)];
     if problem.about_credentials {
@@ -122,7 +135,14 @@ fn not_in(o: &Observed, before: &AwsAccountStatus, problem: &Problem, now: Times
     told(o, before, AwsAccountStatus::default(), &findings, rest, now)
 }
 
-fn told(o: &Observed, before: &AwsAccountStatus, mut status: AwsAccountStatus, findings: &[Finding], rest: SignedDuration, now: Timestamp) -> Decision<AwsAccountStatus, Read, Write> {
+fn told(
+    o: &Observed,
+    before: &AwsAccountStatus,
+    mut status: AwsAccountStatus,
+    findings: &[Finding],
+    rest: SignedDuration,
+    now: Timestamp,
+) -> Decision<AwsAccountStatus, Read, Write> {
     let generation = o.account.metadata.generation.unwrap_or_default();
     status.observed_generation = Some(generation);
     status.conditions = conditions(&before.conditions, findings, generation, now);
@@ -154,7 +174,11 @@ fn events(before: &AwsAccountStatus, after: &AwsAccountStatus) -> Vec<Event> {
     let (old, new) = (before.conditions.iter().find(why), after.conditions.iter().find(why));
     match new {
         Some(new) if !ready && old.is_none_or(|old| old.reason != new.reason) => {
-            vec![Event { warning: new.reason != "Disabled", reason: new.reason.clone(), note: new.message.chars().take(1000).collect() }]
+            vec![Event {
+                warning: new.reason != "Disabled",
+                reason: new.reason.clone(),
+                note: new.message.chars().take(1000).collect(),
+            }]
         }
         _ => vec![],
     }

@@ -29,31 +29,61 @@ pub fn problem(authority: &Authority, now: Timestamp, not_after: Timestamp) -> O
     match authority.state {
         AuthorityState::Active => {}
         AuthorityState::Disabled => {
-            return refusal("AuthorityDisabled", format!("the private CA {arn} is disabled: somebody has to enable it in AWS Private CA"));
+            return refusal(
+                "AuthorityDisabled",
+                format!("the private CA {arn} is disabled: somebody has to enable it in AWS Private CA"),
+            );
         }
         AuthorityState::Expired => {
-            return refusal("AuthorityExpired", format!("the private CA {arn} has expired: renew its certificate or name another CA"));
+            return refusal(
+                "AuthorityExpired",
+                format!("the private CA {arn} has expired: renew its certificate or name another CA"),
+            );
         }
         AuthorityState::NotReady => {
-            return refusal("AuthorityNotReady", format!("the private CA {arn} can't sign yet (its state is {}): install its certificate", authority.state_name));
+            return refusal(
+                "AuthorityNotReady",
+                format!(
+                    "the private CA {arn} can't sign yet (its state is {}): install its certificate",
+                    authority.state_name
+                ),
+            );
         }
         AuthorityState::Gone => {
-            return refusal("AuthorityGone", format!("the private CA {arn} can't sign any more (its state is {}): name another CA", authority.state_name));
+            return refusal(
+                "AuthorityGone",
+                format!(
+                    "the private CA {arn} can't sign any more (its state is {}): name another CA",
+                    authority.state_name
+                ),
+            );
         }
     }
     if authority.algorithm.is_none() {
         return refusal(
             "AuthorityUnsupported",
-            format!("the key of the private CA {arn} is {}, which ACM does not take: use a CA with an RSA or ECDSA key", authority.algorithm_name),
+            format!(
+                "the key of the private CA {arn} is {}, which ACM does not take: use a CA with an RSA or ECDSA key",
+                authority.algorithm_name
+            ),
         );
     }
     if authority.short_lived && not_after.duration_since(now) > SHORT_LIVED {
-        return refusal("DurationTooLong", format!("the private CA {arn} is in short-lived mode and signs for at most 7 days: shorten spec.duration to 168h"));
+        return refusal(
+            "DurationTooLong",
+            format!(
+                "the private CA {arn} is in short-lived mode and signs for at most 7 days: shorten spec.duration to 168h"
+            ),
+        );
     }
     match authority.not_after {
         Some(end) if not_after > end => refusal(
             "AuthorityEndsTooSoon",
-            format!("the private CA {arn} ends at {}, before the certificate would ({}): shorten spec.duration, or renew the CA", whole_seconds(end), whole_seconds(not_after)),
+            format!(
+                "the private CA {arn} ends at {}, before the certificate would ({}): shorten spec.duration, or renew the CA",
+                whole_seconds(end),
+                whole_seconds(not_after)
+            ),
         ),
         _ => None,
     }

@@ -25,7 +25,10 @@ impl Failure {
     /// Whether nothing will go on without a person.
     #[must_use]
     pub fn needs_a_person(&self) -> bool {
-        matches!(self.error.kind, Kind::AccessDenied | Kind::Refused | Kind::Credentials | Kind::LimitExceeded | Kind::NotFound)
+        matches!(
+            self.error.kind,
+            Kind::AccessDenied | Kind::Refused | Kind::Credentials | Kind::LimitExceeded | Kind::NotFound
+        )
     }
 
     /// Whether to say so in the status.

@@ -183,7 +183,13 @@ pub struct Content {
 
 /// The Secret `namespace/name` with this content: made new, or changed where it stands, with its uid and resourceVersion.
 #[must_use]
-pub fn write(existing: Option<&SecretObject>, namespace: &str, name: &str, kind: &str, content: Content) -> SecretObject {
+pub fn write(
+    existing: Option<&SecretObject>,
+    namespace: &str,
+    name: &str,
+    kind: &str,
+    content: Content,
+) -> SecretObject {
     let mut secret = existing.map_or_else(Secret::default, |s| s.0.clone());
     if existing.is_none() {
         secret.type_ = Some(kind.into());

@@ -2,9 +2,9 @@ use super::*;
 use crate::{
     aws::{
         error::Kind,
-        stand_in::{Call, Fake},
         port::AuthorityState,
         provider::http_client,
+        stand_in::{Call, Fake},
     },
     pki::algorithm::KeyAlgorithm,
 };

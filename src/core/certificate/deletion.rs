@@ -106,7 +106,9 @@ pub(super) fn target(o: &Observed, entry: &TargetStatus, now: Timestamp) -> Fate
         Ok(None) => return Fate::Done,
         Err(fate) => return *fate,
     };
-    if seen.failed && let Some(failure) = o.memory.target_failures.get(&entry.name) {
+    if seen.failed
+        && let Some(failure) = o.memory.target_failures.get(&entry.name)
+    {
         let in_use = failure.error.kind == Kind::InUse;
         if overdue || (in_use && o.namespace_ends) {
             return release(entry, seen, &arn);
@@ -125,7 +127,12 @@ pub(super) fn target(o: &Observed, entry: &TargetStatus, now: Timestamp) -> Fate
 }
 
 /// The ARN to delete: that of the status, else what ACM has with our tags.
-fn find(o: &Observed, entry: &TargetStatus, seen: &TargetObserved, now: Timestamp) -> Result<Option<CertificateArn>, Box<Fate>> {
+fn find(
+    o: &Observed,
+    entry: &TargetStatus,
+    seen: &TargetObserved,
+    now: Timestamp,
+) -> Result<Option<CertificateArn>, Box<Fate>> {
     if let Some(imported) = o.memory.imported.get(&entry.name) {
         return Ok(Some(imported.arn.clone()));
     }

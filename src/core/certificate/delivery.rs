@@ -147,14 +147,19 @@ fn need(o: &Observed, target: &Target, status: &mut TargetStatus, now: Timestamp
         status.arn = Some(imported.arn.clone());
         status.pending_since = None;
     }
-    if seen.failed && let Some(failure) = o.memory.target_failures.get(&target.name) {
+    if seen.failed
+        && let Some(failure) = o.memory.target_failures.get(&target.name)
+    {
         let why = Refusal { reason: failure.reason(), message: failure.error.to_string() };
         return if failure.needs_a_person() {
             Need::Stalled(why, failure.wait())
         } else if failure.is_told() {
             Need::Wait(why, failure.wait())
         } else {
-            Need::Wait(Refusal { reason: "Delivering", message: "a call to ACM failed and is tried again".into() }, failure.wait())
+            Need::Wait(
+                Refusal { reason: "Delivering", message: "a call to ACM failed and is tried again".into() },
+                failure.wait(),
+            )
         };
     }
     // Delivered, and the spec has not changed since: no call to AWS at all.
@@ -187,14 +192,28 @@ fn need(o: &Observed, target: &Target, status: &mut TargetStatus, now: Timestamp
 }
 
 /// There is an ARN: see that it is ours and has the current certificate.
-fn under_arn(o: &Observed, target: &Target, seen: &TargetObserved, status: &mut TargetStatus, arn: &CertificateArn, serial: &Serial, now: Timestamp) -> Need {
+fn under_arn(
+    o: &Observed,
+    target: &Target,
+    seen: &TargetObserved,
+    status: &mut TargetStatus,
+    arn: &CertificateArn,
+    serial: &Serial,
+    now: Timestamp,
+) -> Need {
     let imported = o.memory.imported.get(&target.name).filter(|i| i.serial == *serial && i.arn == *arn);
     if let Some(imported) = imported {
-        let Some(installed) = &seen.installed else { return Need::Read(Read::Installed(target.name.clone(), arn.clone())) };
+        let Some(installed) = &seen.installed else {
+            return Need::Read(Read::Installed(target.name.clone(), arn.clone()));
+        };
         if installed.as_ref().and_then(|i| i.serial.as_ref()) != Some(serial) {
             let message = format!("ACM does not show the imported serial number {serial} under {arn} yet");
             let why = Refusal { reason: "NotReadBack", message };
-            return if imported.mismatches < MISMATCHES { Need::Wait(why, READ_BACK) } else { Need::Stalled(why, FOR_A_PERSON) };
+            return if imported.mismatches < MISMATCHES {
+                Need::Wait(why, READ_BACK)
+            } else {
+                Need::Stalled(why, FOR_A_PERSON)
+            };
         }
         status.imported_at = Some(Time(whole_seconds(imported.at)));
         return retag_or_done(target, seen, status, arn, serial);
@@ -226,17 +245,33 @@ fn under_arn(o: &Observed, target: &Target, seen: &TargetObserved, status: &mut 
     match &seen.installed {
         None => Need::Read(Read::Installed(target.name.clone(), arn.clone())),
         Some(None) => gone(o, target, seen, status, arn, serial, now),
-        Some(Some(installed)) if installed.serial.as_ref() == Some(serial) => retag_or_done(target, seen, status, arn, serial),
+        Some(Some(installed)) if installed.serial.as_ref() == Some(serial) => {
+            retag_or_done(target, seen, status, arn, serial)
+        }
         Some(Some(_)) => Need::Write(Write::Reimport(target.name.clone(), arn.clone())),
     }
 }
 
 /// ACM has nothing under the ARN: it was deleted behind our back, or ACM does not show a new import yet.
-fn gone(o: &Observed, target: &Target, seen: &TargetObserved, status: &mut TargetStatus, arn: &CertificateArn, serial: &Serial, now: Timestamp) -> Need {
-    let shown = status.imported_at.as_ref().map_or(Timestamp::MIN, |at| at.0.saturating_add(CONSISTENT).unwrap_or(Timestamp::MAX));
+fn gone(
+    o: &Observed,
+    target: &Target,
+    seen: &TargetObserved,
+    status: &mut TargetStatus,
+    arn: &CertificateArn,
+    serial: &Serial,
+    now: Timestamp,
+) -> Need {
+    let shown = status
+        .imported_at
+        .as_ref()
+        .map_or(Timestamp::MIN, |at| at.0.saturating_add(CONSISTENT).unwrap_or(Timestamp::MAX));
     if now <= shown {
         let message = format!("ACM does not show {arn} yet, which was imported less than a minute ago");
-        return Need::Wait(Refusal { reason: "NotReadBack", message }, shown.duration_since(now) + SignedDuration::from_secs(1));
+        return Need::Wait(
+            Refusal { reason: "NotReadBack", message },
+            shown.duration_since(now) + SignedDuration::from_secs(1),
+        );
     }
     status.arn = None;
     status.serial_number = None;
@@ -244,10 +279,17 @@ fn gone(o: &Observed, target: &Target, seen: &TargetObserved, status: &mut Targe
 }
 
 /// The certificate is in place: put its tags right, and say that it is delivered.
-fn retag_or_done(target: &Target, seen: &TargetObserved, status: &mut TargetStatus, arn: &CertificateArn, serial: &Serial) -> Need {
+fn retag_or_done(
+    target: &Target,
+    seen: &TargetObserved,
+    status: &mut TargetStatus,
+    arn: &CertificateArn,
+    serial: &Serial,
+) -> Need {
     let wanted = user_tags(target);
     if let Some(Some(tags)) = &seen.tags {
-        let missing: Tags = wanted.iter().filter(|(k, v)| tags.get(*k) != Some(v)).map(|(k, v)| (k.clone(), v.clone())).collect();
+        let missing: Tags =
+            wanted.iter().filter(|(k, v)| tags.get(*k) != Some(v)).map(|(k, v)| (k.clone(), v.clone())).collect();
         let surplus: Vec<String> =
             status.tag_keys.iter().filter(|k| !wanted.contains_key(*k) && tags.contains_key(*k)).cloned().collect();
         if !missing.is_empty() || !surplus.is_empty() {
@@ -263,7 +305,14 @@ fn retag_or_done(target: &Target, seen: &TargetObserved, status: &mut TargetStat
 }
 
 /// There is no ARN: look whether ACM has one of ours, else import, right after a record of it.
-fn without_arn(o: &Observed, target: &Target, seen: &TargetObserved, status: &mut TargetStatus, serial: &Serial, now: Timestamp) -> Need {
+fn without_arn(
+    o: &Observed,
+    target: &Target,
+    seen: &TargetObserved,
+    status: &mut TargetStatus,
+    serial: &Serial,
+    now: Timestamp,
+) -> Need {
     let refused = o.memory.refused.contains_key(&target.name);
     let created = o.certificate.metadata.creation_timestamp.as_ref().map_or(Timestamp::MIN, |t| t.0);
     let newer_than = match (&status.pending_since, seen.record_age) {
@@ -277,7 +326,8 @@ fn without_arn(o: &Observed, target: &Target, seen: &TargetObserved, status: &mu
         (Some(since), _) => {
             let settled = since.0.saturating_add(CONSISTENT).unwrap_or(Timestamp::MAX);
             if now <= settled {
-                let message = "an import was begun and its answer is not known; ACM is looked at again a minute after it".into();
+                let message =
+                    "an import was begun and its answer is not known; ACM is looked at again a minute after it".into();
                 let rest = settled.duration_since(now) + SignedDuration::from_secs(1);
                 return Need::Wait(Refusal { reason: "AnswerUnknown", message }, rest);
             }
@@ -289,11 +339,17 @@ fn without_arn(o: &Observed, target: &Target, seen: &TargetObserved, status: &mu
         None => return Need::Read(Read::Lookup(target.name.clone(), newer_than)),
         Some(Lookup::NotYet(until)) => {
             let rest = until.duration_since(now).max(SignedDuration::from_millis(200));
-            return Need::Wait(Refusal { reason: "LookingAtAcm", message: "waits for a new list of what ACM has".into() }, rest);
+            return Need::Wait(
+                Refusal { reason: "LookingAtAcm", message: "waits for a new list of what ACM has".into() },
+                rest,
+            );
         }
         Some(Lookup::Found(candidates)) => candidates,
     };
-    let mut ours: Vec<_> = candidates.iter().filter(|(_, tags)| is_ours(o, target, tags) && of_revision(o, target, tags, serial)).collect();
+    let mut ours: Vec<_> = candidates
+        .iter()
+        .filter(|(_, tags)| is_ours(o, target, tags) && of_revision(o, target, tags, serial))
+        .collect();
     // In use first, then the oldest: the same choice whoever makes it.
     ours.sort_by_key(|(summary, _)| (!summary.in_use, summary.created_at, summary.arn.clone()));
     if let Some((first, rest)) = ours.split_first() {
@@ -335,7 +391,8 @@ fn removed(o: &Observed, status: &CertificateStatus, now: Timestamp) -> Removed 
     let spec = &o.certificate.spec;
     let gone = |t: &&TargetStatus| !spec.acm.iter().any(|target| target.name == t.name);
     let Some(old) = status.targets.iter().find(|t| gone(t) && deletes(t.deletion_policy)) else { return Removed::Gone };
-    let kept: Vec<TargetStatus> = status.targets.iter().filter(|t| gone(t) && deletes(t.deletion_policy)).cloned().collect();
+    let kept: Vec<TargetStatus> =
+        status.targets.iter().filter(|t| gone(t) && deletes(t.deletion_policy)).cloned().collect();
     match super::deletion::target(o, old, now) {
         super::deletion::Fate::Read(read) => Removed::Still { kept, need: Need::Read(read) },
         super::deletion::Fate::Write(write) => Removed::Still { kept, need: Need::Write(write) },

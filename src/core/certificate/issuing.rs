@@ -84,7 +84,8 @@ pub(super) fn next(o: &Observed, trigger: &Trigger, now: Timestamp) -> Next {
         Some(Ok(authority)) => authority,
     };
     let Some((revision, request)) = slot(o, now) else {
-        let message = format!("the next {SLOTS} names of requests ({}-<revision>) are taken by others: delete them", o.name());
+        let message =
+            format!("the next {SLOTS} names of requests ({}-<revision>) are taken by others: delete them", o.name());
         return Next::Stalled(Refusal { reason: "RequestConflict", message }, FOR_A_PERSON);
     };
     if let Some(request) = request {
@@ -144,14 +145,19 @@ fn condition<'a>(request: &'a CertificateRequest, kind: &str) -> Option<(bool, &
 /// What becomes of a request that is there.
 fn follow(o: &Observed, revision: i64, request: &CertificateRequest, now: Timestamp) -> Next {
     let name = request.name_any();
-    let told = |reason: &'static str, message: &str| Refusal { reason, message: format!("awscertificaterequest {name}: {message}") };
+    let told = |reason: &'static str, message: &str| Refusal {
+        reason,
+        message: format!("awscertificaterequest {name}: {message}"),
+    };
     if let Some((true, reason, message)) = condition(request, STALLED) {
         return Next::Stalled(told("RequestStalled", &format!("{reason}: {message}")), FOR_A_PERSON);
     }
     match condition(request, READY) {
         None => Next::Quiet(LOST_WAKE_UP),
         Some((false, reason, _)) if PASSING.contains(&reason) => Next::Quiet(LOST_WAKE_UP),
-        Some((false, reason, message)) => Next::Wait(told("RequestWaiting", &format!("{reason}: {message}")), FOR_A_PERSON),
+        Some((false, reason, message)) => {
+            Next::Wait(told("RequestWaiting", &format!("{reason}: {message}")), FOR_A_PERSON)
+        }
         Some((true, ..)) => match o.staged.get(&revision) {
             None => Next::Read(Read::Staged(revision)),
             Some(Some(staged)) => match signed(request, staged, now) {
@@ -168,7 +174,11 @@ fn follow(o: &Observed, revision: i64, request: &CertificateRequest, now: Timest
 }
 
 /// The signed certificate with its chain and its staged key. A status is a hint: it is checked again.
-pub(super) fn signed(request: &CertificateRequest, staged: &SecretObject, now: Timestamp) -> Result<(Chain, PrivateKey), String> {
+pub(super) fn signed(
+    request: &CertificateRequest,
+    staged: &SecretObject,
+    now: Timestamp,
+) -> Result<(Chain, PrivateKey), String> {
     let status = request.status.as_ref().ok_or("it has no status")?;
     let certificate = status.certificate.as_deref().ok_or("its status holds no certificate")?;
     let leaf = parse_pem(certificate).map_err(|e| format!("its certificate: {e}"))?;
@@ -176,7 +186,8 @@ pub(super) fn signed(request: &CertificateRequest, staged: &SecretObject, now: T
         return Err(format!("its certificate ended at {}", leaf.not_after));
     }
     let above = parse_pem_bundle(status.chain.as_deref().unwrap_or_default()).map_err(|e| format!("its chain: {e}"))?;
-    let key = PrivateKey::from_pem(&staged.text("tls.key").ok_or("its staged key is gone")?).map_err(|e| format!("its staged key: {e}"))?;
+    let key = PrivateKey::from_pem(&staged.text("tls.key").ok_or("its staged key is gone")?)
+        .map_err(|e| format!("its staged key: {e}"))?;
     verify_key_pair(&key, &leaf).map_err(|e| e.to_string())?;
     let chain = Chain::in_order(leaf, above).map_err(|e| format!("its chain: {e}"))?;
     Ok((chain, key))

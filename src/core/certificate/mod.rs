@@ -282,11 +282,8 @@ pub fn decide(o: &Observed, now: Timestamp) -> Decision<CertificateStatus, Read,
     }
     let issuance = issuance(o, now);
     // A renewal that waits does not keep the certificate that is there from its targets.
-    let delivery = if !issuance.is_step() && delivers(o) {
-        delivery::next(o, &mut after, now)
-    } else {
-        delivery::Outcome::idle()
-    };
+    let delivery =
+        if !issuance.is_step() && delivers(o) { delivery::next(o, &mut after, now) } else { delivery::Outcome::idle() };
     let step = status::tell(o, &before, &mut after, issuance, delivery, now);
     let events = status::events(&before, &after);
     Decision { step, status: after, events }
@@ -309,7 +306,9 @@ fn issuance(o: &Observed, now: Timestamp) -> Next {
     if wants_finalizer != o.certificate.finalizers().iter().any(|f| f == FINALIZER) {
         return Next::Write(Write::Finalizer(wants_finalizer));
     }
-    if o.failed && let Some(failure) = &o.memory.failure {
+    if o.failed
+        && let Some(failure) = &o.memory.failure
+    {
         return failed(failure);
     }
     let Some(secret) = &o.secret else { return Next::Read(Read::Secret) };
@@ -354,7 +353,9 @@ fn secret_is_taken(o: &Observed, secret: Option<&SecretObject>) -> Option<Next> 
     let name = &o.certificate.spec.secret.name;
     let stalled = |message| Some(Next::Stalled(Refusal { reason: "SecretConflict", message }, FOR_A_PERSON));
     if let Some(other) = &o.claimed_by {
-        return stalled(format!("the Certificate {other:?} keeps the Secret {name:?} already: choose another spec.secret.name"));
+        return stalled(format!(
+            "the Certificate {other:?} keeps the Secret {name:?} already: choose another spec.secret.name"
+        ));
     }
     if secret.is_some_and(|s| s.claim_of_certificate(&o.name()) == Claim::Foreign) {
         return stalled(format!(

@@ -16,7 +16,12 @@ pub(super) fn next(o: &Observed, authority: &KnownAuthority, algorithm: KeyAlgor
     let stalled = |message| Some(Next::Stalled(Refusal { reason: "PreflightFailed", message }, FOR_A_PERSON));
     let names = match wanted::names(&spec.subject) {
         Ok(names) => names,
-        Err(problem) => return Some(Next::Stalled(Refusal { reason: "InvalidSubject", message: format!("spec.subject: {problem}") }, FOR_A_PERSON)),
+        Err(problem) => {
+            return Some(Next::Stalled(
+                Refusal { reason: "InvalidSubject", message: format!("spec.subject: {problem}") },
+                FOR_A_PERSON,
+            ));
+        }
     };
     if spec.acm.is_empty() {
         return None;
@@ -33,7 +38,10 @@ pub(super) fn next(o: &Observed, authority: &KnownAuthority, algorithm: KeyAlgor
         return stalled(format!("ACM would refuse the certificate, so it is not asked for: {problem}"));
     }
     for target in spec.acm.iter().filter(|t| o.keeps_arn(t)) {
-        let Some(arn) = o.certificate.status.as_ref().and_then(|s| entry(s, &target.name)).and_then(|t| t.arn.clone()) else { continue };
+        let Some(arn) = o.certificate.status.as_ref().and_then(|s| entry(s, &target.name)).and_then(|t| t.arn.clone())
+        else {
+            continue;
+        };
         let problems = match current(o, &target.name) {
             Current::InSecret(current) => reimport_problems(&current, &planned),
             Current::Unknown => return Some(Next::Read(Read::Installed(target.name.clone(), arn))),

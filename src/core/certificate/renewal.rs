@@ -24,7 +24,9 @@ pub fn time(spec: &CertificateSpec, not_before: Timestamp, not_after: Timestamp,
         lifetime / 3
     };
     let spread = (before / 10).min(SignedDuration::from_hours(24));
-    let jitter = SignedDuration::from_secs(spread.as_secs() / 1000 * per_mille(uid) + spread.as_secs() % 1000 * per_mille(uid) / 1000);
+    let jitter = SignedDuration::from_secs(
+        spread.as_secs() / 1000 * per_mille(uid) + spread.as_secs() % 1000 * per_mille(uid) / 1000,
+    );
     let earliest = begin.saturating_add(lifetime / 10).unwrap_or(not_after);
     let at = not_after.saturating_sub(before + jitter).unwrap_or(earliest).max(earliest);
     Timestamp::from_second(at.as_second()).unwrap_or(at)

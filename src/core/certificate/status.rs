@@ -14,7 +14,14 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 
 /// Makes the step of what issuance and delivery need, and writes the status that goes with it.
-pub(super) fn tell(o: &Observed, before: &CertificateStatus, after: &mut CertificateStatus, issuance: Next, delivery: Outcome, now: Timestamp) -> Step<Read, Write> {
+pub(super) fn tell(
+    o: &Observed,
+    before: &CertificateStatus,
+    after: &mut CertificateStatus,
+    issuance: Next,
+    delivery: Outcome,
+    now: Timestamp,
+) -> Step<Read, Write> {
     let (waits, stalled) = match &issuance {
         Next::Read(read) => return Step::Read(read.clone()),
         Next::Write(write) => return Step::Write(write.clone()),
@@ -29,7 +36,10 @@ pub(super) fn tell(o: &Observed, before: &CertificateStatus, after: &mut Certifi
     }
     let rest = [&issuance, &delivery.next].into_iter().filter_map(wait).min().unwrap_or(super::LONG);
     // A revision on its way says nothing of itself: the request does, and each write is paid for by the API server.
-    if matches!(issuance, Next::Quiet(_)) && !is_true(&before.conditions, STALLED) && !matches!(delivery.next, Next::Save) {
+    if matches!(issuance, Next::Quiet(_))
+        && !is_true(&before.conditions, STALLED)
+        && !matches!(delivery.next, Next::Save)
+    {
         after.clone_from(before);
         return Step::Rest(rest);
     }
@@ -88,7 +98,14 @@ fn remember(o: &Observed, after: &mut CertificateStatus, leaf: &X509, revision: 
     after.history.truncate(limit);
 }
 
-fn findings(o: &Observed, after: &CertificateStatus, waits: Option<&Refusal>, stalled: Option<&Refusal>, delivery: &Outcome, now: Timestamp) -> Vec<Finding> {
+fn findings(
+    o: &Observed,
+    after: &CertificateStatus,
+    waits: Option<&Refusal>,
+    stalled: Option<&Refusal>,
+    delivery: &Outcome,
+    now: Timestamp,
+) -> Vec<Finding> {
     let spec = &o.certificate.spec;
     let leaf = o.current().map(|pair| &pair.chain.leaf);
     let valid = leaf.is_some_and(|leaf| leaf.not_after > now);
@@ -100,13 +117,26 @@ fn findings(o: &Observed, after: &CertificateStatus, waits: Option<&Refusal>, st
     };
     let ready = match (leaf, waits, delivery.stalled.first()) {
         (None, Some(why), _) => Finding::no(READY, why.reason, &*why.message),
-        (None, None, _) if !spec.enabled => Finding::no(READY, "Disabled", "spec.enabled is false and there is no certificate yet"),
+        (None, None, _) if !spec.enabled => {
+            Finding::no(READY, "Disabled", "spec.enabled is false and there is no certificate yet")
+        }
         (None, None, _) => Finding::no(READY, "Issuing", "The first certificate is being issued"),
-        (Some(leaf), _, _) if !valid => Finding::no(READY, "Expired", format!("The certificate ended at {}", leaf.not_after)),
+        (Some(leaf), _, _) if !valid => {
+            Finding::no(READY, "Expired", format!("The certificate ended at {}", leaf.not_after))
+        }
         (Some(_), Some(why), _) if !super::owned(o) => Finding::no(READY, why.reason, &*why.message),
-        (Some(leaf), _, _) if !spec.enabled => Finding::yes(READY, "Disabled", format!("spec.enabled is false: the certificate is kept as it is; it ends at {}", whole_seconds(leaf.not_after))),
+        (Some(leaf), _, _) if !spec.enabled => Finding::yes(
+            READY,
+            "Disabled",
+            format!(
+                "spec.enabled is false: the certificate is kept as it is; it ends at {}",
+                whole_seconds(leaf.not_after)
+            ),
+        ),
         (Some(_), _, stalled) => match (never, stalled) {
-            (Some(target), Some((_, why))) if after.targets.iter().any(|t| t.serial_number.is_none() && t.state == TargetState::Failed) => {
+            (Some(target), Some((_, why)))
+                if after.targets.iter().any(|t| t.serial_number.is_none() && t.state == TargetState::Failed) =>
+            {
                 Finding::no(READY, why.reason, target_message(target))
             }
             (Some(target), _) => Finding::no(READY, "Delivering", target_message(target)),
@@ -150,7 +180,8 @@ fn next_step(o: &Observed, after: &CertificateStatus, waits: Option<&Refusal>, d
     }
     let forced = o.certificate.annotations().get(crate::api::RENEW_ANNOTATION);
     let unreadable = forced.filter(|value| value.parse::<Timestamp>().is_err());
-    let blocked_by = unreadable.map(|value| format!("{} is not an RFC 3339 time: {value:?}", crate::api::RENEW_ANNOTATION));
+    let blocked_by =
+        unreadable.map(|value| format!("{} is not an RFC 3339 time: {value:?}", crate::api::RENEW_ANNOTATION));
     step("Renew", after.renewal_time.clone(), blocked_by)
 }
 
@@ -160,21 +191,32 @@ pub(super) fn events(before: &CertificateStatus, after: &CertificateStatus) -> V
     let ready = is_true(&after.conditions, READY);
     let news = before.revision != after.revision || !is_true(&before.conditions, READY);
     let delivered = after.targets.iter().all(|t| t.state == TargetState::Delivered);
-    let was_delivered = before.revision == after.revision && before.targets.iter().all(|t| t.state == TargetState::Delivered);
+    let was_delivered =
+        before.revision == after.revision && before.targets.iter().all(|t| t.state == TargetState::Delivered);
     if ready && delivered && (news || !was_delivered) && after.serial_number.is_some() {
         let trigger = after.history.first().map_or("Issued", |h| h.trigger.as_str());
-        let arns: Vec<&str> = after.targets.iter().filter_map(|t| t.arn.as_ref()).map(crate::api::names::CertificateArn::as_str).collect();
+        let arns: Vec<&str> = after
+            .targets
+            .iter()
+            .filter_map(|t| t.arn.as_ref())
+            .map(crate::api::names::CertificateArn::as_str)
+            .collect();
         let serial = after.serial_number.as_deref().unwrap_or_default();
         let place = if arns.is_empty() { String::new() } else { format!(", in ACM as {}", arns.join(", ")) };
         let reason = if trigger == wanted::Trigger::First.name() { "Issued" } else { "Renewed" };
         let revision = after.revision.unwrap_or_default();
-        let note: String = format!("Revision {revision} ({trigger}) with serial number {serial}{place}").chars().take(1000).collect();
+        let note: String =
+            format!("Revision {revision} ({trigger}) with serial number {serial}{place}").chars().take(1000).collect();
         events.push(Event { warning: false, reason: reason.into(), note });
     }
     if let Some(stalled) = after.conditions.iter().find(|c| c.type_ == STALLED)
         && !before.conditions.iter().any(|c| c.type_ == STALLED && c.reason == stalled.reason)
     {
-        events.push(Event { warning: true, reason: stalled.reason.clone(), note: stalled.message.chars().take(1000).collect() });
+        events.push(Event {
+            warning: true,
+            reason: stalled.reason.clone(),
+            note: stalled.message.chars().take(1000).collect(),
+        });
     }
     events
 }

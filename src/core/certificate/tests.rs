@@ -221,7 +221,9 @@ fn without_reimport_each_renewal_is_a_new_arn_and_the_old_one_stays() {
 
 #[test]
 fn deletion_takes_from_acm_what_is_to_be_deleted_and_lets_the_rest_be() {
-    let mut world = World::new(&spec(&json!([{ "name": "edge", "deletionPolicy": "Delete" }, { "name": "far", "region": "us-east-1" }])));
+    let mut world = World::new(&spec(
+        &json!([{ "name": "edge", "deletionPolicy": "Delete" }, { "name": "far", "region": "us-east-1" }]),
+    ));
     world.converge();
     assert_eq!(world.certificate.metadata.finalizers.as_deref(), Some(&["arnkeeper.dev/acm".to_owned()][..]));
     world.certificate.metadata.deletion_timestamp = Some(Time(world.now));
@@ -232,7 +234,9 @@ fn deletion_takes_from_acm_what_is_to_be_deleted_and_lets_the_rest_be() {
 
 #[test]
 fn a_target_taken_out_of_the_spec_follows_its_deletion_policy() {
-    let mut world = World::new(&spec(&json!([{ "name": "edge", "deletionPolicy": "Delete" }, { "name": "far", "region": "us-east-1" }])));
+    let mut world = World::new(&spec(
+        &json!([{ "name": "edge", "deletionPolicy": "Delete" }, { "name": "far", "region": "us-east-1" }]),
+    ));
     world.converge();
     change_spec(&mut world, |spec| spec.acm.clear());
     world.converge();
@@ -263,7 +267,8 @@ fn tags_that_somebody_took_away_are_put_back_only_on_what_is_ours() {
     // Somebody writes the ARN of a certificate with other bytes into the status.
     let other = World::new(&spec(&json!([{ "name": "edge" }])));
     stolen.leaf = other.root;
-    let entry = json!({ "name": "edge", "account": "prod", "region": "eu-west-1", "arn": stolen.arn, "state": "Pending" });
+    let entry =
+        json!({ "name": "edge", "account": "prod", "region": "eu-west-1", "arn": stolen.arn, "state": "Pending" });
     world.acm.push(stolen);
     world.certificate.status = Some(serde_json::from_value(json!({ "revision": 1, "targets": [entry] })).unwrap());
     world.converge();

@@ -140,7 +140,9 @@ pub fn trigger(o: &Observed, now: Timestamp) -> Option<Trigger> {
     let pair = match o.pair.as_ref()? {
         Ok(pair) => pair,
         Err(_) if secret.revision().is_none() => return Some(Trigger::First),
-        Err(problem) => return Some(Trigger::SecretLost(format!("the Secret {:?} can't be used: {problem}", spec.secret.name))),
+        Err(problem) => {
+            return Some(Trigger::SecretLost(format!("the Secret {:?} can't be used: {problem}", spec.secret.name)));
+        }
     };
     if !answers(spec, secret.issued_for(), pair) {
         return Some(Trigger::SpecChanged);
@@ -157,7 +159,8 @@ pub fn trigger(o: &Observed, now: Timestamp) -> Option<Trigger> {
 
 /// Whether the certificate is the one that the spec asks for.
 fn answers(spec: &CertificateSpec, recorded: Option<&str>, pair: &KeyPair) -> bool {
-    let fits = |wanted: Names| wanted.is_subset_of(&pair.chain.leaf.names) && pair.chain.leaf.names.is_subset_of(&wanted);
+    let fits =
+        |wanted: Names| wanted.is_subset_of(&pair.chain.leaf.names) && pair.chain.leaf.names.is_subset_of(&wanted);
     let names_fit = names(&spec.subject).is_ok_and(fits);
     match recorded {
         Some(digest) if digest.starts_with(VERSION) => digest == issued_for(spec) && names_fit,

@@ -3,7 +3,8 @@
 use super::{Observed, deletes, issuing, wanted};
 use crate::{
     api::{
-        ADOPT_BY_ANNOTATION, CertificateRequest, ISSUED_FOR_ANNOTATION, OWNED_BY_ANNOTATION, RENEW_ANNOTATION, REVISION_ANNOTATION,
+        ADOPT_BY_ANNOTATION, CertificateRequest, ISSUED_FOR_ANNOTATION, OWNED_BY_ANNOTATION, RENEW_ANNOTATION,
+        REVISION_ANNOTATION,
         certificate::{KeyEncoding, Target},
         request::CertificateRequestSpec,
         shared::Tags,
@@ -51,7 +52,9 @@ pub fn import_tags(o: &Observed, target: &Target) -> Tags {
     let mut tags = user_tags(target);
     tags.extend(ownership_tags(o, &target.name));
     tags.insert(TAG_UID.into(), o.uid());
-    if !o.keeps_arn(target) && let Some(pair) = o.current() {
+    if !o.keeps_arn(target)
+        && let Some(pair) = o.current()
+    {
         tags.insert(TAG_SERIAL.into(), pair.chain.leaf.serial.to_string());
     }
     tags
@@ -71,7 +74,8 @@ pub fn staged(o: &Observed, revision: i64, key: &PrivateKey) -> Result<SecretObj
     let (_, passthrough) = template::for_usages(&spec.usages, &spec.region).map_err(|e| e.to_string())?;
     let copies = spec.source.private_ca.template_arn.as_ref().map_or(passthrough, template::copies_csr);
     let usages = wanted::usages(spec);
-    let csr = csr::create_csr(key, &subject, copies.then_some(&usages[..])).map_err(|e| format!("spec.subject: {e}"))?;
+    let csr =
+        csr::create_csr(key, &subject, copies.then_some(&usages[..])).map_err(|e| format!("spec.subject: {e}"))?;
     let content = Content {
         data: BTreeMap::from([("tls.key", key.to_pkcs8_pem()), ("tls.csr", Zeroizing::new(csr))]),
         annotations: BTreeMap::from([(OWNED_BY_ANNOTATION.to_owned(), Some(o.name()))]),
@@ -162,7 +166,8 @@ fn content(o: &Observed, pair: &KeyPair, revision: i64, forced: Option<String>) 
         KeyEncoding::PKCS8 => pair.key.to_pkcs8_pem(),
         KeyEncoding::PKCS1 => pair.key.to_pkcs1_pem(),
     };
-    let mut annotations: BTreeMap<String, Option<String>> = template.annotations.into_iter().map(|(k, v)| (k, Some(v))).collect();
+    let mut annotations: BTreeMap<String, Option<String>> =
+        template.annotations.into_iter().map(|(k, v)| (k, Some(v))).collect();
     annotations.insert(OWNED_BY_ANNOTATION.into(), Some(o.name()));
     annotations.insert(REVISION_ANNOTATION.into(), Some(revision.to_string()));
     annotations.insert(ISSUED_FOR_ANNOTATION.into(), Some(wanted::issued_for(spec)));

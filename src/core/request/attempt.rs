@@ -55,7 +55,8 @@ fn recorded(request: &CertificateRequest) -> Option<Attempt> {
 /// The end of validity is counted from the record, so that a repeat asks for the same.
 fn attempt(request: &CertificateRequest, number: i32, at: Timestamp) -> Attempt {
     let at = whole_seconds(at);
-    let duration = SignedDuration::try_from(std::time::Duration::from(request.spec.duration)).unwrap_or(SignedDuration::MAX);
+    let duration =
+        SignedDuration::try_from(std::time::Duration::from(request.spec.duration)).unwrap_or(SignedDuration::MAX);
     let not_after = at.checked_add(duration).unwrap_or(Timestamp::MAX);
     Attempt { number, at: Time(at), not_after: Time(whole_seconds(not_after)) }
 }

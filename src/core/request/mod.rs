@@ -178,7 +178,9 @@ pub fn decide(o: &Observed, now: Timestamp) -> Decision<CertificateRequestStatus
 
 fn next(o: &Observed, status: &mut CertificateRequestStatus, now: Timestamp) -> Next {
     let spec = &o.request.spec;
-    if o.failed && let Some(failure) = &o.memory.failure {
+    if o.failed
+        && let Some(failure) = &o.memory.failure
+    {
         return failed(failure);
     }
     if let Err(why) = plan::check(spec) {
@@ -250,7 +252,9 @@ fn csr(o: &Observed, authority: &KnownAuthority) -> Result<Csr, Box<Next>> {
     match &o.secret {
         None => return Err(Box::new(Next::Read(Read::Secret))),
         Some(Some(secret)) if secret.claim_of_request(&o.request) == Claim::Foreign => {
-            let message = format!("the Secret {name:?} belongs to something else and is left alone: delete it, or choose another secretName");
+            let message = format!(
+                "the Secret {name:?} belongs to something else and is left alone: delete it, or choose another secretName"
+            );
             return Err(Box::new(Next::Stalled(Refusal { reason: "SecretConflict", message }, FOR_A_PERSON)));
         }
         Some(_) => {}
@@ -270,7 +274,13 @@ fn csr(o: &Observed, authority: &KnownAuthority) -> Result<Csr, Box<Next>> {
     }
 }
 
-fn issue(o: &Observed, status: &mut CertificateRequestStatus, authority: &KnownAuthority, csr: &Csr, now: Timestamp) -> Next {
+fn issue(
+    o: &Observed,
+    status: &mut CertificateRequestStatus,
+    authority: &KnownAuthority,
+    csr: &Csr,
+    now: Timestamp,
+) -> Next {
     let turn = attempt::turn(&o.request, o.memory.refused, now);
     let not_after = match &turn {
         Turn::Wait(wait) => {
@@ -315,7 +325,9 @@ fn fetch(o: &Observed, arn: &IssuedArn, authority: &KnownAuthority, csr: &Csr, n
         // The CA may have got a new certificate since it was remembered.
         Err(_) if !o.authority_is_fresh => return Next::Read(Read::AuthorityAgain),
         Err(problem) => {
-            let message = format!("what the private CA returned as {arn} is not what was asked for, and is not used: {problem}; make a new request");
+            let message = format!(
+                "what the private CA returned as {arn} is not what was asked for, and is not used: {problem}; make a new request"
+            );
             return Next::Stalled(Refusal { reason: "Failed", message }, LONG);
         }
     };

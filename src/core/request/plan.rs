@@ -53,7 +53,9 @@ pub(super) fn check(spec: &CertificateRequestSpec) -> Result<(), Refusal> {
     let Some(pem) = &spec.csr else { return Ok(()) };
     let csr = Csr::parse(pem).map_err(|e| Refusal { reason: "InvalidCsr", message: format!("spec.csr: {e}") })?;
     if csr.asks_for_ca {
-        let message = "spec.csr asks for a CA certificate (basic constraints CA:TRUE); only end-entity certificates are signed".into();
+        let message =
+            "spec.csr asks for a CA certificate (basic constraints CA:TRUE); only end-entity certificates are signed"
+                .into();
         return Err(Refusal { reason: "InvalidCsr", message });
     }
     let (template, passthrough) = chosen(spec)?;
@@ -78,11 +80,17 @@ fn chosen(spec: &CertificateRequestSpec) -> Result<(TemplateArn, bool), Refusal>
 }
 
 /// The call, once everything is known.
-pub(super) fn plan(request: &CertificateRequest, authority: &Authority, csr: &Csr, not_after: Timestamp) -> Result<Plan, Refusal> {
+pub(super) fn plan(
+    request: &CertificateRequest,
+    authority: &Authority,
+    csr: &Csr,
+    not_after: Timestamp,
+) -> Result<Plan, Refusal> {
     let (template, _) = chosen(&request.spec)?;
     let partition = authority.arn.partition();
     if template.as_str().split(':').nth(1) != Some(partition) {
-        let message = format!("spec.templateArn {template} lies in another AWS partition than the CA, which is in {partition}");
+        let message =
+            format!("spec.templateArn {template} lies in another AWS partition than the CA, which is in {partition}");
         return Err(Refusal { reason: "InvalidTemplate", message });
     }
     let Some(authority_algorithm) = authority.algorithm else {

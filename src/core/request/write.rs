@@ -49,7 +49,8 @@ pub fn issued(o: &Observed) -> Result<SecretObject, String> {
     let answer = o.answer.as_ref().ok_or("the certificate is missing")?;
     let staged = o.staged.as_ref().and_then(|s| s.as_ref()).ok_or("the staged key is gone: make a new request")?;
     let leaf = parse_pem(&answer.certificate).map_err(|e| e.to_string())?;
-    let chain = Chain::in_order(leaf, parse_pem_bundle(&answer.chain).map_err(|e| e.to_string())?).map_err(|e| e.to_string())?;
+    let chain = Chain::in_order(leaf, parse_pem_bundle(&answer.chain).map_err(|e| e.to_string())?)
+        .map_err(|e| e.to_string())?;
     let key = staged.text("tls.key").ok_or("the staged key is gone: make a new request")?;
     let mut data = BTreeMap::from([
         ("tls.crt", Zeroizing::new(chain.tls_crt())),
@@ -60,7 +61,12 @@ pub fn issued(o: &Observed) -> Result<SecretObject, String> {
         data.insert("tls.csr", csr);
     }
     let name = o.request.spec.secret_name.as_deref().unwrap_or_default();
-    let content = Content { data, annotations: secret::request_annotations(&o.request.name_any()), labels: BTreeMap::new(), owner: None };
+    let content = Content {
+        data,
+        annotations: secret::request_annotations(&o.request.name_any()),
+        labels: BTreeMap::new(),
+        owner: None,
+    };
     let existing = o.secret.as_ref().and_then(|s| s.as_ref());
     let namespace = o.request.namespace().unwrap_or_default();
     Ok(secret::write(existing, &namespace, name, "kubernetes.io/tls", content))

@@ -27,10 +27,12 @@ use crate::{
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::{ByteString, api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::Time};
 use kube::ResourceExt;
-use rcgen::{BasicConstraints, CertificateParams, CertificateSigningRequestParams, DnType, IsCa, Issuer, KeyPair, SerialNumber};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DnType, IsCa, Issuer, KeyPair, SerialNumber,
+};
 use serde_json::json;
-use time::OffsetDateTime;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use time::OffsetDateTime;
 
 /// ACM shows an import in its list this much later.
 const LAG: SignedDuration = SignedDuration::from_secs(45);
@@ -116,7 +118,9 @@ impl World {
             "spec": spec,
         }));
         let authority = Authority {
-            arn: "arn:aws:acm-pca:eu-west-1:111122223333:certificate-authority/11111111-2222-3333-4444-555555555555".parse().unwrap(),
+            arn: "arn:aws:acm-pca:eu-west-1:111122223333:certificate-authority/11111111-2222-3333-4444-555555555555"
+                .parse()
+                .unwrap(),
             region: "eu-west-1".parse().unwrap(),
             common_name: Some("Example Private CA".into()),
             state: AuthorityState::Active,
@@ -253,7 +257,10 @@ impl World {
         let stored = self.certificate.status.clone().unwrap_or_default();
         o.memory.imported.retain(|name, imported| {
             let entry = stored.targets.iter().find(|t| t.name == *name);
-            !entry.is_some_and(|t| t.arn.as_ref() == Some(&imported.arn) && t.serial_number.as_deref() == Some(&*imported.serial.to_string()))
+            !entry.is_some_and(|t| {
+                t.arn.as_ref() == Some(&imported.arn)
+                    && t.serial_number.as_deref() == Some(&*imported.serial.to_string())
+            })
         });
         o.certificate = Arc::new(self.certificate.clone());
     }
@@ -265,7 +272,10 @@ impl World {
                 o.sessions.insert(account, Ok("111122223333".parse().unwrap()));
             }
             Read::Authority => {
-                o.authority = Some(Ok(KnownAuthority { authority: self.authority.clone(), certificate: Arc::new(self.root.clone()) }));
+                o.authority = Some(Ok(KnownAuthority {
+                    authority: self.authority.clone(),
+                    certificate: Arc::new(self.root.clone()),
+                }));
             }
             Read::Secret => self.see_secret(o),
             Read::Staged(revision) => {
@@ -312,7 +322,8 @@ impl World {
 
     fn write(&mut self, o: &mut Observed, write: Write, fault: Fault) {
         self.changes += 1;
-        let to_aws = matches!(write, Write::ImportNew(_) | Write::Reimport(..) | Write::Retag(..) | Write::DeleteFromAcm(..));
+        let to_aws =
+            matches!(write, Write::ImportNew(_) | Write::Reimport(..) | Write::Retag(..) | Write::DeleteFromAcm(..));
         if to_aws && matches!(fault, Fault::AnswerLost | Fault::Unsent) {
             let target = target_of(&write);
             if matches!(write, Write::ImportNew(_)) {
@@ -323,7 +334,12 @@ impl World {
                 self.effect(o, write);
                 o.memory = kept;
             }
-            let error = AwsError { kind: Kind::Transient, action: "acm:ImportCertificate", code: None, message: "time-out".into() };
+            let error = AwsError {
+                kind: Kind::Transient,
+                action: "acm:ImportCertificate",
+                code: None,
+                message: "time-out".into(),
+            };
             o.memory.target_failures.insert(target.clone(), Failure { count: 1, error });
             let seen = o.targets.entry(target).or_default();
             (seen.failed, seen.record_age) = (true, None);
@@ -413,7 +429,8 @@ impl World {
         let tags = import_tags(o, spec);
         let region = spec.region.as_ref().unwrap_or(&self.certificate.spec.region);
         let n = self.new_imports;
-        let arn: CertificateArn = format!("arn:aws:acm:{region}:111122223333:certificate/00000000-0000-0000-0000-{n:012}").parse().unwrap();
+        let arn: CertificateArn =
+            format!("arn:aws:acm:{region}:111122223333:certificate/00000000-0000-0000-0000-{n:012}").parse().unwrap();
         let leaf = o.current().unwrap().chain.leaf.clone();
         self.acm.push(InAcm { arn: arn.clone(), leaf, tags, created: self.now, in_use: false });
         o.targets.entry(target.to_owned()).or_default().record_age = None;
@@ -461,7 +478,9 @@ impl World {
             let pass = self.pass(|| Fault::Fine);
             self.sign();
             match pass {
-                Pass::Rested(rest) if self.gone || (before == self.changes && rest > SignedDuration::from_mins(2)) => return n,
+                Pass::Rested(rest) if self.gone || (before == self.changes && rest > SignedDuration::from_mins(2)) => {
+                    return n;
+                }
                 Pass::Rested(rest) => self.now += rest.min(SignedDuration::from_mins(2)),
                 Pass::Crashed => {}
             }
@@ -486,7 +505,14 @@ fn target_of(write: &Write) -> String {
 
 fn summary(c: &InAcm) -> Summary {
     let names = c.leaf.names.dns.iter().cloned().collect();
-    Summary { arn: c.arn.clone(), names, more_names: false, imported: true, in_use: c.in_use, created_at: Some(c.created) }
+    Summary {
+        arn: c.arn.clone(),
+        names,
+        more_names: false,
+        imported: true,
+        in_use: c.in_use,
+        created_at: Some(c.created),
+    }
 }
 
 fn installed(c: &InAcm) -> Installed {
