@@ -73,7 +73,7 @@ async fn get_certificate_still_means_cert_managers() {
     }
     for word in ["awscert", "awscertificate", "awscertificates"] {
         let seen = kubectl(&world, &["get", word, "-o", "name"]).await.expect("an answer");
-        assert_eq!(seen.trim(), "awscertificate.arnkeeper.dev/ours", "kubectl get {word}");
+        assert_eq!(seen.trim(), "certificate.arnkeeper.dev/ours", "kubectl get {word}");
     }
 }
 
@@ -96,7 +96,7 @@ async fn wait_and_get_tell_what_people_need() {
     assert!(account.contains(&world.id), "{account}");
     let all = kubectl(&world, &["get", "arnkeeper", "-o", "name"]).await.expect("a list");
     assert!(
-        all.contains("awscertificate.arnkeeper.dev/app") && all.contains("awscertificaterequest.arnkeeper.dev/app-1"),
+        all.contains("certificate.arnkeeper.dev/app") && all.contains("certificaterequest.arnkeeper.dev/app-1"),
         "{all}"
     );
 }
