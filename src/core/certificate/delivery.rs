@@ -93,7 +93,8 @@ pub(super) fn next(o: &Observed, status: &mut CertificateStatus, now: Timestamp)
                 Need::Write(w) => write = write.or(Some(w)),
                 Need::Read(r) => read = read.or(Some(r)),
                 Need::Wait(why, rest) | Need::Stalled(why, rest) => wait = wait.or(Some((why, rest))),
-                Need::Nothing | Need::Save => {}
+                Need::Save => save = true,
+                Need::Nothing => {}
             }
         }
     }
@@ -357,6 +358,11 @@ fn without_arn(
             return Need::Write(Write::DeleteFromAcm(target.name.clone(), surplus.arn.clone()));
         }
         let arn = first.0.arn.clone();
+        // What this pass saw gone may still be listed: to go on with it would be a circle.
+        if matches!(seen.tags, Some(None)) || matches!(seen.installed, Some(None)) {
+            let message = format!("ACM lists {arn}, but something of this target is just gone: it is looked at again");
+            return Need::Wait(Refusal { reason: "LookingAtAcm", message }, READ_BACK);
+        }
         status.arn = Some(arn.clone());
         status.pending_since = None;
         return under_arn(o, target, seen, status, &arn, serial, now);
@@ -399,7 +405,7 @@ fn removed(o: &Observed, status: &CertificateStatus, now: Timestamp) -> Removed 
         super::deletion::Fate::Wait(why, rest) => Removed::Still { kept, need: Need::Wait(why, rest) },
         super::deletion::Fate::Done => {
             let kept = kept.into_iter().filter(|t| t.name != old.name).collect();
-            Removed::Still { kept, need: Need::Nothing }
+            Removed::Still { kept, need: Need::Save }
         }
     }
 }
