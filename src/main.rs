@@ -89,7 +89,10 @@ fn main() -> ExitCode {
 }
 
 fn operator(args: RunArgs) -> Result<(), String> {
-    let filter = EnvFilter::try_new(&args.log).map_err(|e| format!("--log: {e}"))?;
+    // A bare level is ours; the libraries only warn.
+    let bare = ["error", "warn", "info", "debug", "trace"].contains(&args.log.as_str());
+    let directives = if bare { format!("warn,arnkeeper={}", args.log) } else { args.log.clone() };
+    let filter = EnvFilter::try_new(directives).map_err(|e| format!("--log: {e}"))?;
     let registry = tracing_subscriber::registry().with(filter);
     match args.log_format {
         LogFormat::Text => registry.with(fmt::layer().with_writer(std::io::stderr)).init(),

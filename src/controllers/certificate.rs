@@ -247,14 +247,19 @@ impl Certificates {
             Ok(()) | Err(_) => {
                 tracing::info!(certificate = %o.name(), namespace = %o.namespace(), target, %arn, "deleted from ACM");
                 self.context.inventory.note_gone(&arn);
-                if o.memory.imported.get(target).is_some_and(|i| i.arn == arn) {
+                let stored = o.certificate.status.iter().flat_map(|s| &s.targets).find(|t| t.name == target);
+                let known = stored.and_then(|t| t.arn.as_ref()) == Some(&arn);
+                let imported = o.memory.imported.get(target).is_some_and(|i| i.arn == arn);
+                if imported {
                     o.memory.imported.remove(target);
                 }
                 let view = seen(o, target);
                 if let Some(Lookup::Found(found)) = &mut view.lookup {
                     found.retain(|(summary, _)| summary.arn != arn);
                 }
-                view.tags = Some(None);
+                if known || imported {
+                    view.tags = Some(None);
+                }
             }
         }
     }

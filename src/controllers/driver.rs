@@ -28,6 +28,8 @@ use std::{
 
 /// A pass that takes more steps than this goes in circles: that is a fault of this program.
 const MOST_STEPS: usize = 400;
+/// A status that changes more often at the end of a pass is looked at again only after its rest.
+const MOST_STATUSES: u32 = 3;
 /// Reconciles of one kind that run at the same time; what is slow in them is AWS.
 const CONCURRENCY: u16 = 256;
 /// A conflict means that the watch will tell of a newer object; this is for the case that it does not.
@@ -169,16 +171,23 @@ impl<T: Kind> Driver<T> {
 
     /// Steps until the object can rest; returns for how long.
     async fn pass(&self, key: &ObjectRef<T::Object>, observed: &mut T::Observed) -> Result<Duration, kube::Error> {
+        let mut again = MOST_STATUSES;
         for _ in 0..MOST_STEPS {
             let decision = self.kind.decide(observed, self.clock.now());
             tracing::debug!(object = %key, step = ?decision.step, "decided");
             match decision.step {
                 Step::Read(read) => self.kind.read(observed, read).await?,
                 Step::Write(write) => self.kind.write(observed, write).await?,
-                Step::SaveStatus => self.save(key, observed, decision.status, decision.events).await?,
-                Step::Rest(rest) => {
+                Step::SaveStatus => {
                     self.save(key, observed, decision.status, decision.events).await?;
-                    return Ok(to_std(rest));
+                }
+                // A new status may bring something to do: only one that stands lets the object rest.
+                Step::Rest(rest) => {
+                    let changed = self.save(key, observed, decision.status, decision.events).await?;
+                    if !changed || again == 0 {
+                        return Ok(to_std(rest));
+                    }
+                    again -= 1;
                 }
             }
         }
@@ -186,27 +195,29 @@ impl<T: Kind> Driver<T> {
         Ok(to_std(backoff::FOR_A_PERSON))
     }
 
+    /// Stores the status, if it changed, and tells its events; returns whether it changed.
     async fn save(
         &self,
         key: &ObjectRef<T::Object>,
         observed: &mut T::Observed,
         status: T::Status,
         events: Vec<Event>,
-    ) -> Result<(), kube::Error> {
-        if T::status(T::object(observed)) != Some(&status) {
-            let mut object = (**T::object(observed)).clone();
-            T::set_status(&mut object, status);
-            let name = object.name_any();
-            let api = T::api(&self.client, object.namespace().as_deref());
-            let stored = api.replace_status(&name, &PostParams::default(), &object).await?;
-            let version = stored.resource_version().and_then(|v| v.parse().ok());
-            self.with(key, |entry| entry.written = version);
-            self.kind.stored(observed, Arc::new(stored));
+    ) -> Result<bool, kube::Error> {
+        if T::status(T::object(observed)) == Some(&status) {
+            return Ok(false);
         }
+        let mut object = (**T::object(observed)).clone();
+        T::set_status(&mut object, status);
+        let name = object.name_any();
+        let api = T::api(&self.client, object.namespace().as_deref());
+        let stored = api.replace_status(&name, &PostParams::default(), &object).await?;
+        let version = stored.resource_version().and_then(|v| v.parse().ok());
+        self.with(key, |entry| entry.written = version);
+        self.kind.stored(observed, Arc::new(stored));
         for event in events {
             self.publish(T::object(observed), event).await;
         }
-        Ok(())
+        Ok(true)
     }
 
     /// An event that can't be published is no reason to do anything twice.

@@ -249,7 +249,25 @@ fn under_arn(
         Some(Some(installed)) if installed.serial.as_ref() == Some(serial) => {
             retag_or_done(target, seen, status, arn, serial)
         }
-        Some(Some(_)) => Need::Write(Write::Reimport(target.name.clone(), arn.clone())),
+        Some(Some(_)) => reimport(o, target, seen, arn),
+    }
+}
+
+/// A process that froze in mid-call may have left a second certificate with our tags: the one in status stays.
+fn reimport(o: &Observed, target: &Target, seen: &TargetObserved, arn: &CertificateArn) -> Need {
+    match &seen.lookup {
+        None => Need::Read(Read::Lookup(target.name.clone(), Timestamp::MIN)),
+        Some(Lookup::Found(candidates)) if o.keeps_arn(target) => {
+            let surplus = |(summary, tags): &&(_, Tags)| -> bool {
+                let summary: &crate::aws::port::Summary = summary;
+                summary.arn != *arn && !summary.in_use && is_ours(o, target, tags)
+            };
+            match candidates.iter().find(surplus) {
+                Some((surplus, _)) => Need::Write(Write::DeleteFromAcm(target.name.clone(), surplus.arn.clone())),
+                None => Need::Write(Write::Reimport(target.name.clone(), arn.clone())),
+            }
+        }
+        Some(Lookup::Found(_) | Lookup::NotYet(_)) => Need::Write(Write::Reimport(target.name.clone(), arn.clone())),
     }
 }
 

@@ -282,6 +282,21 @@ fn tags_that_somebody_took_away_are_put_back_only_on_what_is_ours() {
     assert_eq!(world.new_imports, 1);
 }
 
+#[test]
+fn of_two_certificates_with_our_tags_the_one_in_status_stays() {
+    let mut world = World::new(&spec(&json!([{ "name": "edge" }])));
+    world.converge();
+    let mut twin = world.acm[0].clone();
+    twin.arn = "arn:aws:acm:eu-west-1:111122223333:certificate/99999999-0000-0000-0000-000000000000".parse().unwrap();
+    world.acm.insert(0, twin);
+    world.now += SignedDuration::from_mins(2);
+    let (kept, now) = (world.acm[1].arn.to_string(), world.now.to_string());
+    annotate(&mut world, crate::api::RENEW_ANNOTATION, &now);
+    world.converge();
+    assert!(ready(&world), "{:#?}", world.certificate.status);
+    assert_eq!((arn(&world, "edge"), world.new_imports), (kept, 1));
+}
+
 /// What the world does to a Certificate between passes.
 #[derive(Clone, Debug)]
 enum Blow {

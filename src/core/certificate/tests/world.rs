@@ -406,11 +406,19 @@ impl World {
             }
             Write::DeleteFromAcm(target, arn) => {
                 self.acm.retain(|c| c.arn != arn);
+                let stored = self.certificate.status.iter().flat_map(|s| &s.targets).find(|t| t.name == target);
+                let known = stored.and_then(|t| t.arn.as_ref()) == Some(&arn);
+                let imported = o.memory.imported.get(&target).is_some_and(|i| i.arn == arn);
+                if imported {
+                    o.memory.imported.remove(&target);
+                }
                 let seen = o.targets.entry(target).or_default();
                 if let Some(Lookup::Found(found)) = &mut seen.lookup {
                     found.retain(|(summary, _)| summary.arn != arn);
                 }
-                seen.tags = Some(None);
+                if known || imported {
+                    seen.tags = Some(None);
+                }
             }
         }
     }
