@@ -13,7 +13,7 @@ use aws_sdk_acm::{
 };
 use aws_sdk_acmpca::types::{
     Asn1Subject, CertificateAuthorityConfiguration, CertificateAuthorityStatus, CertificateAuthorityType,
-    KeyAlgorithm as AuthorityKey, SigningAlgorithm, Validity, ValidityPeriodType,
+    KeyAlgorithm as AuthorityKey, SigningAlgorithm,
 };
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -80,23 +80,11 @@ impl Authority {
         let arn = made.certificate_authority_arn.expect("an ARN");
         let csr =
             client.get_certificate_authority_csr().certificate_authority_arn(&arn).send().await.expect("its CSR").csr;
-        let issued = client
-            .issue_certificate()
-            .certificate_authority_arn(&arn)
-            .csr(Blob::new(csr.expect("its CSR")))
-            .signing_algorithm(SigningAlgorithm::Sha256Withrsa)
-            .template_arn("arn:aws:acm-pca:::template/RootCACertificate/V1")
-            .validity(
-                Validity::builder().r#type(ValidityPeriodType::Days).value(3650).build().expect("a whole validity"),
-            )
-            .send()
-            .await
-            .expect("its certificate is signed");
-        let issued = issued.certificate_arn.expect("an ARN");
-        let own = client.get_certificate().certificate_authority_arn(&arn).certificate_arn(issued).send().await;
-        let own = own.expect("its certificate").certificate.expect("its certificate");
+        // A root of moto's own would end before all that it signs: each lasts a year from the moment it is signed.
+        let (own, root) = crate::tls::subordinate(&name, &csr.expect("its CSR"));
         let import = client.import_certificate_authority_certificate().certificate_authority_arn(&arn);
-        import.certificate(Blob::new(own.clone())).send().await.expect("its certificate is installed");
+        let import = import.certificate(Blob::new(own.clone())).certificate_chain(Blob::new(root));
+        import.send().await.expect("its certificate is installed");
         Self { arn, name, certificate: Cert::first(&own), rsa: true }
     }
 

@@ -7,7 +7,10 @@ use crate::{
     tls::csr,
     wait::{Conditions, until},
 };
-use arnkeeper::api::conditions::{DELIVERED, READY, STALLED};
+use arnkeeper::api::{
+    Certificate,
+    conditions::{DELIVERED, READY, STALLED},
+};
 use serde_json::json;
 
 /// A world on aws-sim, and the CSR for a request in it.
@@ -85,8 +88,11 @@ async fn a_wrong_certificate_reaches_neither_secret_nor_acm() {
     assert_eq!(world.acm(crate::harness::REGIONS[0]).await.certificate(&arn).await, *before.leaf());
     sim.heal(&world.id).await;
     world.renew("app").await;
-    let renewed =
-        until(&world.certificates(), "app", "renewed", |c| c.condition(STALLED).is_none() && c.is(DELIVERED)).await;
+    let newer = |c: &Certificate| c.status.as_ref().is_some_and(|s| s.revision > Some(1));
+    let renewed = until(&world.certificates(), "app", "renewed", |c| {
+        newer(c) && c.condition(STALLED).is_none() && c.is(DELIVERED)
+    })
+    .await;
     assert_eq!(crate::harness::arn(&renewed, "edge"), arn);
     assert_ne!(world.tls("app").await.certificates, before.certificates);
 }

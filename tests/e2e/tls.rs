@@ -2,9 +2,13 @@
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use k8s_openapi::api::core::v1::Secret;
-use rcgen::{CertificateParams, DnType, KeyPair, PublicKeyData};
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    PublicKeyData, SubjectPublicKeyInfo,
+};
 use std::collections::BTreeSet;
 use x509_parser::{
+    certification_request::X509CertificationRequest,
     extensions::GeneralName,
     pem::Pem,
     prelude::{FromDer, X509Certificate},
@@ -114,7 +118,9 @@ impl Tls {
             key: text("tls.key"),
         };
         assert_eq!(tls.leaf().public_key(), public_key_of(&tls.key), "tls.key is not the key of tls.crt");
-        let chain: Vec<&Cert> = tls.certificates.iter().chain(&tls.authorities).collect();
+        let mut chain: Vec<&Cert> = tls.certificates.iter().chain(&tls.authorities).collect();
+        // Where the root is not known, the highest certificate stands in both.
+        chain.dedup();
         for pair in chain.windows(2) {
             assert!(pair[0].is_signed_by(pair[1]), "the chain of the Secret is out of order");
         }
@@ -127,12 +133,31 @@ impl Tls {
     }
 }
 
+/// The certificate of a subordinate CA of this common name, for the key of a CSR, and that of its root: both PEM.
+pub fn subordinate(common_name: &str, csr: &str) -> (String, String) {
+    let authority = |name: &str| {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params
+    };
+    let der = Cert::first(csr).0;
+    let (_, parsed) = X509CertificationRequest::from_der(&der).expect("a CSR");
+    let key = SubjectPublicKeyInfo::from_der(parsed.certification_request_info.subject_pki.raw).expect("a public key");
+    let root_key = KeyPair::generate().expect("a key");
+    let root = authority("the root above moto's CA").self_signed(&root_key).expect("a root").pem();
+    let issuer = Issuer::new(authority("the root above moto's CA"), root_key);
+    (authority(common_name).signed_by(&key, &issuer).expect("a certificate").pem(), root)
+}
+
 /// A key and a CSR for these names; without names, for nobody.
 pub fn csr(names: &[&str]) -> (KeyPair, String) {
     let key = KeyPair::generate().expect("a key");
     let mut params =
         CertificateParams::new(names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>()).expect("DNS names");
-    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.distinguished_name = DistinguishedName::new();
     if let Some(first) = names.first() {
         params.distinguished_name.push(DnType::CommonName, *first);
     }
