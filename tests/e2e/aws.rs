@@ -12,8 +12,8 @@ use aws_sdk_acm::{
     types::{Filters, KeyAlgorithm, Tag},
 };
 use aws_sdk_acmpca::types::{
-    Asn1Subject, CertificateAuthorityConfiguration, CertificateAuthorityStatus, CertificateAuthorityType,
-    KeyAlgorithm as AuthorityKey, SigningAlgorithm,
+    Asn1Subject, CertificateAuthorityConfiguration, CertificateAuthorityType, KeyAlgorithm as AuthorityKey,
+    SigningAlgorithm,
 };
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -86,16 +86,6 @@ impl Authority {
         let import = import.certificate(Blob::new(own.clone())).certificate_chain(Blob::new(root));
         import.send().await.expect("its certificate is installed");
         Self { arn, name, certificate: Cert::first(&own), rsa: true }
-    }
-
-    /// Nobody gets a signature from it any more.
-    pub async fn disable(&self, world: &World) {
-        if let Some(sim) = world.stand.sim() {
-            return sim.authority_state(&self.arn, "DISABLED").await;
-        }
-        let client = aws_sdk_acmpca::Client::new(&config(world, REGIONS[0]).await);
-        let update = client.update_certificate_authority().certificate_authority_arn(&self.arn);
-        update.status(CertificateAuthorityStatus::Disabled).send().await.expect("the CA is disabled");
     }
 
     /// The `privateKey` of a spec: an algorithm that is not the CA's.

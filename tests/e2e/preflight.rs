@@ -107,8 +107,9 @@ async fn a_short_lived_ca_signs_for_a_week_at_most() {
 
 #[tokio::test]
 async fn a_disabled_ca_is_told() {
-    let (world, authority) = World::new("no-ca").await;
-    authority.disable(&world).await;
+    let why = "moto does not give the certificate of a disabled CA, as AWS does";
+    let Some((world, authority, sim)) = World::on_sim("no-ca", why).await else { return };
+    sim.authority_state(&authority.arn, "DISABLED").await;
     world.certificate("app", &authority, json!({ "acm": [{ "name": "edge" }] })).await;
     let certificate = world.stalled("app", "AuthorityDisabled").await;
     assert!(certificate.message(STALLED).contains(&authority.arn));
