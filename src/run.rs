@@ -3,12 +3,12 @@
 use crate::{
     api::{AwsAccount, Certificate, CertificateRequest},
     aws::sessions::{SecretSource, SessionParts, Sessions},
-    clock::{Clock, ServerClock},
+    clock::ServerClock,
     controllers::{
         account::Accounts,
         certificate::Certificates,
         context::{Context, Parts},
-        driver::Driver,
+        driver::{Driver, Kind},
         request::Requests,
         wake::{Lane, Waker},
     },
@@ -19,7 +19,7 @@ use crate::{
 };
 use async_trait::async_trait;
 use axum::{Router, http::StatusCode, routing::get};
-use futures::{Stream, StreamExt, TryStreamExt, future::BoxFuture};
+use futures::{Stream, StreamExt, TryStreamExt, channel::mpsc::UnboundedReceiver};
 use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::{
@@ -28,6 +28,7 @@ use kube::{
     runtime::{
         WatchStreamExt,
         events::{Recorder, Reporter},
+        reflector::{ObjectRef, Store},
         watcher::{self, Event, watcher},
     },
 };
@@ -90,7 +91,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()> + Send + 'static
     tracing::info!(version = env!("CARGO_PKG_VERSION"), cluster, namespaces = ?config.namespaces, "arnkeeper starts");
     let (stopping, stopped) = flag::channel(false);
     let server = serve(&config, stopped.clone()).await?;
-    let mut operator = Operator::new(&config, clients, clock, cluster, server, &stopped);
+    let mut operator = Operator::start(&config, &clients, &clock, cluster, server, &stopped);
     let reason = tokio::select! {
         () = stop => None,
         ended = operator.tasks.join_next() => Some(match ended {
@@ -112,28 +113,23 @@ async fn cluster_id(client: &Client) -> Result<String, Problem> {
     namespaces.get("kube-system").await?.metadata.uid.ok_or(Problem::NoClusterId)
 }
 
-/// The listener, and what tells whether the stores are filled.
+/// The listener of the probes, and what tells them that the stores are filled.
 struct Server {
     listener: TcpListener,
-    ready: flag::Sender<bool>,
+    filled: flag::Sender<bool>,
     app: Router,
 }
 
 async fn serve(config: &Config, stopped: flag::Receiver<bool>) -> Result<Server, Problem> {
     let listener = TcpListener::bind(config.listen).await.map_err(|e| Problem::Listen(config.listen, e))?;
-    let (ready, is_ready) = flag::channel(false);
+    let (filled, is_filled) = flag::channel(false);
     let readyz = move || {
-        let fine = *is_ready.borrow() && !*stopped.borrow();
-        async move {
-            if fine {
-                (StatusCode::OK, "ok\n")
-            } else {
-                (StatusCode::SERVICE_UNAVAILABLE, "the watches are not there yet\n")
-            }
-        }
+        let ready = *is_filled.borrow() && !*stopped.borrow();
+        let no = (StatusCode::SERVICE_UNAVAILABLE, "the watches are not there yet\n");
+        async move { if ready { (StatusCode::OK, "ok\n") } else { no } }
     };
     let app = Router::new().route("/livez", get(|| async { "ok\n" })).route("/readyz", get(readyz));
-    Ok(Server { listener, ready, app })
+    Ok(Server { listener, filled, app })
 }
 
 /// The tasks of the process.
@@ -145,26 +141,23 @@ struct Operator {
 }
 
 impl Operator {
-    fn new(
+    fn start(
         config: &Config,
-        clients: Clients,
-        clock: Arc<ServerClock>,
+        clients: &Clients,
+        clock: &Arc<ServerClock>,
         cluster: String,
         server: Server,
         stopped: &flag::Receiver<bool>,
     ) -> Self {
-        let Clients { calls, watches } = clients;
-        let mut tasks = JoinSet::new();
-        let mut drivers = JoinSet::new();
-        let (accounts, account_changes) = watch::<AwsAccount>(watches.clone());
-        let (certificates, certificate_changes) = watch::<Certificate>(watches.clone());
-        let (requests, request_changes) = watch::<CertificateRequest>(watches.clone());
-        let secrets = KubeSecrets(Api::namespaced(calls.clone(), &config.own_namespace));
+        let (accounts, account_changes) = watch::<AwsAccount>(clients.watches.clone());
+        let (certificates, certificate_changes) = watch::<Certificate>(clients.watches.clone());
+        let (requests, request_changes) = watch::<CertificateRequest>(clients.watches.clone());
+        let secrets = KubeSecrets(Api::namespaced(clients.calls.clone(), &config.own_namespace));
         let sessions =
             Sessions::new(SessionParts { secrets: Arc::new(secrets), endpoint_url: config.endpoint_url.clone() });
         let context = Arc::new(Context::new(Parts {
-            client: calls.clone(),
-            clock: clock.clone() as Arc<dyn Clock>,
+            client: clients.calls.clone(),
+            clock: clock.clone(),
             cluster,
             accounts: accounts.clone(),
             certificates: certificates.clone(),
@@ -172,83 +165,48 @@ impl Operator {
             sessions,
         }));
         let reporter = Reporter { controller: "arnkeeper".into(), instance: Some(config.instance.clone()) };
-        let recorder = Recorder::new(calls.clone(), reporter);
-        let shared = || (calls.clone(), recorder.clone(), clock.clone() as Arc<dyn Clock>);
-
-        let (client, recorder_, clock_) = shared();
-        let (account_lane, account_queue) =
-            Lane::new(Driver::new(Accounts(context.clone()), client, recorder_, clock_));
-        let (client, recorder_, clock_) = shared();
-        let (request_lane, request_queue) =
-            Lane::new(Driver::new(Requests(context.clone()), client, recorder_, clock_));
-        let (client, recorder_, clock_) = shared();
+        let recorder = Recorder::new(clients.calls.clone(), reporter);
+        let (account_lane, account_queue) = Lane::new(Driver::new(Accounts(context.clone()), &context, &recorder));
+        let (request_lane, request_queue) = Lane::new(Driver::new(Requests(context.clone()), &context, &recorder));
         let (certificate_lane, certificate_queue) =
-            Lane::new(Driver::new(Certificates::new(context.clone()), client, recorder_, clock_));
+            Lane::new(Driver::new(Certificates::new(context.clone()), &context, &recorder));
 
-        // The drivers begin when every store is filled: nobody decides on half a view.
-        let filled = {
-            let (accounts, certificates, requests) = (accounts.clone(), certificates.clone(), requests.clone());
-            let ready = server.ready;
-            move || async move {
-                let all = (
-                    accounts.wait_until_ready().await,
-                    certificates.wait_until_ready().await,
-                    requests.wait_until_ready().await,
-                );
-                if matches!(all, (Ok(()), Ok(()), Ok(()))) {
-                    ready.send_replace(true);
-                }
-            }
-        };
-        let (began, begin) = flag::channel(false);
+        let mut drivers = JoinSet::new();
+        let turn = Turn { filled: server.filled.subscribe(), stopped: stopped.clone() };
+        drivers.spawn(turn.clone().drive(account_lane.driver.clone(), accounts.clone(), account_queue));
+        drivers.spawn(turn.clone().drive(request_lane.driver.clone(), requests.clone(), request_queue));
+        drivers.spawn(turn.clone().drive(certificate_lane.driver.clone(), certificates.clone(), certificate_queue));
+        let filled = server.filled;
         drivers.spawn(async move {
-            filled().await;
-            began.send_replace(true);
+            let all = async {
+                accounts.wait_until_ready().await.is_ok()
+                    && certificates.wait_until_ready().await.is_ok()
+                    && requests.wait_until_ready().await.is_ok()
+            };
+            tokio::select! {
+                ready = all => drop(filled.send_replace(ready)),
+                () = turn.end() => {}
+            }
         });
-        let end = |stopped: &flag::Receiver<bool>| {
-            let mut stopped = stopped.clone();
-            async move { drop(stopped.wait_for(|stop| *stop).await) }
-        };
-        spawn_driver(
-            &mut drivers,
-            &begin,
-            stopped,
-            account_lane.driver.clone().run(accounts, account_queue, end(stopped)),
-        );
-        spawn_driver(
-            &mut drivers,
-            &begin,
-            stopped,
-            request_lane.driver.clone().run(requests, request_queue, end(stopped)),
-        );
-        spawn_driver(
-            &mut drivers,
-            &begin,
-            stopped,
-            certificate_lane.driver.clone().run(certificates, certificate_queue, end(stopped)),
-        );
 
         let waker = Arc::new(Waker::new(context, account_lane, request_lane, certificate_lane, &config.namespaces));
-        let w = waker.clone();
-        tasks.spawn(follow("the watch of AwsAccounts", account_changes, move |change| w.account(change)));
-        let w = waker.clone();
-        tasks.spawn(follow("the watch of Certificates", certificate_changes, move |change| w.certificate(change)));
-        let w = waker.clone();
-        tasks.spawn(follow("the watch of CertificateRequests", request_changes, move |change| w.request(change)));
-        let w = waker.clone();
-        let own = metadata(Api::namespaced(watches.clone(), &config.own_namespace), watcher::Config::default());
-        tasks.spawn(follow_metadata(own, move |secret| w.credentials(&secret)));
+        let mut tasks = JoinSet::new();
+        let tell = waker.clone();
+        tasks.spawn(follow("the watch of AwsAccounts", account_changes, move |change| tell.account(change)));
+        let tell = waker.clone();
+        tasks.spawn(follow("the watch of Certificates", certificate_changes, move |change| tell.certificate(change)));
+        let tell = waker.clone();
+        tasks.spawn(follow("the watch of CertificateRequests", request_changes, move |change| tell.request(change)));
+        let tell = waker.clone();
+        let own = metadata(clients, &config.own_namespace, watcher::Config::default());
+        tasks.spawn(follow_metadata(own, move |secret| tell.credentials(&secret)));
         for namespace in &config.namespaces {
-            let w = waker.clone();
-            let tls = metadata(
-                Api::namespaced(watches.clone(), namespace),
-                watcher::Config::default().fields("type=kubernetes.io/tls"),
-            );
-            tasks.spawn(follow_metadata(tls, move |secret| w.tls_secret(&secret)));
+            let tell = waker.clone();
+            let tls = metadata(clients, namespace, watcher::Config::default().fields("type=kubernetes.io/tls"));
+            tasks.spawn(follow_metadata(tls, move |secret| tell.tls_secret(&secret)));
         }
-        let (listener, app) = (server.listener, server.app);
         tasks.spawn(async move {
-            if let Err(error) = axum::serve(listener, app).await {
+            if let Err(error) = axum::serve(server.listener, server.app).await {
                 tracing::error!(%error, "the probes are not served any more");
             }
             "the server of the probes"
@@ -262,23 +220,34 @@ impl Operator {
     }
 }
 
-/// Runs a driver, once it may begin.
-fn spawn_driver(
-    drivers: &mut JoinSet<()>,
-    begin: &flag::Receiver<bool>,
-    stopped: &flag::Receiver<bool>,
-    driver: BoxFuture<'static, ()>,
-) {
-    let (mut begin, mut stopped) = (begin.clone(), stopped.clone());
-    drivers.spawn(async move {
-        let begins = tokio::select! {
-            begun = begin.wait_for(|begun| *begun) => begun.is_ok(),
-            _ = stopped.wait_for(|stop| *stop) => false,
+/// When a driver runs: from the moment that every store is filled (nobody decides on half a view), until the end.
+#[derive(Clone)]
+struct Turn {
+    filled: flag::Receiver<bool>,
+    stopped: flag::Receiver<bool>,
+}
+
+impl Turn {
+    async fn end(mut self) {
+        // Without its sender the process ends, too.
+        drop(self.stopped.wait_for(|stop| *stop).await);
+    }
+
+    async fn drive<T: Kind>(
+        mut self,
+        driver: Arc<Driver<T>>,
+        store: Store<T::Object>,
+        queue: UnboundedReceiver<ObjectRef<T::Object>>,
+    ) {
+        let (end, stop) = (self.clone().end(), self.clone().end());
+        let runs = tokio::select! {
+            filled = self.filled.wait_for(|filled| *filled) => filled.is_ok(),
+            () = stop => false,
         };
-        if begins {
-            driver.await;
+        if runs {
+            driver.run(store, queue, end).await;
         }
-    });
+    }
 }
 
 async fn follow<K>(
@@ -295,7 +264,8 @@ async fn follow<K>(
 
 type SecretMetadata = Result<Event<PartialObjectMeta<Secret>>, watcher::Error>;
 
-fn metadata(api: Api<PartialObjectMeta<Secret>>, config: watcher::Config) -> impl Stream<Item = SecretMetadata> {
+fn metadata(clients: &Clients, namespace: &str, config: watcher::Config) -> impl Stream<Item = SecretMetadata> + use<> {
+    let api: Api<PartialObjectMeta<Secret>> = Api::namespaced(clients.watches.clone(), namespace);
     watcher(api, config).default_backoff()
 }
 

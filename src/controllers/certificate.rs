@@ -165,7 +165,7 @@ impl Certificates {
         let Some((aws, _)) = self.place(o, target).await else { return };
         match aws.certificate_body(arn).await {
             Ok(body) => {
-                seen(o, target).body = Some(parse_pem(&body.certificate).ok().map(|certificate| certificate.der))
+                seen(o, target).body = Some(parse_pem(&body.certificate).ok().map(|certificate| certificate.der));
             }
             Err(error) => self.fail_target(o, target, error),
         }

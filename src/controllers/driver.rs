@@ -1,5 +1,6 @@
 //! One driver for all kinds: observe, decide, one step, again, until the object can rest.
 
+use super::context::Context;
 use crate::{
     clock::Clock,
     core::{Decision, Event, Step, backoff},
@@ -93,19 +94,22 @@ impl<M: Default> Default for Entry<M> {
     }
 }
 
+type Entries<T> = HashMap<ObjectRef<<T as Kind>::Object>, Entry<<T as Kind>::Memory>>;
+
 /// Runs the reconciles of one kind.
 pub struct Driver<T: Kind> {
     kind: T,
     client: Client,
     recorder: Recorder,
     clock: Arc<dyn Clock>,
-    entries: Mutex<HashMap<ObjectRef<T::Object>, Entry<T::Memory>>>,
+    entries: Mutex<Entries<T>>,
 }
 
 impl<T: Kind> Driver<T> {
     /// A driver for a kind.
-    pub fn new(kind: T, client: Client, recorder: Recorder, clock: Arc<dyn Clock>) -> Self {
-        Self { kind, client, recorder, clock, entries: Mutex::default() }
+    pub fn new(kind: T, context: &Context, recorder: &Recorder) -> Self {
+        let (client, clock) = (context.client.clone(), context.clock.clone());
+        Self { kind, client, recorder: recorder.clone(), clock, entries: Mutex::default() }
     }
 
     /// Reconciles what the queue names, until it ends and every reconcile that runs has come to its end.

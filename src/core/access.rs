@@ -115,7 +115,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn account(spec: serde_json::Value) -> AwsAccount {
+    fn account(spec: &serde_json::Value) -> AwsAccount {
         serde_json::from_value(json!({
             "apiVersion": "arnkeeper.dev/v1beta1", "kind": "AwsAccount", "metadata": { "name": "prod" }, "spec": spec,
         }))
@@ -136,14 +136,14 @@ mod tests {
 
     #[test]
     fn without_allowed_namespaces_nobody_may_use_an_account() {
-        let closed = account(json!({ "regions": ["eu-west-1"] }));
+        let closed = account(&json!({ "regions": ["eu-west-1"] }));
         assert_eq!(reason(access(Some(&closed), "prod", "pay", None, &region())), "AccountNotAvailable");
     }
 
     #[test]
     fn a_refusal_does_not_tell_whether_the_account_exists() {
         let closed =
-            account(json!({ "regions": ["eu-west-1"], "allowedNamespaces": { "from": "Names", "names": ["other"] } }));
+            account(&json!({ "regions": ["eu-west-1"], "allowedNamespaces": { "from": "Names", "names": ["other"] } }));
         let missing = access(None, "prod", "pay", None, &region());
         assert_eq!(access(Some(&closed), "prod", "pay", None, &region()), missing);
     }
@@ -151,10 +151,10 @@ mod tests {
     #[test]
     fn names_and_selectors_choose_namespaces() {
         let named =
-            account(json!({ "regions": ["eu-west-1"], "allowedNamespaces": { "from": "Names", "names": ["pay"] } }));
+            account(&json!({ "regions": ["eu-west-1"], "allowedNamespaces": { "from": "Names", "names": ["pay"] } }));
         assert_eq!(access(Some(&named), "prod", "pay", None, &region()), Access::Granted);
         let selected = account(
-            json!({ "regions": ["eu-west-1"], "allowedNamespaces": { "from": "Selector", "selector": {
+            &json!({ "regions": ["eu-west-1"], "allowedNamespaces": { "from": "Selector", "selector": {
             "matchLabels": { "tier": "prod" }, "matchExpressions": [{ "key": "team", "operator": "In", "values": ["pay"] }] } } }),
         );
         assert_eq!(access(Some(&selected), "prod", "pay", None, &region()), Access::NeedsLabels);
@@ -165,7 +165,7 @@ mod tests {
             "AccountNotAvailable"
         );
         let empty =
-            account(json!({ "regions": ["eu-west-1"], "allowedNamespaces": { "from": "Selector", "selector": {} } }));
+            account(&json!({ "regions": ["eu-west-1"], "allowedNamespaces": { "from": "Selector", "selector": {} } }));
         assert_eq!(
             reason(access(Some(&empty), "prod", "pay", Some(&labels("prod")), &region())),
             "AccountNotAvailable"
@@ -175,9 +175,9 @@ mod tests {
     #[test]
     fn a_disabled_account_and_a_region_that_is_not_allowed_are_told() {
         let off =
-            account(json!({ "regions": ["eu-west-1"], "enabled": false, "allowedNamespaces": { "from": "All" } }));
+            account(&json!({ "regions": ["eu-west-1"], "enabled": false, "allowedNamespaces": { "from": "All" } }));
         assert_eq!(reason(access(Some(&off), "prod", "pay", None, &region())), "AccountDisabled");
-        let elsewhere = account(json!({ "regions": ["us-east-1"], "allowedNamespaces": { "from": "All" } }));
+        let elsewhere = account(&json!({ "regions": ["us-east-1"], "allowedNamespaces": { "from": "All" } }));
         assert_eq!(reason(access(Some(&elsewhere), "prod", "pay", None, &region())), "RegionNotAllowed");
     }
 }

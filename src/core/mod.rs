@@ -49,3 +49,8 @@ pub struct Decision<S, R, W> {
     /// To publish once the status is stored.
     pub events: Vec<Event>,
 }
+
+/// The first bytes of a digest, in lower-case hexadecimal.
+pub(crate) fn hex(digest: &[u8], bytes: usize) -> String {
+    digest.iter().take(bytes).fold(String::with_capacity(2 * bytes), |hex, byte| hex + &format!("{byte:02x}"))
+}

@@ -118,11 +118,11 @@ pub(super) fn target(o: &Observed, entry: &TargetStatus, now: Timestamp) -> Fate
     }
     match &seen.tags {
         None => Fate::Read(Read::Tags(entry.name.clone(), arn)),
-        Some(None) => Fate::Done,
         Some(Some(tags)) if ours(o, &entry.name, tags) && !tags.contains_key(RELEASED_TAG) => {
             Fate::Write(Write::DeleteFromAcm(entry.name.clone(), arn))
         }
-        Some(Some(_)) => Fate::Done,
+        // It is gone already, or not ours.
+        Some(_) => Fate::Done,
     }
 }
 

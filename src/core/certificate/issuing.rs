@@ -112,13 +112,13 @@ pub(super) fn next(o: &Observed, trigger: &Trigger, now: Timestamp) -> Next {
 /// The revision to work on, and its request if it is there. Slots that something else sits in are passed over.
 fn slot(o: &Observed, now: Timestamp) -> Option<(i64, Option<&CertificateRequest>)> {
     let base = o.base_revision();
-    (base + 1..=base + SLOTS).find_map(|revision| match o.requests.get(&revision) {
-        Some(request) => answers(o, request, now).then_some((revision, Some(&**request))),
-        None => {
-            let foreign = |staged: &SecretObject| !staged.is_owned_by(&o.uid());
-            let taken = o.staged.get(&revision).and_then(|s| s.as_ref()).is_some_and(foreign);
-            (!taken).then_some((revision, None))
+    (base + 1..=base + SLOTS).find_map(|revision| {
+        if let Some(request) = o.requests.get(&revision) {
+            return answers(o, request, now).then_some((revision, Some(&**request)));
         }
+        let foreign = |staged: &SecretObject| !staged.is_owned_by(&o.uid());
+        let taken = o.staged.get(&revision).and_then(|s| s.as_ref()).is_some_and(foreign);
+        (!taken).then_some((revision, None))
     })
 }
 

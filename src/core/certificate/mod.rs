@@ -284,7 +284,7 @@ pub fn decide(o: &Observed, now: Timestamp) -> Decision<CertificateStatus, Read,
     // A renewal that waits does not keep the certificate that is there from its targets.
     let delivery =
         if !issuance.is_step() && delivers(o) { delivery::next(o, &mut after, now) } else { delivery::Outcome::idle() };
-    let step = status::tell(o, &before, &mut after, issuance, delivery, now);
+    let step = status::tell(o, &before, &mut after, &issuance, delivery, now);
     let events = status::events(&before, &after);
     Decision { step, status: after, events }
 }

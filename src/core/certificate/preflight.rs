@@ -43,9 +43,8 @@ pub(super) fn next(o: &Observed, authority: &KnownAuthority, algorithm: KeyAlgor
             continue;
         };
         let problems = match current(o, &target.name) {
-            Current::InSecret(current) => reimport_problems(&current, &planned),
+            Current::Known(current) => reimport_problems(&current, &planned),
             Current::Unknown => return Some(Next::Read(Read::Installed(target.name.clone(), arn))),
-            Current::InAcm(current) => reimport_problems(&current, &planned),
             Current::Nothing => continue,
         };
         if let Some(problem) = problems.first() {
@@ -60,9 +59,7 @@ pub(super) fn next(o: &Observed, authority: &KnownAuthority, algorithm: KeyAlgor
 }
 
 enum Current {
-    /// ACM has what is in the Secret.
-    InSecret(CurrentInAcm),
-    InAcm(CurrentInAcm),
+    Known(CurrentInAcm),
     Nothing,
     Unknown,
 }
@@ -73,12 +70,12 @@ fn current(o: &Observed, target: &str) -> Current {
     if let Some(pair) = o.current()
         && stored.as_deref() == Some(&*pair.chain.leaf.serial.to_string())
     {
-        return Current::InSecret(CurrentInAcm::of_certificate(&pair.chain.leaf));
+        return Current::Known(CurrentInAcm::of_certificate(&pair.chain.leaf));
     }
     match o.targets.get(target).and_then(|seen| seen.installed.as_ref()) {
         None => Current::Unknown,
         Some(None) => Current::Nothing,
-        Some(Some(Installed { description: d, .. })) => Current::InAcm(CurrentInAcm {
+        Some(Some(Installed { description: d, .. })) => Current::Known(CurrentInAcm {
             algorithm: d.algorithm,
             key_usages: d.key_usages.clone(),
             extended_key_usages: d.extended_key_usages.clone(),

@@ -18,11 +18,11 @@ pub(super) fn tell(
     o: &Observed,
     before: &CertificateStatus,
     after: &mut CertificateStatus,
-    issuance: Next,
+    issuance: &Next,
     delivery: Outcome,
     now: Timestamp,
 ) -> Step<Read, Write> {
-    let (waits, stalled) = match &issuance {
+    let (waits, stalled) = match issuance {
         Next::Read(read) => return Step::Read(read.clone()),
         Next::Write(write) => return Step::Write(write.clone()),
         Next::Wait(why, _) => (Some(why.clone()), None),
@@ -34,7 +34,7 @@ pub(super) fn tell(
         Next::Write(write) => return Step::Write(write),
         _ => {}
     }
-    let rest = [&issuance, &delivery.next].into_iter().filter_map(wait).min().unwrap_or(super::LONG);
+    let rest = [issuance, &delivery.next].into_iter().filter_map(wait).min().unwrap_or(super::LONG);
     // A revision on its way says nothing of itself: the request does, and each write is paid for by the API server.
     if matches!(issuance, Next::Quiet(_))
         && !is_true(&before.conditions, STALLED)

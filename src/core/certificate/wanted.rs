@@ -7,7 +7,7 @@ use crate::{
         certificate::CertificateSpec,
         shared::{KeyKind, Subject, Usage},
     },
-    core::{secret::KeyPair, template},
+    core::{hex, secret::KeyPair, template},
     pki::{
         csr::SubjectRequest,
         names::{InvalidNames, Names},
@@ -79,8 +79,7 @@ pub fn issued_for(spec: &CertificateSpec) -> String {
         size: key.and_then(|k| k.size),
     };
     let json = serde_json::to_vec(&parts).unwrap_or_default();
-    let hex: String = digest(&SHA256, &json).as_ref().iter().take(16).map(|b| format!("{b:02x}")).collect();
-    format!("{VERSION}{hex}")
+    format!("{VERSION}{}", hex(digest(&SHA256, &json).as_ref(), 16))
 }
 
 /// The names of a subject.

@@ -8,7 +8,7 @@ use crate::{
         shared::{KeyKind, KeySpec, Usage},
     },
     aws::port::Authority,
-    core::{access::Refusal, authority::KnownAuthority, template},
+    core::{access::Refusal, authority::KnownAuthority, hex, template},
     pki::{
         algorithm::{KeyAlgorithm, KeyFamily},
         csr::Csr,
@@ -45,7 +45,7 @@ pub fn token(uid: &str, csr: &Csr) -> String {
     let mut input = uid.as_bytes().to_vec();
     input.push(0);
     input.extend_from_slice(csr.digest().as_ref());
-    digest(&SHA256, &input).as_ref().iter().take(18).map(|byte| format!("{byte:02x}")).collect()
+    hex(digest(&SHA256, &input).as_ref(), 18)
 }
 
 /// What is wrong with a request by itself, whatever the rest of the world is like.
@@ -110,6 +110,9 @@ pub(super) fn plan(
 }
 
 /// The algorithm of a key to make: as asked for, else of the CA's own family (ACM takes no other).
+///
+/// # Errors
+/// If the family has no key of the size that is asked for.
 pub fn algorithm(spec: Option<&KeySpec>, authority: &KnownAuthority) -> Result<KeyAlgorithm, String> {
     let asked = spec.and_then(|s| s.algorithm).map(|kind| match kind {
         KeyKind::RSA => KeyFamily::Rsa,
