@@ -80,9 +80,8 @@ pub fn problem(authority: &Authority, now: Timestamp, not_after: Timestamp) -> O
         Some(end) if not_after > end => refusal(
             "AuthorityEndsTooSoon",
             format!(
-                "the private CA {arn} ends at {}, before the certificate would ({}): shorten spec.duration, or renew the CA",
-                whole_seconds(end),
-                whole_seconds(not_after)
+                "the private CA {arn} ends at {}, before a certificate of spec.duration would: shorten spec.duration, or renew the CA",
+                whole_seconds(end)
             ),
         ),
         _ => None,

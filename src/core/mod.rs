@@ -9,6 +9,8 @@ pub mod account;
 pub mod authority;
 pub mod backoff;
 pub mod certificate;
+#[cfg(test)]
+mod fixtures;
 pub mod request;
 pub mod secret;
 pub mod template;

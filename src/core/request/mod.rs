@@ -2,6 +2,8 @@
 
 pub mod attempt;
 mod plan;
+#[cfg(test)]
+mod tests;
 pub mod write;
 
 pub use plan::{Plan, algorithm, token};
