@@ -19,7 +19,7 @@ help: ## List the targets
 	@sed -nE 's/^([a-z0-9-]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
 
 .PHONY: test
-test: build unit emulator e2e-sim e2e-moto chart ## Every test: units, the emulator, end to end on both AWS, the chart
+test: build unit emulator e2e-sim e2e-moto move chart ## Every test: units, the emulator, end to end on both AWS, the chart
 	$(call say,"all tests passed")
 
 .PHONY: check
@@ -75,6 +75,11 @@ e2e-sim e2e-moto: e2e-%: build
 	$(call say,"end to end on $*")
 	@tests/stand/stand run --aws $* --operator -- \
 	  cargo test --workspace --test e2e --locked -- --test-threads 24
+
+.PHONY: move
+move: build ## A certificate moves to another cluster and keeps its ARN
+	$(call say,"to another cluster")
+	@tests/stand/move
 
 .PHONY: chart
 chart: build ## The chart, rendered and on a real API server

@@ -3,7 +3,14 @@
 use arnkeeper::{api, run};
 use clap::{Parser, Subcommand};
 use jiff::SignedDuration;
-use std::{fmt::Write as _, fs, io::Write as _, net::SocketAddr, path::PathBuf, process::ExitCode};
+use std::{
+    fmt::Write as _,
+    fs,
+    io::{IsTerminal as _, Write as _},
+    net::SocketAddr,
+    path::PathBuf,
+    process::ExitCode,
+};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::{EnvFilter, fmt, prelude::*};
 
@@ -95,7 +102,10 @@ fn operator(args: RunArgs) -> Result<(), String> {
     let filter = EnvFilter::try_new(directives).map_err(|e| format!("--log: {e}"))?;
     let registry = tracing_subscriber::registry().with(filter);
     match args.log_format {
-        LogFormat::Text => registry.with(fmt::layer().with_writer(std::io::stderr)).init(),
+        LogFormat::Text => {
+            let colors = std::io::stderr().is_terminal();
+            registry.with(fmt::layer().with_writer(std::io::stderr).with_ansi(colors)).init();
+        }
         LogFormat::Json => registry.with(fmt::layer().json().with_writer(std::io::stderr)).init(),
     }
     let config = run::Config {

@@ -22,13 +22,14 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// Whether nothing will go on without a person.
+    /// Whether nothing will go on without a person. Credentials are read again once before: they may have been rotated.
     #[must_use]
     pub fn needs_a_person(&self) -> bool {
-        matches!(
-            self.error.kind,
-            Kind::AccessDenied | Kind::Refused | Kind::Credentials | Kind::LimitExceeded | Kind::NotFound
-        )
+        match self.error.kind {
+            Kind::AccessDenied | Kind::Refused | Kind::LimitExceeded | Kind::NotFound => true,
+            Kind::Credentials => self.count > 1,
+            Kind::Throttled | Kind::Transient | Kind::InUse | Kind::Conflict => false,
+        }
     }
 
     /// Whether to say so in the status.
@@ -75,5 +76,14 @@ mod tests {
         let waits: Vec<i64> = [1, 2, 3, 9, 10, 40].into_iter().map(|n| exponential(n).as_secs()).collect();
         assert_eq!(waits, [1, 2, 4, 256, 300, 300]);
         assert_eq!(exponential(0), FIRST);
+    }
+
+    #[test]
+    fn rotated_credentials_are_tried_once_before_a_person_is_called() {
+        let error =
+            AwsError { kind: Kind::Credentials, action: "acm:ListCertificates", code: None, message: "no".into() };
+        let failure = |count| Failure { error: error.clone(), count };
+        assert!(!failure(1).needs_a_person() && failure(1).wait() == FIRST);
+        assert!(failure(2).needs_a_person() && failure(2).wait() == FOR_A_PERSON);
     }
 }
