@@ -66,7 +66,7 @@ unit: build ## The tests that need nothing around them
 emulator: programs ## The emulated AWS, as boto3 sees it
 	$(call say,"the emulator with boto3")
 	@venv=$$(tests/stand/venv); PATH="$$venv/bin:$$PATH" tests/stand/stand run --aws sim --no-cluster -- \
-	  bash -c 'tests/aws-sim/boto3-check "$$AWS_ENDPOINT_URL"'
+	  bash -c 'tests/aws-sim/boto3-check "$$AWS_ENDPOINT_URL" 111122223333'
 
 .PHONY: e2e-sim e2e-moto
 e2e-sim: ## End to end on the emulator of this project
