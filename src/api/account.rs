@@ -162,11 +162,11 @@ pub struct AllowedNamespaces {
 /// How the namespaces that may use an account are named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum NamespacesFrom {
-    #[allow(missing_docs, reason = "the name says it, and docs of variants vanish from a CRD")]
+    #[expect(missing_docs, reason = "the name says it, and docs of variants vanish from a CRD")]
     All,
-    #[allow(missing_docs, reason = "the name says it")]
+    #[expect(missing_docs, reason = "the name says it")]
     Names,
-    #[allow(missing_docs, reason = "the name says it")]
+    #[expect(missing_docs, reason = "the name says it")]
     Selector,
 }
 

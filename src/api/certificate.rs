@@ -137,9 +137,9 @@ pub struct PrivateKeySpec {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum RotationPolicy {
     #[default]
-    #[allow(missing_docs, reason = "the name says it, and docs of variants vanish from a CRD")]
+    #[expect(missing_docs, reason = "the name says it, and docs of variants vanish from a CRD")]
     Always,
-    #[allow(missing_docs, reason = "the name says it")]
+    #[expect(missing_docs, reason = "the name says it")]
     Never,
 }
 
@@ -147,9 +147,9 @@ pub enum RotationPolicy {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum KeyEncoding {
     #[default]
-    #[allow(missing_docs, reason = "the name says it, and docs of variants vanish from a CRD")]
+    #[expect(missing_docs, reason = "the name says it, and docs of variants vanish from a CRD")]
     PKCS8,
-    #[allow(missing_docs, reason = "the name says it")]
+    #[expect(missing_docs, reason = "the name says it")]
     PKCS1,
 }
 
@@ -203,9 +203,9 @@ pub struct SecretTemplate {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum DeletionPolicy {
     #[default]
-    #[allow(missing_docs, reason = "the name says it, and docs of variants vanish from a CRD")]
+    #[expect(missing_docs, reason = "the name says it, and docs of variants vanish from a CRD")]
     Retain,
-    #[allow(missing_docs, reason = "the name says it")]
+    #[expect(missing_docs, reason = "the name says it")]
     Delete,
 }
 
@@ -327,7 +327,7 @@ pub struct TargetStatus {
     /// What the target's deletionPolicy was when it was delivered: an entry that is gone from the spec follows it.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
-    /// Delivered, Pending, Waiting, Failed or Released.
+    /// Delivered, Pending, Waiting or Failed.
     pub state: TargetState,
     /// For people: why the state is not Delivered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -337,13 +337,13 @@ pub struct TargetStatus {
 /// The state of a target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum TargetState {
-    #[allow(missing_docs, reason = "TargetStatus.state explains them, and docs of variants vanish from a CRD")]
+    #[expect(missing_docs, reason = "TargetStatus.state explains them, and docs of variants vanish from a CRD")]
     Pending,
-    #[allow(missing_docs, reason = "see above")]
+    #[expect(missing_docs, reason = "see above")]
     Delivered,
-    #[allow(missing_docs, reason = "see above")]
+    #[expect(missing_docs, reason = "see above")]
     Waiting,
-    #[allow(missing_docs, reason = "see above")]
+    #[expect(missing_docs, reason = "see above")]
     Failed,
 }
 

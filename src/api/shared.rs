@@ -93,9 +93,9 @@ pub struct Subject {
 /// A family of keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum KeyKind {
-    #[allow(missing_docs, reason = "the name says it, and docs of variants vanish from a CRD")]
+    #[expect(missing_docs, reason = "the name says it, and docs of variants vanish from a CRD")]
     RSA,
-    #[allow(missing_docs, reason = "the name says it")]
+    #[expect(missing_docs, reason = "the name says it")]
     ECDSA,
 }
 
