@@ -8,7 +8,7 @@ use super::{
 use crate::{
     api::{
         Certificate, CertificateRequest,
-        certificate::{CertificateStatus, Target},
+        certificate::{CertificateStatus, Target, TargetStatus},
         names::{CertificateArn, Region},
         shared::Tags,
     },
@@ -21,8 +21,8 @@ use crate::{
         Decision,
         access::Refusal,
         certificate::{
-            FINALIZER, Imported, Installed, Lookup, Memory, Observed, Read, SLOTS, TargetObserved, Write, decide,
-            request_name, staged_name, write,
+            FINALIZER, Imported, Installed, Lookup, Memory, Observed, RECORD_FRESH, Read, SLOTS, TargetObserved, Write,
+            decide, request_name, staged_name, write,
         },
         secret::SecretObject,
     },
@@ -38,7 +38,7 @@ use kube::{
 use serde_json::json;
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
 
@@ -47,13 +47,15 @@ pub struct Certificates {
     context: Arc<Context>,
     /// When this process stored the record of an import to come, by uid and target.
     records: Mutex<HashMap<(String, String), Instant>>,
+    /// When this process began an import without an ARN whose answer it does not know, by namespace, name and target.
+    begun: Mutex<HashMap<(String, String, String), Timestamp>>,
 }
 
 impl Certificates {
     /// The controller.
     #[must_use]
     pub fn new(context: Arc<Context>) -> Self {
-        Self { context, records: Mutex::default() }
+        Self { context, records: Mutex::default(), begun: Mutex::default() }
     }
 
     async fn aws(&self, o: &mut Observed, account: &str) -> Option<Arc<dyn Aws>> {
@@ -147,13 +149,6 @@ impl Certificates {
         };
         match installed {
             Ok(installed) => {
-                let wanted = o.current().map(|pair| pair.chain.leaf.serial.clone());
-                let shown = installed.as_ref().and_then(|i| i.serial.clone());
-                if let Some(imported) = o.memory.imported.get_mut(target)
-                    && shown != wanted
-                {
-                    imported.mismatches = imported.mismatches.saturating_add(1);
-                }
                 seen(o, target).installed = Some(installed);
                 o.memory.target_failures.remove(target);
             }
@@ -176,8 +171,12 @@ impl Certificates {
         let Some((aws, region)) = self.place(o, name).await else { return };
         let Some(material) = material(o) else { return };
         let tags = write::import_tags(o, &target);
-        // The record carries one call, whatever comes of it.
-        self.forget_record(o, name);
+        // The record carries one call, whatever comes of it; and none, if the way to the account took too long.
+        let fresh = self.take_record(o, name).is_some_and(|stored| stored.elapsed() <= RECORD_FRESH);
+        if !fresh {
+            return;
+        }
+        self.begun().insert((o.namespace(), o.name(), name.to_owned()), self.context.clock.now());
         match aws.import_new(&region, &material, &tags).await {
             Ok(arn) => {
                 tracing::info!(certificate = %o.name(), namespace = %o.namespace(), target = name, %arn, "imported under a new ARN");
@@ -189,11 +188,14 @@ impl Certificates {
                     &tags,
                     self.context.clock.now(),
                 );
+                self.begun().remove(&(o.namespace(), o.name(), name.to_owned()));
                 self.imported(o, name, arn);
             }
             Err(error) => {
                 if error.kind != ErrorKind::Transient {
-                    o.memory.refused.insert(name.to_owned(), true);
+                    self.begun().remove(&(o.namespace(), o.name(), name.to_owned()));
+                    let record = entry(o, name).and_then(|t| t.pending_since.clone());
+                    o.memory.refused.insert(name.to_owned(), record);
                 }
                 self.fail_target(o, name, error);
             }
@@ -214,9 +216,7 @@ impl Certificates {
 
     fn imported(&self, o: &mut Observed, target: &str, arn: CertificateArn) {
         let Some(serial) = o.current().map(|pair| pair.chain.leaf.serial.clone()) else { return };
-        o.memory
-            .imported
-            .insert(target.to_owned(), Imported { arn, serial, at: self.context.clock.now(), mismatches: 0 });
+        o.memory.imported.insert(target.to_owned(), Imported { arn, serial, at: self.context.clock.now() });
         o.memory.refused.remove(target);
         o.memory.target_failures.remove(target);
         seen(o, target).installed = None;
@@ -242,7 +242,27 @@ impl Certificates {
 
     async fn delete_from_acm(&self, o: &mut Observed, target: &str, arn: CertificateArn) {
         let Some((aws, _)) = self.place(o, target).await else { return };
-        match aws.delete_certificate(&arn).await {
+        // What was known of its tags may be old: somebody may have taken it over since.
+        let tags = aws.tags(&arn).await;
+        if let Ok(tags) = &tags
+            && !write::ownership_tags(o, target).iter().all(|(key, value)| tags.get(key) == Some(value))
+        {
+            self.context.inventory.note_tags(&arn, tags);
+            let known = entry(o, target).and_then(|t| t.arn.as_ref()) == Some(&arn);
+            let view = seen(o, target);
+            if let Some(Lookup::Found(found)) = &mut view.lookup {
+                found.retain(|(summary, _)| summary.arn != arn);
+            }
+            if known {
+                view.tags = Some(Some(tags.clone()));
+            }
+            return;
+        }
+        let deleted = match tags {
+            Ok(_) => aws.delete_certificate(&arn).await,
+            Err(error) => Err(error),
+        };
+        match deleted {
             Err(error) if error.kind != ErrorKind::NotFound => self.fail_target(o, target, error),
             Ok(()) | Err(_) => {
                 tracing::info!(certificate = %o.name(), namespace = %o.namespace(), target, %arn, "deleted from ACM");
@@ -272,6 +292,7 @@ impl Certificates {
         keep_key: bool,
     ) -> Result<(), kube::Error> {
         let key = if keep_key { kept_key(o) } else { generate(algorithm).await };
+        o.memory.unstaged = None;
         match key.and_then(|key| write::staged(o, revision, &key)) {
             Err(message) => o.authority = Some(Err(Refusal { reason: "InvalidSubject", message })),
             Ok(secret) => match self.context.put_secret(&secret).await {
@@ -342,10 +363,14 @@ impl Certificates {
         Ok(())
     }
 
-    fn forget_record(&self, o: &mut Observed, target: &str) {
-        let key = (o.uid(), target.to_owned());
-        self.records.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+    fn take_record(&self, o: &mut Observed, target: &str) -> Option<Instant> {
         seen(o, target).record_age = None;
+        let key = (o.uid(), target.to_owned());
+        self.records.lock().unwrap_or_else(PoisonError::into_inner).remove(&key)
+    }
+
+    fn begun(&self) -> MutexGuard<'_, HashMap<(String, String, String), Timestamp>> {
+        self.begun.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -356,6 +381,10 @@ fn seen<'a>(o: &'a mut Observed, target: &str) -> &'a mut TargetObserved {
 
 fn target_spec<'a>(o: &'a Observed, name: &str) -> Option<&'a Target> {
     o.certificate.spec.acm.iter().find(|t| t.name == name)
+}
+
+fn entry<'a>(o: &'a Observed, name: &str) -> Option<&'a TargetStatus> {
+    o.certificate.status.as_ref()?.targets.iter().find(|t| t.name == name)
 }
 
 /// Where a target lies: by the spec or, if it is gone from there, by the status.
@@ -438,12 +467,13 @@ impl Kind for Certificates {
     }
 
     fn decide(&self, o: &mut Observed, now: Timestamp) -> Decision<CertificateStatus, Read, Write> {
-        let uid = o.uid();
-        let records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
+        let (uid, namespace, own) = (o.uid(), o.namespace(), o.name());
+        let (records, begun) = (self.records.lock().unwrap_or_else(PoisonError::into_inner), self.begun());
         for (name, view) in &mut o.targets {
             view.record_age = records.get(&(uid.clone(), name.clone())).map(Instant::elapsed);
+            view.begun = begun.get(&(namespace.clone(), own.clone(), name.clone())).copied();
         }
-        drop(records);
+        drop((records, begun));
         decide(o, now)
     }
 
@@ -534,7 +564,6 @@ impl Kind for Certificates {
             if before.get(&target) != Some(&record) {
                 let key = (o.uid(), target.clone());
                 self.records.lock().unwrap_or_else(PoisonError::into_inner).insert(key, Instant::now());
-                o.memory.refused.remove(&target);
             }
         }
         // What the status holds now needs no memory.

@@ -1,7 +1,9 @@
 //! What is undone when a Certificate, or one of its targets, is deleted. It never outlives its means: where AWS can't be
 //! asked any more, or a thing stays in use for a day, it is let go.
 
-use super::{FINALIZER, Lookup, Observed, Read, TargetObserved, Write, deletes, entry, write::ownership_tags};
+use super::{
+    FINALIZER, Lookup, Observed, Read, TargetObserved, Write, deletes, delivery, entry, write::ownership_tags,
+};
 use crate::{
     api::{
         Certificate,
@@ -63,7 +65,7 @@ fn condemned(o: &Observed, status: &CertificateStatus) -> Vec<TargetStatus> {
         .acm
         .iter()
         .filter(|t| deletes(t.deletion_policy))
-        .map(|t| entry(status, &t.name).cloned().unwrap_or_else(|| super::delivery::fresh(o, t)))
+        .map(|t| entry(status, &t.name).cloned().unwrap_or_else(|| delivery::fresh(o, t)))
         .collect();
     let named = |name: &str| o.certificate.spec.acm.iter().any(|t| t.name == name);
     all.extend(status.targets.iter().filter(|t| deletes(t.deletion_policy) && !named(&t.name)).cloned());
@@ -101,29 +103,41 @@ pub(super) fn target(o: &Observed, entry: &TargetStatus, now: Timestamp) -> Fate
         Some(Err(why)) => return Fate::Wait(why.clone(), IN_USE),
         Some(Ok(_)) => {}
     }
-    let arn = match find(o, entry, seen, now) {
-        Ok(Some(arn)) => arn,
-        Ok(None) => return Fate::Done,
-        Err(fate) => return *fate,
-    };
-    if seen.failed
-        && let Some(failure) = o.memory.target_failures.get(&entry.name)
-    {
+    let failure = o.memory.target_failures.get(&entry.name).filter(|_| seen.failed);
+    let found = find(o, entry, seen, now);
+    if let Some(failure) = failure {
         let in_use = failure.error.kind == Kind::InUse;
         if overdue || (in_use && o.namespace_ends) {
-            return release(entry, seen, &arn);
+            // Where even the mark fails, or it was never found, it is let go as it is.
+            let unmarked = |arn: &CertificateArn| in_use.then(|| release(entry, seen, arn));
+            return found.ok().flatten().as_ref().and_then(unmarked).unwrap_or(Fate::Done);
         }
         let why = Refusal { reason: failure.reason(), message: failure.error.to_string() };
         return Fate::Wait(why, if in_use { IN_USE } else { failure.wait() });
     }
+    let arn = match found {
+        Ok(Some(arn)) => arn,
+        Ok(None) => return Fate::Done,
+        Err(fate) => return *fate,
+    };
     match &seen.tags {
         None => Fate::Read(Read::Tags(entry.name.clone(), arn)),
         Some(Some(tags)) if ours(o, &entry.name, tags) && !tags.contains_key(RELEASED_TAG) => {
             Fate::Write(Write::DeleteFromAcm(entry.name.clone(), arn))
         }
-        // It is gone already, or not ours.
+        // It is gone already, or ACM does not show it yet.
+        Some(None) => unsettled(o, entry, now).unwrap_or(Fate::Done),
+        // It is not ours.
         Some(_) => Fate::Done,
     }
+}
+
+/// Waits until ACM shows what came of the last import.
+fn unsettled(o: &Observed, entry: &TargetStatus, now: Timestamp) -> Option<Fate> {
+    let settled = delivery::settles(o, entry).filter(|settled| now <= *settled)?;
+    let message = "waits until ACM shows what came of the last import".into();
+    let rest = settled.duration_since(now) + SignedDuration::from_secs(1);
+    Some(Fate::Wait(Refusal { reason: "LookingAtAcm", message }, rest))
 }
 
 /// The ARN to delete: that of the status, else what ACM has with our tags.
@@ -139,10 +153,10 @@ fn find(
     if let Some(arn) = &entry.arn {
         return Ok(Some(arn.clone()));
     }
-    if entry.pending_since.is_none() {
-        return Ok(None);
+    let Some(since) = delivery::settles(o, entry) else { return Ok(None) };
+    if let Some(fate) = unsettled(o, entry, now) {
+        return Err(Box::new(fate));
     }
-    let since = entry.pending_since.as_ref().map_or(now, |t| t.0);
     match &seen.lookup {
         None => Err(Box::new(Fate::Read(Read::Lookup(entry.name.clone(), since)))),
         Some(Lookup::NotYet(until)) => {

@@ -4,8 +4,11 @@
 //! stored, and whoever finds a record without an ARN first waits until ACM would show what came of it.
 
 use super::{
-    Lookup, Next, Observed, Read, TargetObserved, Write, account_in_the_way, deletes, entry,
-    write::{TAG_SERIAL, ownership_tags, user_tags},
+    Lookup, Next, Observed, Read, Summary, TargetObserved, Write, account_in_the_way, deletes,
+    deletion::{self, Fate},
+    entry,
+    wanted::{self, Trigger},
+    write::{TAG_SERIAL, ownership_tags, spec_tags},
 };
 use crate::{
     api::{
@@ -22,13 +25,13 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use std::time::Duration;
 
 /// An import without an ARN begins at most this long after its record was stored (DESIGN: one ARN).
-const RECORD_FRESH: Duration = Duration::from_secs(5);
+pub const RECORD_FRESH: Duration = Duration::from_secs(5);
 /// ACM shows an import in its list after at most this long.
 const CONSISTENT: SignedDuration = SignedDuration::from_secs(60);
+/// So far may the clocks of two machines be apart.
+const SKEW: SignedDuration = SignedDuration::from_secs(5);
 /// Between looks at a serial number that is not the one imported.
 const READ_BACK: SignedDuration = SignedDuration::from_secs(2);
-/// So many wrong serial numbers in a row are told.
-const MISMATCHES: u32 = 5;
 
 /// What the targets need, all together.
 pub(super) struct Outcome {
@@ -46,7 +49,7 @@ impl Outcome {
 }
 
 /// What one target needs.
-enum Need {
+pub(super) enum Need {
     Nothing,
     Read(Read),
     Write(Write),
@@ -85,18 +88,18 @@ pub(super) fn next(o: &Observed, status: &mut CertificateStatus, now: Timestamp)
         }
         entries.push(target_status);
     }
-    match removed(o, status, now) {
-        Removed::Gone => {}
-        Removed::Still { kept, need } => {
-            entries.extend(kept);
-            match need {
-                Need::Write(w) => write = write.or(Some(w)),
-                Need::Read(r) => read = read.or(Some(r)),
-                Need::Wait(why, rest) | Need::Stalled(why, rest) => wait = wait.or(Some((why, rest))),
-                Need::Save => save = true,
-                Need::Nothing => {}
+    let removed = removed(o, status, now);
+    entries.extend(removed.kept);
+    match removed.need {
+        Need::Write(w) => write = write.or(Some(w)),
+        Need::Read(r) => read = read.or(Some(r)),
+        Need::Wait(why, rest) | Need::Stalled(why, rest) => {
+            if wait.as_ref().is_none_or(|(_, other)| rest < *other) {
+                wait = Some((why, rest));
             }
         }
+        Need::Save => save = true,
+        Need::Nothing => {}
     }
     status.targets = entries;
     let next = if let Some(write) = write {
@@ -143,25 +146,21 @@ fn need(o: &Observed, target: &Target, status: &mut TargetStatus, now: Timestamp
     let Some(pair) = o.current() else { return Need::Nothing };
     let serial = &pair.chain.leaf.serial;
     status.deletion_policy = target.deletion_policy;
+    // The clock was set back: what bears a time to come says nothing about its age, so it counts from now.
+    for at in [&mut status.pending_since, &mut status.imported_at].into_iter().flatten() {
+        if at.0.duration_since(now) > SKEW {
+            at.0 = whole_seconds(now);
+        }
+    }
     let imported = o.memory.imported.get(&target.name);
     if let Some(imported) = imported {
         status.arn = Some(imported.arn.clone());
         status.pending_since = None;
+        // Whoever reads this ARN has to know how long ACM may not show it.
+        status.imported_at = Some(Time(whole_seconds(imported.at)));
     }
-    if seen.failed
-        && let Some(failure) = o.memory.target_failures.get(&target.name)
-    {
-        let why = Refusal { reason: failure.reason(), message: failure.error.to_string() };
-        return if failure.needs_a_person() {
-            Need::Stalled(why, failure.wait())
-        } else if failure.is_told() {
-            Need::Wait(why, failure.wait())
-        } else {
-            Need::Wait(
-                Refusal { reason: "Delivering", message: "a call to ACM failed and is tried again".into() },
-                failure.wait(),
-            )
-        };
+    if let Some(need) = failed(o, &target.name) {
+        return need;
     }
     // Delivered, and the spec has not changed since: no call to AWS at all.
     let delivered = status.serial_number.as_deref() == Some(&*serial.to_string()) && status.arn.is_some();
@@ -192,6 +191,31 @@ fn need(o: &Observed, target: &Target, status: &mut TargetStatus, now: Timestamp
     }
 }
 
+/// What a failed call of this pass makes of a target.
+pub(super) fn failed(o: &Observed, target: &str) -> Option<Need> {
+    let failure = o.memory.target_failures.get(target).filter(|_| o.targets.get(target).is_some_and(|t| t.failed))?;
+    let why = Refusal { reason: failure.reason(), message: failure.error.to_string() };
+    Some(if failure.needs_a_person() {
+        Need::Stalled(why, failure.wait())
+    } else if failure.is_told() {
+        Need::Wait(why, failure.wait())
+    } else {
+        let message = "a call to ACM failed and is tried again".into();
+        Need::Wait(Refusal { reason: "Delivering", message }, failure.wait())
+    })
+}
+
+/// Until when ACM may not show what was begun or done last for a target.
+pub(super) fn settles(o: &Observed, status: &TargetStatus) -> Option<Timestamp> {
+    let seen = o.targets.get(&status.name);
+    // AWS refused what the record told of: nothing was made.
+    let refused = o.memory.refused.get(&status.name).is_some_and(|record| *record == status.pending_since);
+    let record = status.pending_since.as_ref().filter(|_| !refused).map(|t| t.0);
+    let imported = status.imported_at.as_ref().map(|t| t.0);
+    let last = [record, imported, seen.and_then(|s| s.begun)].into_iter().flatten().max()?;
+    Some(last.saturating_add(CONSISTENT).unwrap_or(Timestamp::MAX))
+}
+
 /// There is an ARN: see that it is ours and has the current certificate.
 fn under_arn(
     o: &Observed,
@@ -210,14 +234,15 @@ fn under_arn(
         if installed.as_ref().and_then(|i| i.serial.as_ref()) != Some(serial) {
             let message = format!("ACM does not show the imported serial number {serial} under {arn} yet");
             let why = Refusal { reason: "NotReadBack", message };
-            return if imported.mismatches < MISMATCHES {
-                Need::Wait(why, READ_BACK)
-            } else {
-                Need::Stalled(why, FOR_A_PERSON)
-            };
+            // What a minute did not show needs a person; what is not there at all is looked at as if we had not imported it.
+            match installed {
+                _ if now.duration_since(imported.at) <= CONSISTENT => return Need::Wait(why, READ_BACK),
+                Some(_) => return Need::Stalled(why, FOR_A_PERSON),
+                None => {}
+            }
+        } else {
+            return retag_or_done(o, target, seen, status, arn, serial);
         }
-        status.imported_at = Some(Time(whole_seconds(imported.at)));
-        return retag_or_done(target, seen, status, arn, serial);
     }
     let tags = match &seen.tags {
         None => return Need::Read(Read::Tags(target.name.clone(), arn.clone())),
@@ -247,7 +272,11 @@ fn under_arn(
         None => Need::Read(Read::Installed(target.name.clone(), arn.clone())),
         Some(None) => gone(o, target, seen, status, arn, serial, now),
         Some(Some(installed)) if installed.serial.as_ref() == Some(serial) => {
-            retag_or_done(target, seen, status, arn, serial)
+            retag_or_done(o, target, seen, status, arn, serial)
+        }
+        Some(Some(_)) if tags.contains_key(TAG_SERIAL) => {
+            // The ARN is to carry many serial numbers from now on.
+            Need::Write(Write::Retag(target.name.clone(), arn.clone(), Tags::new(), vec![TAG_SERIAL.into()]))
         }
         Some(Some(_)) => reimport(o, target, seen, arn),
     }
@@ -258,9 +287,11 @@ fn reimport(o: &Observed, target: &Target, seen: &TargetObserved, arn: &Certific
     match &seen.lookup {
         None => Need::Read(Read::Lookup(target.name.clone(), Timestamp::MIN)),
         Some(Lookup::Found(candidates)) if o.keeps_arn(target) => {
+            // With a serial number in its tags it is an earlier revision, left alone.
             let surplus = |(summary, tags): &&(_, Tags)| -> bool {
-                let summary: &crate::aws::port::Summary = summary;
-                summary.arn != *arn && !summary.in_use && is_ours(o, target, tags)
+                let summary: &Summary = summary;
+                let earlier = tags.contains_key(TAG_SERIAL);
+                summary.arn != *arn && !summary.in_use && !earlier && is_ours(o, target, tags)
             };
             match candidates.iter().find(surplus) {
                 Some((surplus, _)) => Need::Write(Write::DeleteFromAcm(target.name.clone(), surplus.arn.clone())),
@@ -281,11 +312,9 @@ fn gone(
     serial: &Serial,
     now: Timestamp,
 ) -> Need {
-    let shown = status
-        .imported_at
-        .as_ref()
-        .map_or(Timestamp::MIN, |at| at.0.saturating_add(CONSISTENT).unwrap_or(Timestamp::MAX));
-    if now <= shown {
+    if let Some(shown) = settles(o, status)
+        && now <= shown
+    {
         let message = format!("ACM does not show {arn} yet, which was imported less than a minute ago");
         return Need::Wait(
             Refusal { reason: "NotReadBack", message },
@@ -299,18 +328,22 @@ fn gone(
 
 /// The certificate is in place: put its tags right, and say that it is delivered.
 fn retag_or_done(
+    o: &Observed,
     target: &Target,
     seen: &TargetObserved,
     status: &mut TargetStatus,
     arn: &CertificateArn,
     serial: &Serial,
 ) -> Need {
-    let wanted = user_tags(target);
+    let wanted = spec_tags(o, target);
     if let Some(Some(tags)) = &seen.tags {
         let missing: Tags =
             wanted.iter().filter(|(k, v)| tags.get(*k) != Some(v)).map(|(k, v)| (k.clone(), v.clone())).collect();
-        let surplus: Vec<String> =
-            status.tag_keys.iter().filter(|k| !wanted.contains_key(*k) && tags.contains_key(*k)).cloned().collect();
+        let surplus: Vec<String> = tags
+            .keys()
+            .filter(|k| !wanted.contains_key(*k) && (status.tag_keys.contains(k) || *k == TAG_SERIAL))
+            .cloned()
+            .collect();
         if !missing.is_empty() || !surplus.is_empty() {
             return Need::Write(Write::Retag(target.name.clone(), arn.clone(), missing, surplus));
         }
@@ -332,45 +365,20 @@ fn without_arn(
     serial: &Serial,
     now: Timestamp,
 ) -> Need {
-    let refused = o.memory.refused.contains_key(&target.name);
-    let created = o.certificate.metadata.creation_timestamp.as_ref().map_or(Timestamp::MIN, |t| t.0);
-    let newer_than = match (&status.pending_since, seen.record_age) {
-        // Our own record, just stored: the import that it tells of has not begun.
-        (Some(_), Some(age)) if age <= RECORD_FRESH && !refused && seen.lookup.is_some() => {
-            return Need::Write(Write::ImportNew(target.name.clone()));
-        }
-        // AWS refused what the record told of: nothing was made.
-        (Some(_), _) if refused => created,
-        // Nobody knows what became of it: wait until ACM would show it.
-        (Some(since), _) => {
-            let settled = since.0.saturating_add(CONSISTENT).unwrap_or(Timestamp::MAX);
-            if now <= settled {
-                let message =
-                    "an import was begun and its answer is not known; ACM is looked at again a minute after it".into();
-                let rest = settled.duration_since(now) + SignedDuration::from_secs(1);
-                return Need::Wait(Refusal { reason: "AnswerUnknown", message }, rest);
-            }
-            settled
-        }
-        (None, _) => created,
+    // Our own record, just stored: the import that it tells of has not begun. By both clocks: one stands while the
+    // machine sleeps, the other may be set.
+    if let Some(since) = &status.pending_since
+        && seen.record_age.is_some_and(|age| age <= RECORD_FRESH)
+        && now.duration_since(since.0).unsigned_abs() <= RECORD_FRESH
+        && settles(o, status).is_some_and(|settled| now <= settled)
+        && seen.lookup.is_some()
+    {
+        return Need::Write(Write::ImportNew(target.name.clone()));
+    }
+    let ours = match ours(o, target, status, Some(serial), now) {
+        Ok(ours) => ours,
+        Err(need) => return need,
     };
-    let candidates = match &seen.lookup {
-        None => return Need::Read(Read::Lookup(target.name.clone(), newer_than)),
-        Some(Lookup::NotYet(until)) => {
-            let rest = until.duration_since(now).max(SignedDuration::from_millis(200));
-            return Need::Wait(
-                Refusal { reason: "LookingAtAcm", message: "waits for a new list of what ACM has".into() },
-                rest,
-            );
-        }
-        Some(Lookup::Found(candidates)) => candidates,
-    };
-    let mut ours: Vec<_> = candidates
-        .iter()
-        .filter(|(_, tags)| is_ours(o, target, tags) && of_revision(o, target, tags, serial))
-        .collect();
-    // In use first, then the oldest: the same choice whoever makes it.
-    ours.sort_by_key(|(summary, _)| (!summary.in_use, summary.created_at, summary.arn.clone()));
     if let Some((first, rest)) = ours.split_first() {
         if let Some((surplus, _)) = rest.iter().find(|(summary, _)| !summary.in_use) {
             return Need::Write(Write::DeleteFromAcm(target.name.clone(), surplus.arn.clone()));
@@ -385,11 +393,52 @@ fn without_arn(
         status.pending_since = None;
         return under_arn(o, target, seen, status, &arn, serial, now);
     }
+    // What is about to be replaced would make an ARN that may not take what comes.
+    if matches!(wanted::trigger(o, now), Some(Trigger::SpecChanged)) {
+        return Need::Nothing;
+    }
     status.pending_since = Some(Time(whole_seconds(now)));
     status.attempts = Some(status.attempts.unwrap_or(0).saturating_add(1));
     status.state = TargetState::Pending;
     status.message = None;
     Need::Save
+}
+
+/// What ACM has of a target whose ARN is not known, by a list that shows everything that was ever begun; in use first,
+/// then the oldest: the same choice whoever makes it.
+///
+/// # Errors
+/// What has to happen before that can be said.
+pub(super) fn ours<'a>(
+    o: &'a Observed,
+    target: &Target,
+    status: &TargetStatus,
+    serial: Option<&Serial>,
+    now: Timestamp,
+) -> Result<Vec<&'a (Summary, Tags)>, Need> {
+    let created = o.certificate.metadata.creation_timestamp.as_ref().map_or(Timestamp::MIN, |t| t.0);
+    let settled = settles(o, status).unwrap_or(created);
+    if now <= settled && settled > created {
+        let message =
+            "an import was begun and its answer is not known; ACM is looked at again a minute after it".into();
+        let rest = settled.duration_since(now) + SignedDuration::from_secs(1);
+        return Err(Need::Wait(Refusal { reason: "AnswerUnknown", message }, rest));
+    }
+    let candidates = match o.targets.get(&target.name).and_then(|seen| seen.lookup.as_ref()) {
+        None => return Err(Need::Read(Read::Lookup(target.name.clone(), settled.max(created)))),
+        Some(Lookup::NotYet(until)) => {
+            let rest = until.duration_since(now).max(SignedDuration::from_millis(200));
+            let message = "waits for a new list of what ACM has".into();
+            return Err(Need::Wait(Refusal { reason: "LookingAtAcm", message }, rest));
+        }
+        Some(Lookup::Found(candidates)) => candidates,
+    };
+    let mut ours: Vec<_> = candidates
+        .iter()
+        .filter(|(_, tags)| is_ours(o, target, tags) && of_revision(o, target, tags, serial))
+        .collect();
+    ours.sort_by_key(|(summary, _)| (!summary.in_use, summary.created_at, summary.arn.clone()));
+    Ok(ours)
 }
 
 /// Whether tags name this cluster, namespace, Certificate and target.
@@ -398,32 +447,45 @@ pub(super) fn is_ours(o: &Observed, target: &Target, tags: &Tags) -> bool {
 }
 
 /// Where each renewal is a new ARN, only the one with the current serial number is this revision's.
-fn of_revision(o: &Observed, target: &Target, tags: &Tags, serial: &Serial) -> bool {
+fn of_revision(o: &Observed, target: &Target, tags: &Tags, serial: Option<&Serial>) -> bool {
     match tags.get(TAG_SERIAL) {
-        Some(tagged) => *tagged == serial.to_string(),
+        Some(tagged) => serial.is_some_and(|serial| *tagged == serial.to_string()),
         None => o.keeps_arn(target),
     }
 }
 
-enum Removed {
-    Gone,
-    Still { kept: Vec<TargetStatus>, need: Need },
+/// Entries of removed targets that stay for now, and what the first of them needs.
+struct Removed {
+    kept: Vec<TargetStatus>,
+    need: Need,
 }
 
 /// Targets that the spec does not name any more: retained ones are forgotten, the others are deleted from ACM first.
+/// What ACM may not show yet is remembered until it would: the target may be named again.
 fn removed(o: &Observed, status: &CertificateStatus, now: Timestamp) -> Removed {
-    let spec = &o.certificate.spec;
-    let gone = |t: &&TargetStatus| !spec.acm.iter().any(|target| target.name == t.name);
-    let Some(old) = status.targets.iter().find(|t| gone(t) && deletes(t.deletion_policy)) else { return Removed::Gone };
-    let kept: Vec<TargetStatus> =
-        status.targets.iter().filter(|t| gone(t) && deletes(t.deletion_policy)).cloned().collect();
-    match super::deletion::target(o, old, now) {
-        super::deletion::Fate::Read(read) => Removed::Still { kept, need: Need::Read(read) },
-        super::deletion::Fate::Write(write) => Removed::Still { kept, need: Need::Write(write) },
-        super::deletion::Fate::Wait(why, rest) => Removed::Still { kept, need: Need::Wait(why, rest) },
-        super::deletion::Fate::Done => {
-            let kept = kept.into_iter().filter(|t| t.name != old.name).collect();
-            Removed::Still { kept, need: Need::Save }
+    let named = |t: &&TargetStatus| o.certificate.spec.acm.iter().any(|target| target.name == t.name);
+    let fate = |t: &TargetStatus| match settles(o, t) {
+        Some(settled) if now <= settled => {
+            let message =
+                format!("waits until ACM shows what came of the last import for the removed target {}", t.name);
+            let rest = settled.duration_since(now) + SignedDuration::from_secs(1);
+            Fate::Wait(Refusal { reason: "LookingAtAcm", message }, rest)
         }
-    }
+        _ if deletes(t.deletion_policy) => deletion::target(o, t, now),
+        _ => Fate::Done,
+    };
+    let mut gone: Vec<&TargetStatus> = status.targets.iter().filter(|t| !named(t)).collect();
+    let mut need = None;
+    gone.retain(|old| {
+        let fate = match fate(old) {
+            Fate::Read(read) => Need::Read(read),
+            Fate::Write(write) => Need::Write(write),
+            Fate::Wait(why, rest) => Need::Wait(why, rest),
+            Fate::Done => Need::Save,
+        };
+        let stays = !matches!(fate, Need::Save);
+        need.get_or_insert(fate);
+        stays
+    });
+    Removed { kept: gone.into_iter().cloned().collect(), need: need.unwrap_or(Need::Nothing) }
 }

@@ -3,6 +3,7 @@
 use super::{
     Next, Observed, Read, Write, account_in_the_way, preflight,
     wanted::{self, Trigger},
+    write::TRIGGER_ANNOTATION,
 };
 use crate::{
     api::{
@@ -84,6 +85,9 @@ pub(super) fn next(o: &Observed, trigger: &Trigger, now: Timestamp) -> Next {
         Some(Ok(authority)) => authority,
     };
     let Some((revision, request)) = slot(o, now) else {
+        if let Some(unsigned) = o.requests.values().find(|r| is_ours(o, r) && is_superseded(r)) {
+            return Next::Write(Write::DeleteRequest(unsigned.name_any()));
+        }
         let message =
             format!("the next {SLOTS} names of requests ({}-<revision>) are taken by others: delete them", o.name());
         return Next::Stalled(Refusal { reason: "RequestConflict", message }, FOR_A_PERSON);
@@ -100,13 +104,41 @@ pub(super) fn next(o: &Observed, trigger: &Trigger, now: Timestamp) -> Next {
         Ok(algorithm) => algorithm,
         Err(message) => return Next::Stalled(Refusal { reason: "InvalidKey", message }, FOR_A_PERSON),
     };
-    if let Some(next) = preflight::next(o, authority, algorithm) {
+    if let Some(next) = preflight::next(o, authority, algorithm, now) {
         return next;
     }
     match o.staged.get(&revision) {
-        Some(Some(_)) => Next::Write(Write::Request { revision, trigger: trigger.name() }),
+        Some(Some(staged)) if is_for(o, staged, algorithm) => {
+            Next::Write(Write::Request { revision, trigger: trigger.name() })
+        }
+        // Made for another spec.
+        Some(Some(_)) => Next::Write(Write::DeleteStaged(revision)),
         _ => Next::Write(Write::Stage { revision, algorithm, keep_key: keeps_key(o, algorithm) }),
     }
+}
+
+/// Two certificates in a row were lost, or spoilt, within this time: the next waits until it has passed.
+const BRAKE: SignedDuration = SignedDuration::from_hours(1);
+
+/// What takes the certificate away again and again must not buy one each time.
+pub(super) fn brake(o: &Observed, trigger: &Trigger, now: Timestamp) -> Option<Next> {
+    let base = o.base_revision();
+    let lost = |name: &str| [Trigger::SecretLost(String::new()).name(), Trigger::SpecChanged.name()].contains(&name);
+    let wanted = wanted::issued_for(&o.certificate.spec);
+    let bought = |revision: i64| {
+        let request = o.requests.get(&revision).filter(|r| is_ours(o, r))?;
+        let annotation = |key: &str| request.annotations().get(key).map(String::as_str);
+        let again =
+            annotation(ISSUED_FOR_ANNOTATION) == Some(&wanted) && annotation(TRIGGER_ANNOTATION).is_some_and(lost);
+        request.creation_timestamp().filter(|_| again)?.0.checked_add(BRAKE).ok()
+    };
+    let until =
+        bought(base).zip(bought(base - 1)).map(|(last, before)| last.min(before)).filter(|_| lost(trigger.name()))?;
+    let message = "the Secret is taken away or changed by something again and again; the next certificate is bought only after an hour";
+    (now < until).then(|| {
+        let why = Refusal { reason: "IssuedTooOften", message: message.into() };
+        Next::Stalled(why, until.duration_since(now).min(BRAKE))
+    })
 }
 
 /// The revision to work on, and its request if it is there. Slots that something else sits in are passed over.
@@ -132,8 +164,20 @@ fn answers(o: &Observed, request: &CertificateRequest, now: Timestamp) -> bool {
     is_ours(o, request)
         && annotation(ISSUED_FOR_ANNOTATION) == Some(&wanted::issued_for(&o.certificate.spec))
         && (forced.is_none() || annotation(RENEW_ANNOTATION) == forced)
-        && condition(request, READY).is_none_or(|(_, reason, _)| reason != SUPERSEDED)
+        && !is_superseded(request)
         && !key_lost
+}
+
+/// Nothing was issued for it, and nothing will be.
+fn is_superseded(request: &CertificateRequest) -> bool {
+    condition(request, READY).is_some_and(|(_, reason, _)| reason == SUPERSEDED)
+}
+
+/// Whether a staged key and its CSR are for what is wanted now.
+fn is_for(o: &Observed, staged: &SecretObject, algorithm: KeyAlgorithm) -> bool {
+    let key = staged.text("tls.key").and_then(|pem| PrivateKey::from_pem(&pem).ok());
+    staged.issued_for() == Some(&wanted::issued_for(&o.certificate.spec))
+        && key.is_some_and(|key| key.algorithm() == algorithm)
 }
 
 fn condition<'a>(request: &'a CertificateRequest, kind: &str) -> Option<(bool, &'a str, &'a str)> {
@@ -161,7 +205,14 @@ fn follow(o: &Observed, revision: i64, request: &CertificateRequest, now: Timest
         Some((true, ..)) => match o.staged.get(&revision) {
             None => Next::Read(Read::Staged(revision)),
             Some(Some(staged)) => match signed(request, staged, now) {
-                Ok(_) => Next::Write(Write::Secret(revision)),
+                Ok((chain, _)) if wanted::names_fit(&o.certificate.spec, &chain.leaf) => {
+                    Next::Write(Write::Secret(revision))
+                }
+                // It would be replaced at once, again and again.
+                Ok(_) => {
+                    let message = "its certificate has other names than spec.subject";
+                    Next::Stalled(told("RequestUnusable", message), FOR_A_PERSON)
+                }
                 Err(problem) => {
                     let message = format!("{problem}; force a new revision with the annotation {RENEW_ANNOTATION}");
                     Next::Stalled(told("RequestUnusable", &message), FOR_A_PERSON)

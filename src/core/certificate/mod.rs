@@ -11,6 +11,7 @@ mod tests;
 pub mod wanted;
 pub use issuing::{SLOTS, request_name, staged_name, still_wanted};
 pub mod write;
+pub use delivery::RECORD_FRESH;
 
 use super::{
     Decision,
@@ -31,6 +32,7 @@ use crate::{
     pki::{algorithm::KeyAlgorithm, certificate::Serial},
 };
 use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -136,6 +138,8 @@ pub struct TargetObserved {
     pub body: Option<Option<Vec<u8>>>,
     /// How long ago this process stored the record of the import to come, by the monotonic clock.
     pub record_age: Option<Duration>,
+    /// When this process last began an import without an ARN whose answer it does not know. It outlives status and uid.
+    pub begun: Option<Timestamp>,
     /// A call of this pass for this target failed; its failure is in memory.
     pub failed: bool,
 }
@@ -163,8 +167,8 @@ pub struct Installed {
 pub struct Memory {
     /// What was imported and is not stored yet, by target.
     pub imported: BTreeMap<String, Imported>,
-    /// Imports without an ARN that AWS refused after their record: nothing was made, so the next needs no wait.
-    pub refused: BTreeMap<String, bool>,
+    /// The records whose import AWS refused, by target: nothing was made, so the next needs no wait.
+    pub refused: BTreeMap<String, Option<Time>>,
     /// The last failures, by target.
     pub target_failures: BTreeMap<String, Failure>,
     /// The last failures that belong to no target.
@@ -182,8 +186,6 @@ pub struct Imported {
     pub serial: Serial,
     /// When.
     pub at: Timestamp,
-    /// How often ACM showed another serial since.
-    pub mismatches: u32,
 }
 
 /// What to look at.
@@ -319,6 +321,9 @@ fn issuance(o: &Observed, now: Timestamp) -> Next {
         return next;
     }
     if let Some(trigger) = wanted::trigger(o, now) {
+        if let Some(next) = issuing::brake(o, &trigger, now) {
+            return next;
+        }
         return match account_in_the_way(o, &spec.account_ref.name, &spec.region, now) {
             Some(next) => next,
             None => issuing::next(o, &trigger, now),
@@ -327,7 +332,11 @@ fn issuance(o: &Observed, now: Timestamp) -> Next {
     let revision = o.base_revision();
     let stored = o.certificate.status.as_ref().and_then(|s| s.revision);
     if stored != Some(revision) && o.memory.unstaged != Some(revision) {
-        return Next::Write(Write::DeleteStaged(revision));
+        match o.staged.get(&revision) {
+            None => return Next::Read(Read::Staged(revision)),
+            Some(Some(staged)) if staged.is_owned_by(&o.uid()) => return Next::Write(Write::DeleteStaged(revision)),
+            Some(_) => {}
+        }
     }
     if write::metadata_differs(o) {
         return Next::Write(Write::SecretMetadata);

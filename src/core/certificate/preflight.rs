@@ -1,6 +1,10 @@
 //! What ACM would refuse, told before anything is paid for.
 
-use super::{Installed, Next, Observed, Read, entry, wanted};
+use super::{
+    Installed, Next, Observed, Read,
+    delivery::{self, Need},
+    entry, wanted,
+};
 use crate::{
     core::{access::Refusal, authority::KnownAuthority, backoff::FOR_A_PERSON},
     pki::{
@@ -9,9 +13,10 @@ use crate::{
         key::PrivateKey,
     },
 };
+use jiff::Timestamp;
 
 /// What has to be looked at, or what is in the way, before a certificate for these targets is asked for.
-pub(super) fn next(o: &Observed, authority: &KnownAuthority, algorithm: KeyAlgorithm) -> Option<Next> {
+pub(super) fn next(o: &Observed, authority: &KnownAuthority, algorithm: KeyAlgorithm, now: Timestamp) -> Option<Next> {
     let spec = &o.certificate.spec;
     let stalled = |message| Some(Next::Stalled(Refusal { reason: "PreflightFailed", message }, FOR_A_PERSON));
     let names = match wanted::names(&spec.subject) {
@@ -38,9 +43,22 @@ pub(super) fn next(o: &Observed, authority: &KnownAuthority, algorithm: KeyAlgor
         return stalled(format!("ACM would refuse the certificate, so it is not asked for: {problem}"));
     }
     for target in spec.acm.iter().filter(|t| o.keeps_arn(t)) {
-        let Some(arn) = o.certificate.status.as_ref().and_then(|s| entry(s, &target.name)).and_then(|t| t.arn.clone())
-        else {
-            continue;
+        if let Some(need) = delivery::failed(o, &target.name) {
+            return waits(need);
+        }
+        let known = o.certificate.status.as_ref().and_then(|s| entry(s, &target.name)).cloned();
+        let known = known.unwrap_or_else(|| delivery::fresh(o, target));
+        let serial = o.current().map(|pair| &pair.chain.leaf.serial);
+        let arn = match known.arn.clone() {
+            Some(arn) => arn,
+            // Made already, by somebody who could not tell: what comes must fit it.
+            None => match delivery::ours(o, target, &known, serial, now) {
+                Ok(ours) => match ours.first() {
+                    Some((summary, _)) => summary.arn.clone(),
+                    None => continue,
+                },
+                Err(need) => return waits(need),
+            },
         };
         let problems = match current(o, &target.name) {
             Current::Known(current) => reimport_problems(&current, &planned),
@@ -56,6 +74,15 @@ pub(super) fn next(o: &Observed, authority: &KnownAuthority, algorithm: KeyAlgor
         }
     }
     None
+}
+
+fn waits(need: Need) -> Option<Next> {
+    match need {
+        Need::Read(read) => Some(Next::Read(read)),
+        Need::Wait(why, rest) => Some(Next::Wait(why, rest)),
+        Need::Stalled(why, rest) => Some(Next::Stalled(why, rest)),
+        Need::Nothing | Need::Save | Need::Write(_) => None,
+    }
 }
 
 enum Current {

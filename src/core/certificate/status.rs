@@ -39,6 +39,7 @@ pub(super) fn tell(
     if matches!(issuance, Next::Quiet(_))
         && !is_true(&before.conditions, STALLED)
         && !matches!(delivery.next, Next::Save)
+        && after.targets == before.targets
     {
         after.clone_from(before);
         return Step::Rest(rest);

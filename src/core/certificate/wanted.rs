@@ -9,6 +9,7 @@ use crate::{
     },
     core::{hex, secret::KeyPair, template},
     pki::{
+        certificate::Certificate as X509,
         csr::SubjectRequest,
         names::{InvalidNames, Names},
     },
@@ -156,11 +157,14 @@ pub fn trigger(o: &Observed, now: Timestamp) -> Option<Trigger> {
     (due <= now).then_some(Trigger::Renewal)
 }
 
+/// Whether a certificate has the names that the spec asks for, and no others.
+pub(super) fn names_fit(spec: &CertificateSpec, leaf: &X509) -> bool {
+    names(&spec.subject).is_ok_and(|wanted| wanted.is_subset_of(&leaf.names) && leaf.names.is_subset_of(&wanted))
+}
+
 /// Whether the certificate is the one that the spec asks for.
 fn answers(spec: &CertificateSpec, recorded: Option<&str>, pair: &KeyPair) -> bool {
-    let fits =
-        |wanted: Names| wanted.is_subset_of(&pair.chain.leaf.names) && pair.chain.leaf.names.is_subset_of(&wanted);
-    let names_fit = names(&spec.subject).is_ok_and(fits);
+    let names_fit = names_fit(spec, &pair.chain.leaf);
     match recorded {
         Some(digest) if digest.starts_with(VERSION) => digest == issued_for(spec) && names_fit,
         _ => names_fit,

@@ -40,23 +40,24 @@ pub fn ownership_tags(o: &Observed, target: &str) -> Tags {
     ])
 }
 
-/// The tags that the spec asks for.
+/// The tags that the spec asks for, with the serial number where each renewal is a new ARN.
 #[must_use]
-pub fn user_tags(target: &Target) -> Tags {
-    target.tags.clone()
-}
-
-/// All tags of a new import.
-#[must_use]
-pub fn import_tags(o: &Observed, target: &Target) -> Tags {
-    let mut tags = user_tags(target);
-    tags.extend(ownership_tags(o, &target.name));
-    tags.insert(TAG_UID.into(), o.uid());
+pub fn spec_tags(o: &Observed, target: &Target) -> Tags {
+    let mut tags = target.tags.clone();
     if !o.keeps_arn(target)
         && let Some(pair) = o.current()
     {
         tags.insert(TAG_SERIAL.into(), pair.chain.leaf.serial.to_string());
     }
+    tags
+}
+
+/// All tags of a new import.
+#[must_use]
+pub fn import_tags(o: &Observed, target: &Target) -> Tags {
+    let mut tags = spec_tags(o, target);
+    tags.extend(ownership_tags(o, &target.name));
+    tags.insert(TAG_UID.into(), o.uid());
     tags
 }
 
@@ -78,7 +79,10 @@ pub fn staged(o: &Observed, revision: i64, key: &PrivateKey) -> Result<SecretObj
         csr::create_csr(key, &subject, copies.then_some(&usages[..])).map_err(|e| format!("spec.subject: {e}"))?;
     let content = Content {
         data: BTreeMap::from([("tls.key", key.to_pkcs8_pem()), ("tls.csr", Zeroizing::new(csr))]),
-        annotations: BTreeMap::from([(OWNED_BY_ANNOTATION.to_owned(), Some(o.name()))]),
+        annotations: BTreeMap::from([
+            (OWNED_BY_ANNOTATION.to_owned(), Some(o.name())),
+            (ISSUED_FOR_ANNOTATION.to_owned(), Some(wanted::issued_for(spec))),
+        ]),
         labels: BTreeMap::new(),
         owner: owner(o),
     };

@@ -50,6 +50,8 @@ pub enum Fault {
     AnswerLost,
     /// The call never gets there.
     Unsent,
+    /// AWS refuses it; at the API server like `Unsent`.
+    Refused,
 }
 
 /// A certificate in the model of ACM.
@@ -60,6 +62,18 @@ pub struct InAcm {
     pub tags: Tags,
     pub created: Timestamp,
     pub in_use: bool,
+}
+
+/// What a process holds and loses with its end.
+#[derive(Default)]
+pub struct Process {
+    pub memory: BTreeMap<String, Memory>,
+    /// When it stored the record of an import to come.
+    pub records: BTreeMap<String, Timestamp>,
+    /// When it began an import whose answer it does not know.
+    pub begun: BTreeMap<String, Timestamp>,
+    /// What it imported: it knows of that before ACM's list does.
+    pub own: Vec<CertificateArn>,
 }
 
 /// What a pass came to.
@@ -79,9 +93,20 @@ pub struct World {
     pub requests: BTreeMap<i64, CertificateRequest>,
     pub acm: Vec<InAcm>,
     pub account: AwsAccount,
-    pub memory: Memory,
-    /// When the running process stored the record of an import to come.
-    pub records: BTreeMap<String, Timestamp>,
+    /// The running process.
+    pub process: Process,
+    /// Another one, that does not know that it is not alone.
+    pub other: Process,
+    /// What the watch of the running process shows, if it is behind.
+    pub stale: Option<Certificate>,
+    /// The object before its last change of status.
+    pub older: Certificate,
+    /// A backup of the Secret.
+    pub kept: Option<Secret>,
+    /// So many reads from AWS fail.
+    pub deaf: usize,
+    /// ACM answers NotFound to everything about an import for so long.
+    pub hidden: SignedDuration,
     pub authority: Authority,
     pub root: X509,
     issuer: Issuer<'static, KeyPair>,
@@ -117,6 +142,7 @@ impl World {
             "metadata": { "name": "app", "namespace": "pay", "uid": "u0", "generation": 1, "resourceVersion": "1", "creationTimestamp": START },
             "spec": spec,
         }));
+        let certificate: Certificate = certificate.unwrap();
         let authority = Authority {
             arn: "arn:aws:acm-pca:eu-west-1:111122223333:certificate-authority/11111111-2222-3333-4444-555555555555"
                 .parse()
@@ -132,15 +158,20 @@ impl World {
         };
         Self {
             now: now + SignedDuration::from_secs(1),
-            certificate: certificate.unwrap(),
+            certificate,
             gone: false,
             secret: None,
             staged: BTreeMap::new(),
             requests: BTreeMap::new(),
             acm: vec![],
             account: account.unwrap(),
-            memory: Memory::default(),
-            records: BTreeMap::new(),
+            process: Process::default(),
+            other: Process::default(),
+            stale: None,
+            older: certificate.clone(),
+            kept: None,
+            deaf: 0,
+            hidden: SignedDuration::ZERO,
             authority,
             root: parse_pem(&root.pem()).unwrap(),
             issuer: Issuer::new(params, key),
@@ -163,10 +194,12 @@ impl World {
         secret.key_pair().ok().map(|pair| pair.chain.leaf.serial.clone())
     }
 
-    fn observe(&self) -> Observed {
-        let targets = self.certificate.spec.acm.iter().map(|t| (t.name.clone(), TargetObserved::default())).collect();
+    fn observe(&mut self) -> Observed {
+        let certificate = self.stale.take().unwrap_or_else(|| self.certificate.clone());
+        let memory = self.process.memory.get(&certificate.uid().unwrap()).cloned().unwrap_or_default();
+        let targets = certificate.spec.acm.iter().map(|t| (t.name.clone(), TargetObserved::default())).collect();
         Observed {
-            certificate: Arc::new(self.certificate.clone()),
+            certificate: Arc::new(certificate),
             cluster: "cluster".into(),
             accounts: BTreeMap::from([("prod".to_owned(), Some(Arc::new(self.account.clone())))]),
             namespace_labels: None,
@@ -179,7 +212,7 @@ impl World {
             requests: BTreeMap::new(),
             staged: BTreeMap::new(),
             targets,
-            memory: self.memory.clone(),
+            memory,
             failed: false,
         }
     }
@@ -187,10 +220,13 @@ impl World {
     /// One reconcile. `fault` is asked before each change.
     pub fn pass(&mut self, mut fault: impl FnMut() -> Fault) -> Pass {
         let mut o = self.observe();
+        let mut again = 3;
         for _ in 0..200 {
-            for (name, seen) in &mut o.targets {
-                let age = self.records.get(name).map(|at| self.now.duration_since(*at));
+            for target in &o.certificate.spec.acm {
+                let age = self.process.records.get(&target.name).map(|at| self.now.duration_since(*at));
+                let seen = o.targets.entry(target.name.clone()).or_default();
                 seen.record_age = age.map(|age| Duration::try_from(age).unwrap_or_default());
+                seen.begun = self.process.begun.get(&target.name).copied();
             }
             let decision = decide(&o, self.now);
             let (write, rest) = match decision.step {
@@ -207,10 +243,19 @@ impl World {
             if fault == Fault::CrashBefore {
                 return self.crash();
             }
+            let to_kubernetes = !write.as_ref().is_some_and(to_aws);
+            if !silent && to_kubernetes && self.certificate.resource_version() != o.certificate.resource_version() {
+                if write.is_none() || matches!(write, Some(Write::Finalizer(_))) {
+                    return self.end(o, SignedDuration::from_millis(500));
+                }
+            }
+            // An API server that did not take it, or whose answer is lost, ends the pass; the object is read afresh.
+            if to_kubernetes && matches!(fault, Fault::Unsent | Fault::Refused) {
+                return self.end(o, SignedDuration::from_secs(1));
+            }
+            let (memory, records) = (o.memory.clone(), self.process.records.clone());
             match write {
                 Some(write) => self.write(&mut o, write, fault),
-                // An API server that did not answer ends the pass; the object is read afresh.
-                None if fault == Fault::Unsent => return Pass::Rested(SignedDuration::from_secs(1)),
                 None if !silent => {
                     self.save(&mut o, decision.status);
                     self.events.extend(decision.events.into_iter().map(|e| e.reason));
@@ -220,23 +265,45 @@ impl World {
             if fault == Fault::CrashAfter {
                 return self.crash();
             }
+            if to_kubernetes && fault == Fault::AnswerLost {
+                (o.memory, self.process.records) = (memory, records);
+                return self.end(o, SignedDuration::from_secs(1));
+            }
             if self.gone {
                 return Pass::Rested(SignedDuration::from_hours(1));
             }
             if let Some(rest) = rest {
-                self.memory = o.memory;
-                return Pass::Rested(rest);
+                if silent || again == 0 {
+                    return self.end(o, rest);
+                }
+                again -= 1;
             }
             self.now += SignedDuration::from_millis(20);
         }
         panic!("a pass came to no end");
     }
 
-    fn crash(&mut self) -> Pass {
-        self.memory = Memory::default();
-        self.records.clear();
+    fn end(&mut self, o: Observed, rest: SignedDuration) -> Pass {
+        self.process.memory.insert(o.uid(), o.memory);
+        Pass::Rested(rest)
+    }
+
+    /// The process ends, and another begins.
+    pub fn crash(&mut self) -> Pass {
+        self.process = Process::default();
         self.now += SignedDuration::from_secs(3);
         Pass::Crashed
+    }
+
+    /// The other process has its turn.
+    pub fn swap(&mut self) {
+        std::mem::swap(&mut self.process, &mut self.other);
+    }
+
+    /// A new process begins with an object that is not the newest.
+    pub fn restart_with(&mut self, stale: Certificate) {
+        self.crash();
+        self.stale = Some(stale);
     }
 
     fn save(&mut self, o: &mut Observed, status: crate::api::certificate::CertificateStatus) {
@@ -246,12 +313,13 @@ impl World {
             targets.filter(|t| t.name == name).find_map(|t| Some((t.pending_since.clone()?, t.attempts)))
         };
         let before = self.certificate.clone();
+        self.older.clone_from(&before);
         self.certificate.status = Some(status);
+        self.touch();
         for target in &self.certificate.spec.acm {
             let record = pending(&self.certificate, &target.name);
             if record.is_some() && record != pending(&before, &target.name) {
-                self.records.insert(target.name.clone(), self.now);
-                o.memory.refused.remove(&target.name);
+                self.process.records.insert(target.name.clone(), self.now);
             }
         }
         let stored = self.certificate.status.clone().unwrap_or_default();
@@ -265,7 +333,32 @@ impl World {
         o.certificate = Arc::new(self.certificate.clone());
     }
 
-    fn read(&self, o: &mut Observed, read: Read) {
+    /// The object gets another resourceVersion.
+    pub fn touch(&mut self) {
+        let version = self.certificate.resource_version().unwrap().parse::<u64>().unwrap();
+        self.certificate.metadata.resource_version = Some((version + 1).to_string());
+    }
+
+    /// What ACM tells of an ARN.
+    fn shown(&self, arn: &CertificateArn) -> Option<&InAcm> {
+        self.acm.iter().find(|c| c.arn == *arn && self.now >= c.created + self.hidden)
+    }
+
+    fn fail(o: &mut Observed, target: &str, kind: Kind) {
+        let error = AwsError { kind, action: "acm:Something", code: None, message: "no".into() };
+        let count = o.memory.target_failures.get(target).map_or(0, |f| f.count) + 1;
+        o.memory.target_failures.insert(target.to_owned(), Failure { count, error });
+        o.targets.entry(target.to_owned()).or_default().failed = true;
+    }
+
+    fn read(&mut self, o: &mut Observed, read: Read) {
+        if let Read::Lookup(target, _) | Read::Tags(target, _) | Read::Installed(target, _) | Read::Body(target, _) =
+            &read
+            && self.deaf > 0
+        {
+            self.deaf -= 1;
+            return Self::fail(o, target, Kind::Transient);
+        }
         match read {
             Read::Namespace => o.namespace_labels = Some(BTreeMap::new()),
             Read::Session(account) => {
@@ -282,7 +375,14 @@ impl World {
                 o.staged.insert(revision, self.staged.get(&revision).cloned().map(SecretObject::from));
             }
             Read::Lookup(target, newer_than) => {
-                let found = |c: &&InAcm| self.now >= c.created + LAG;
+                let subject = &o.certificate.spec.subject;
+                let mut names: Vec<&String> =
+                    std::iter::once(&subject.domain_name).chain(&subject.additional_names).collect();
+                names.extend(o.current().iter().flat_map(|pair| &pair.chain.leaf.names.dns));
+                let found = |c: &&InAcm| {
+                    (self.now >= c.created + LAG || self.process.own.contains(&c.arn))
+                        && c.leaf.names.dns.iter().any(|name| names.contains(&name))
+                };
                 let lookup = if self.now > newer_than {
                     Lookup::Found(self.acm.iter().filter(found).map(|c| (summary(c), c.tags.clone())).collect())
                 } else {
@@ -291,18 +391,18 @@ impl World {
                 o.targets.entry(target).or_default().lookup = Some(lookup);
             }
             Read::Tags(target, arn) => {
-                let found = self.acm.iter().find(|c| c.arn == arn).map(|c| c.tags.clone());
+                let found = self.shown(&arn).map(|c| c.tags.clone());
                 if found.is_none() {
                     o.memory.imported.remove(&target);
                 }
                 o.targets.entry(target).or_default().tags = Some(found);
             }
             Read::Installed(target, arn) => {
-                let found = self.acm.iter().find(|c| c.arn == arn).map(installed);
+                let found = self.shown(&arn).map(installed);
                 o.targets.entry(target).or_default().installed = Some(found);
             }
             Read::Body(target, arn) => {
-                let found = self.acm.iter().find(|c| c.arn == arn).map(|c| c.leaf.der.clone());
+                let found = self.shown(&arn).map(|c| c.leaf.der.clone());
                 o.targets.entry(target).or_default().body = Some(found);
             }
         }
@@ -322,27 +422,26 @@ impl World {
 
     fn write(&mut self, o: &mut Observed, write: Write, fault: Fault) {
         self.changes += 1;
-        let to_aws =
-            matches!(write, Write::ImportNew(_) | Write::Reimport(..) | Write::Retag(..) | Write::DeleteFromAcm(..));
-        if to_aws && matches!(fault, Fault::AnswerLost | Fault::Unsent) {
+        if to_aws(&write) && matches!(fault, Fault::AnswerLost | Fault::Unsent | Fault::Refused) {
             let target = target_of(&write);
-            if matches!(write, Write::ImportNew(_)) {
-                self.records.remove(&target);
-            }
+            let new = matches!(write, Write::ImportNew(_));
             if fault == Fault::AnswerLost {
                 let kept = o.memory.clone();
                 self.effect(o, write);
                 o.memory = kept;
+                self.process.own.clear();
             }
-            let error = AwsError {
-                kind: Kind::Transient,
-                action: "acm:ImportCertificate",
-                code: None,
-                message: "time-out".into(),
-            };
-            o.memory.target_failures.insert(target.clone(), Failure { count: 1, error });
-            let seen = o.targets.entry(target).or_default();
-            (seen.failed, seen.record_age) = (true, None);
+            if new {
+                self.process.records.remove(&target);
+                if fault == Fault::Refused {
+                    let record = o.certificate.status.iter().flat_map(|s| &s.targets).find(|t| t.name == target);
+                    o.memory.refused.insert(target.clone(), record.and_then(|t| t.pending_since.clone()));
+                } else {
+                    self.process.begun.insert(target.clone(), self.now);
+                }
+            }
+            Self::fail(o, &target, if fault == Fault::Refused { Kind::Refused } else { Kind::Transient });
+            o.targets.entry(target).or_default().record_age = None;
         } else {
             self.effect(o, write);
         }
@@ -353,6 +452,7 @@ impl World {
             Write::Finalizer(wanted) => {
                 self.certificate.metadata.finalizers = wanted.then(|| vec![FINALIZER.to_owned()]);
                 self.gone = !wanted && self.certificate.metadata.deletion_timestamp.is_some();
+                self.touch();
                 o.certificate = Arc::new(self.certificate.clone());
             }
             Write::Stage { revision, algorithm, keep_key } => {
@@ -364,6 +464,7 @@ impl World {
                 let staged = write::staged(o, revision, &key).unwrap();
                 let object = self.staged.entry(revision).or_insert_with(|| staged.object().clone()).clone();
                 o.staged.insert(revision, Some(object.into()));
+                o.memory.unstaged = None;
             }
             Write::Request { revision, trigger } => {
                 let mut request = write::request(o, revision, trigger, self.now).unwrap();
@@ -395,6 +496,9 @@ impl World {
             Write::Reimport(target, arn) => {
                 let leaf = o.current().unwrap().chain.leaf.clone();
                 let there = self.acm.iter_mut().find(|c| c.arn == arn).unwrap();
+                let accepted =
+                    there.leaf.algorithm == leaf.algorithm && !there.leaf.names.dns.is_disjoint(&leaf.names.dns);
+                assert!(accepted, "paid for in vain: ACM takes no other key, and wants a domain to stay");
                 there.leaf = leaf;
                 self.imported(o, &target, arn);
             }
@@ -432,7 +536,8 @@ impl World {
 
     fn import_new(&mut self, o: &mut Observed, target: &str) {
         self.new_imports += 1;
-        self.records.remove(target);
+        self.process.records.remove(target);
+        self.process.begun.remove(target);
         let spec = self.certificate.spec.acm.iter().find(|t| t.name == target).unwrap();
         let tags = import_tags(o, spec);
         let region = spec.region.as_ref().unwrap_or(&self.certificate.spec.region);
@@ -441,13 +546,13 @@ impl World {
             format!("arn:aws:acm:{region}:111122223333:certificate/00000000-0000-0000-0000-{n:012}").parse().unwrap();
         let leaf = o.current().unwrap().chain.leaf.clone();
         self.acm.push(InAcm { arn: arn.clone(), leaf, tags, created: self.now, in_use: false });
-        o.targets.entry(target.to_owned()).or_default().record_age = None;
+        self.process.own.push(arn.clone());
         self.imported(o, target, arn);
     }
 
     fn imported(&mut self, o: &mut Observed, target: &str, arn: CertificateArn) {
         let serial = o.current().unwrap().chain.leaf.serial.clone();
-        o.memory.imported.insert(target.to_owned(), Imported { arn, serial, at: self.now, mismatches: 0 });
+        o.memory.imported.insert(target.to_owned(), Imported { arn, serial, at: self.now });
         o.memory.target_failures.remove(target);
         o.targets.entry(target.to_owned()).or_default().installed = None;
     }
@@ -479,12 +584,24 @@ impl World {
         }
     }
 
+    /// The controller of requests looks at those that are not wanted (any more).
+    pub fn supersede(&mut self) {
+        for request in self.requests.values_mut() {
+            if request.status.is_none() && !still_wanted(&self.certificate, request) {
+                let found = [Finding::no(READY, "Superseded", "nothing was issued")];
+                let conditions = conditions(&[], &found, 1, self.now);
+                request.status = Some(CertificateRequestStatus { conditions, ..CertificateRequestStatus::default() });
+            }
+        }
+    }
+
     /// Passes without faults until a pass changes nothing and nothing is due within a minute. Returns the passes.
     pub fn converge(&mut self) -> usize {
         for n in 0..60 {
             let before = self.changes;
             let pass = self.pass(|| Fault::Fine);
             self.sign();
+            self.supersede();
             match pass {
                 Pass::Rested(rest) if self.gone || (before == self.changes && rest > SignedDuration::from_mins(2)) => {
                     return n;
@@ -502,6 +619,10 @@ impl World {
             data.insert("tls.crt".into(), ByteString(b"nonsense".to_vec()));
         }
     }
+}
+
+fn to_aws(write: &Write) -> bool {
+    matches!(write, Write::ImportNew(_) | Write::Reimport(..) | Write::Retag(..) | Write::DeleteFromAcm(..))
 }
 
 fn target_of(write: &Write) -> String {
