@@ -158,7 +158,7 @@ impl World {
         };
         Self {
             now: now + SignedDuration::from_secs(1),
-            certificate,
+            certificate: certificate.clone(),
             gone: false,
             secret: None,
             staged: BTreeMap::new(),
@@ -168,7 +168,7 @@ impl World {
             process: Process::default(),
             other: Process::default(),
             stale: None,
-            older: certificate.clone(),
+            older: certificate,
             kept: None,
             deaf: 0,
             hidden: SignedDuration::ZERO,
