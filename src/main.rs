@@ -96,9 +96,9 @@ fn main() -> ExitCode {
 }
 
 fn operator(args: RunArgs) -> Result<(), String> {
-    // A bare level is ours; the libraries only warn.
+    // A bare level is ours; the libraries only warn, and what the client of the API server says is said here, too.
     let bare = ["error", "warn", "info", "debug", "trace"].contains(&args.log.as_str());
-    let directives = if bare { format!("warn,arnkeeper={}", args.log) } else { args.log.clone() };
+    let directives = if bare { format!("warn,kube_client=off,arnkeeper={}", args.log) } else { args.log.clone() };
     let filter = EnvFilter::try_new(directives).map_err(|e| format!("--log: {e}"))?;
     let registry = tracing_subscriber::registry().with(filter);
     match args.log_format {

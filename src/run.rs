@@ -98,6 +98,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()> + Send + 'static
             Some(Ok(name)) => name,
             Some(Err(_)) | None => "a task failed",
         }),
+        _ = operator.drivers.join_next() => Some("a controller"),
     };
     tracing::info!("arnkeeper stops: what is under way comes to its end");
     stopping.send_replace(true);
@@ -183,20 +184,23 @@ impl Operator {
                     && certificates.wait_until_ready().await.is_ok()
                     && requests.wait_until_ready().await.is_ok()
             };
+            let end = turn.clone().end();
             tokio::select! {
                 ready = all => drop(filled.send_replace(ready)),
                 () = turn.end() => {}
             }
+            end.await;
         });
 
         let waker = Arc::new(Waker::new(context, account_lane, request_lane, certificate_lane, &config.namespaces));
         let mut tasks = JoinSet::new();
         let tell = waker.clone();
-        tasks.spawn(follow("the watch of AwsAccounts", account_changes, move |change| tell.account(change)));
+        tasks.spawn(follow("the watch of AwsAccounts", account_changes, move |changes| tell.accounts(changes)));
         let tell = waker.clone();
-        tasks.spawn(follow("the watch of Certificates", certificate_changes, move |change| tell.certificate(change)));
+        tasks
+            .spawn(follow("the watch of Certificates", certificate_changes, move |changes| tell.certificates(changes)));
         let tell = waker.clone();
-        tasks.spawn(follow("the watch of CertificateRequests", request_changes, move |change| tell.request(change)));
+        tasks.spawn(follow("the watch of CertificateRequests", request_changes, move |changes| tell.requests(changes)));
         let tell = waker.clone();
         let own = metadata(clients, &config.own_namespace, watcher::Config::default());
         tasks.spawn(follow_metadata(own, move |secret| tell.credentials(&secret)));
@@ -253,11 +257,11 @@ impl Turn {
 async fn follow<K>(
     name: &'static str,
     changes: impl Stream<Item = Vec<Change<K>>>,
-    tell: impl Fn(Change<K>),
+    tell: impl Fn(Vec<Change<K>>),
 ) -> &'static str {
     let mut changes = std::pin::pin!(changes);
     while let Some(told) = changes.next().await {
-        told.into_iter().for_each(&tell);
+        tell(told);
     }
     name
 }

@@ -133,9 +133,8 @@ fn session_duration(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
         "type": "string",
         "nullable": true,
         "maxLength": 32,
-        "pattern": "^([0-9]{1,9}(\\.[0-9]{1,9})?(h|m|s))+$",
         "x-kubernetes-validations": [{
-            "rule": "duration(self) >= duration('15m') && duration(self) <= duration('12h')",
+            "rule": "self.matches('^([0-9]{1,2}h)?([0-9]{1,3}m)?([0-9]{1,5}s)?$') && size(self) > 1 && duration(self) >= duration('15m') && duration(self) <= duration('12h')",
             "message": "a session lasts from 15m to 12h",
         }],
     })
@@ -144,7 +143,9 @@ fn session_duration(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
 /// Which namespaces may use an account.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("self.from == 'Names' ? (has(self.names) && !has(self.selector)) : self.from == 'Selector' ? (has(self.selector) && !has(self.names)) : (!has(self.names) && !has(self.selector))")
+#[x_kube(validation = Rule::new("!has(self.selector) || !has(self.selector.matchExpressions) || self.selector.matchExpressions.all(e, e.operator in ['In', 'NotIn'] ? has(e.values) && size(e.values) > 0 : e.operator in ['Exists', 'DoesNotExist'] && (!has(e.values) || size(e.values) == 0))")
+    .message("selector.matchExpressions: operator is In or NotIn with values, or Exists or DoesNotExist without"),
+    validation = Rule::new("self.from == 'Names' ? (has(self.names) && !has(self.selector)) : self.from == 'Selector' ? (has(self.selector) && !has(self.names)) : (!has(self.names) && !has(self.selector))")
     .message("names goes with `from: Names`, selector with `from: Selector`, and neither with `from: All`"))]
 pub struct AllowedNamespaces {
     /// How the namespaces are named.

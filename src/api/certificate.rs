@@ -26,6 +26,7 @@ use std::collections::BTreeMap;
     derive = "PartialEq",
     doc = "A certificate that is kept alive for years: issued by an AWS private CA, kept in a Secret, delivered to ACM, renewed under the ARN it has.",
     validation = Rule::new("size(self.metadata.name) <= 235").message("the name must have at most 235 characters: the names of its requests and keys are made from it"),
+    validation = Rule::new("!(self.spec.secret.name.startsWith(self.metadata.name + '-') && self.spec.secret.name.endsWith('-key'))").message("spec.secret.name must not be <name>-…-key: keys on their way have such names"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
     printcolumn(name = "Domain", type_ = "string", json_path = ".spec.subject.domainName"),
     printcolumn(name = "Expires", type_ = "string", json_path = ".status.notAfter"),
@@ -38,9 +39,9 @@ use std::collections::BTreeMap;
 #[x_kube(
     validation = Rule::new("self.accountRef == oldSelf.accountRef").message("accountRef can't be changed: make another Certificate"),
     validation = Rule::new("self.region == oldSelf.region").message("region can't be changed: make another Certificate"),
-    validation = Rule::new("!has(self.source.privateCa.certificateAuthority.arn) || self.source.privateCa.certificateAuthority.arn.split(':')[3] == self.region")
+    validation = Rule::new("!has(self.source.privateCa.certificateAuthority.arn) || self.source.privateCa.certificateAuthority.arn.split(':').size() < 4 || self.source.privateCa.certificateAuthority.arn.split(':')[3] == self.region")
         .message("source.privateCa.certificateAuthority.arn must lie in region"),
-    validation = Rule::new("!has(self.renewal) || !has(self.renewal.before) || duration(self.renewal.before) < duration(self.duration)")
+    validation = Rule::new("!has(self.renewal) || !has(self.renewal.before) || !self.renewal.before.matches('^[0-9hms]+$') || !self.duration.matches('^[0-9hms]+$') || duration(self.renewal.before) < duration(self.duration)")
         .message("renewal.before must be shorter than duration")
 )]
 pub struct CertificateSpec {
@@ -60,9 +61,9 @@ pub struct CertificateSpec {
     #[schemars(length(max = 11))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub usages: Vec<Usage>,
-    /// How long each certificate lasts. Default: 2160h.
+    /// How long each certificate lasts, an hour at least. Default: 2160h.
     #[serde(default = "super::request::default_duration")]
-    #[schemars(schema_with = "schema::positive_duration")]
+    #[schemars(schema_with = "schema::lifetime")]
     pub duration: Duration,
     /// The key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -184,18 +185,16 @@ pub struct SecretSpec {
 }
 
 /// Labels and annotations of a Secret.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SecretTemplate {
     /// Labels.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[x_kube(validation = Rule::new("self.all(k, !k.startsWith('arnkeeper.dev/'))").message("labels that begin with arnkeeper.dev/ are reserved"))]
-    #[schemars(extend("maxProperties" = 100))]
+    #[schemars(schema_with = "schema::labels")]
     pub labels: BTreeMap<String, String>,
     /// Annotations.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[x_kube(validation = Rule::new("self.all(k, !k.startsWith('arnkeeper.dev/'))").message("annotations that begin with arnkeeper.dev/ are reserved"))]
-    #[schemars(extend("maxProperties" = 100))]
+    #[schemars(schema_with = "schema::annotations")]
     pub annotations: BTreeMap<String, String>,
 }
 

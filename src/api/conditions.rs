@@ -63,6 +63,21 @@ pub fn conditions(before: &[Condition], findings: &[Finding], generation: i64, n
         .collect()
 }
 
+/// The conditions of an object for which the API server refused a write for good. What is Ready stays Ready.
+#[must_use]
+pub fn refused(before: &[Condition], message: &str, generation: i64, now: Timestamp) -> Vec<Condition> {
+    const REASON: &str = "RefusedByKubernetes";
+    let ready = is_true(before, READY);
+    let mut findings = vec![Finding::yes(STALLED, REASON, message)];
+    if !ready {
+        findings.insert(0, Finding::no(READY, REASON, message));
+    }
+    let told = |c: &&Condition| c.type_ != STALLED && (ready || c.type_ != READY);
+    let mut all: Vec<Condition> = before.iter().filter(told).cloned().collect();
+    all.extend(conditions(before, &findings, generation, now));
+    all
+}
+
 /// `now` as Kubernetes stores a time: without fractions of a second.
 #[must_use]
 pub fn whole_seconds(now: Timestamp) -> Timestamp {
@@ -89,5 +104,16 @@ mod tests {
         assert_eq!(second[0].last_transition_time, first[0].last_transition_time);
         let third = conditions(&second, &[Finding::yes(READY, "Done", "c")], 2, late);
         assert_eq!(third[0].last_transition_time.0, late);
+    }
+
+    #[test]
+    fn what_is_ready_stays_so_when_a_write_is_refused() {
+        let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        let new = refused(&[], "no", 1, now);
+        assert!(!is_true(&new, READY) && is_true(&new, STALLED));
+        assert_eq!(refused(&new, "no", 1, now), new);
+        let ready = conditions(&[], &[Finding::yes(READY, "UpToDate", "a")], 1, now);
+        let after = refused(&ready, "no", 1, now);
+        assert!(is_true(&after, READY) && is_true(&after, STALLED));
     }
 }

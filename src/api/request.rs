@@ -23,6 +23,8 @@ use serde::{Deserialize, Serialize};
     namespaced,
     status = "CertificateRequestStatus",
     derive = "PartialEq",
+    validation = Rule::new("size(self.metadata.name) <= 249").message("the name must have at most 249 characters: the name of its key is made from it"),
+    validation = Rule::new("!has(self.spec.secretName) || self.spec.secretName != self.metadata.name + '-key'").message("spec.secretName must not be <name>-key: the key on its way has this name"),
     doc = "One signature of an AWS private CA: made from a CSR or a subject, signed once, never changed.",
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].reason"),
@@ -46,7 +48,7 @@ use serde::{Deserialize, Serialize};
         .message("a request can't be changed: only signature may be added, once; make a new request"),
     validation = Rule::new("!has(oldSelf.signature) || (has(self.signature) && self.signature == oldSelf.signature)")
         .message("signature can't be changed or taken back once it was given"),
-    validation = Rule::new("!has(self.certificateAuthority.arn) || self.certificateAuthority.arn.split(':')[3] == self.region")
+    validation = Rule::new("!has(self.certificateAuthority.arn) || self.certificateAuthority.arn.split(':').size() < 4 || self.certificateAuthority.arn.split(':')[3] == self.region")
         .message("certificateAuthority.arn must lie in region")
 )]
 pub struct CertificateRequestSpec {
@@ -69,16 +71,16 @@ pub struct CertificateRequestSpec {
     pub private_key: Option<KeySpec>,
     /// With subject: the Secret, in the same namespace, that key and certificate are put into.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253), regex(pattern = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    #[schemars(schema_with = "schema::optional_object_name")]
     pub secret_name: Option<String>,
     /// What the certificate may be used for. Default: digital signature, key encipherment, server auth, client auth.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 11))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub usages: Vec<Usage>,
-    /// How long the certificate lasts. Default: 2160h.
+    /// How long the certificate lasts, an hour at least. Default: 2160h.
     #[serde(default = "default_duration")]
-    #[schemars(schema_with = "schema::positive_duration")]
+    #[schemars(schema_with = "schema::lifetime")]
     pub duration: Duration,
     /// The template of the private CA. Default: chosen from the usages.
     #[serde(default, skip_serializing_if = "Option::is_none")]

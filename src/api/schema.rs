@@ -3,24 +3,34 @@
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{CustomResourceDefinition, JSON};
 use schemars::{Schema, SchemaGenerator, json_schema};
 
-/// A Go-style duration (`2160h`, `1h30m`) that is longer than nothing.
-pub fn positive_duration(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({
-        "type": "string",
-        "maxLength": 32,
-        "pattern": "^([0-9]{1,9}(\\.[0-9]{1,9})?(h|m|s))+$",
-        "x-kubernetes-validations": [{
-            "rule": "duration(self) > duration('0s')",
-            "message": "must be a duration longer than 0, such as 2160h or 30m",
-        }],
-    })
+/// Hours, minutes, seconds: few enough digits for a signed 64-bit count of nanoseconds.
+const DURATION: &str = "^([0-9]{1,6}h)?([0-9]{1,7}m)?([0-9]{1,9}s)?$";
+
+/// How long a certificate lasts, as a Go-style duration (`2160h`, `1h30m`): an hour at least.
+///
+/// A shorter one would have to be renewed before the next one is delivered everywhere.
+pub fn lifetime(_: &mut SchemaGenerator) -> Schema {
+    duration("1h", "must be a duration of 1h or more, in hours, minutes and seconds, such as 2160h or 1h30m")
 }
 
-/// The same, for a duration that may be left out.
-pub fn optional_positive_duration(generator: &mut SchemaGenerator) -> Schema {
-    let mut schema = positive_duration(generator);
+/// A Go-style duration that is longer than nothing and may be left out.
+pub fn optional_positive_duration(_: &mut SchemaGenerator) -> Schema {
+    let mut schema =
+        duration("1s", "must be a duration longer than 0, in hours, minutes and seconds, such as 720h or 90m");
     schema.insert("nullable".into(), true.into());
     schema
+}
+
+fn duration(least: &str, message: &str) -> Schema {
+    json_schema!({
+        "type": "string",
+        "minLength": 2,
+        "maxLength": 32,
+        "x-kubernetes-validations": [{
+            "rule": format!("self.matches('{DURATION}') && size(self) > 1 && duration(self) >= duration('{least}')"),
+            "message": message,
+        }],
+    })
 }
 
 /// An identifier of DNS-1123 subdomain form, as Kubernetes names its objects.
@@ -29,7 +39,46 @@ pub fn object_name(_: &mut SchemaGenerator) -> Schema {
         "type": "string",
         "minLength": 1,
         "maxLength": 253,
-        "pattern": "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$",
+        "pattern": "^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$",
+    })
+}
+
+/// The same, for a name that may be left out.
+pub fn optional_object_name(generator: &mut SchemaGenerator) -> Schema {
+    let mut schema = object_name(generator);
+    schema.insert("nullable".into(), true.into());
+    schema
+}
+
+/// Labels of a Secret (Kubernetes documentation, "Labels and Selectors").
+pub fn labels(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "maxProperties": 50,
+        "additionalProperties": { "type": "string", "maxLength": 63 },
+        "x-kubernetes-validations": [
+            {
+                "rule": "self.all(k, !format.qualifiedName().validate(k).hasValue() && !format.labelValue().validate(self[k]).hasValue())",
+                "message": "a label has a qualified name (prefix/name) and a value of at most 63 letters, digits, - _ and .",
+            },
+            { "rule": "self.all(k, !k.startsWith('arnkeeper.dev/'))", "message": "labels that begin with arnkeeper.dev/ are reserved" },
+        ],
+    })
+}
+
+/// Annotations of a Secret: together less than Kubernetes' limit of 256 KiB.
+pub fn annotations(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "maxProperties": 50,
+        "additionalProperties": { "type": "string", "maxLength": 4096 },
+        "x-kubernetes-validations": [
+            {
+                "rule": "self.all(k, !format.qualifiedName().validate(k.lowerAscii()).hasValue())",
+                "message": "an annotation has a qualified name (prefix/name)",
+            },
+            { "rule": "self.all(k, !k.startsWith('arnkeeper.dev/'))", "message": "annotations that begin with arnkeeper.dev/ are reserved" },
+        ],
     })
 }
 

@@ -2,7 +2,7 @@
 
 use super::{context::Context, driver::Kind};
 use crate::{
-    api::{AwsAccount, account::AwsAccountStatus},
+    api::{AwsAccount, account::AwsAccountStatus, conditions::refused},
     aws::sessions::ProblemKind,
     core::{
         Decision,
@@ -79,6 +79,14 @@ impl Kind for Accounts {
 
     fn set_status(account: &mut AwsAccount, status: AwsAccountStatus) {
         account.status = Some(status);
+    }
+
+    fn refused(account: &AwsAccount, message: &str, now: Timestamp) -> AwsAccountStatus {
+        let mut status = account.status.clone().unwrap_or_default();
+        let generation = account.metadata.generation.unwrap_or_default();
+        status.observed_generation = Some(generation);
+        status.conditions = refused(&status.conditions, message, generation, now);
+        status
     }
 
     fn api(client: &Client, _: Option<&str>) -> Api<AwsAccount> {

@@ -9,6 +9,7 @@ use crate::{
     api::{
         Certificate, CertificateRequest,
         certificate::{CertificateStatus, Target, TargetStatus},
+        conditions::refused,
         names::{CertificateArn, Region},
         shared::Tags,
     },
@@ -444,8 +445,7 @@ impl Kind for Certificates {
             .chain(stored)
             .map(|name| (name.clone(), self.context.account(name)))
             .collect();
-        let (namespace, name) = (certificate.namespace().unwrap_or_default(), certificate.name_any());
-        let claimed_by = self.context.claim(&namespace, &spec.secret.name, &name);
+        let claimed_by = self.context.claim(&certificate);
         let targets = spec.acm.iter().map(|t| (t.name.clone(), TargetObserved::default())).collect();
         Observed {
             cluster: self.context.cluster.clone(),
@@ -588,6 +588,14 @@ impl Kind for Certificates {
 
     fn set_status(certificate: &mut Certificate, status: CertificateStatus) {
         certificate.status = Some(status);
+    }
+
+    fn refused(certificate: &Certificate, message: &str, now: Timestamp) -> CertificateStatus {
+        let mut status = certificate.status.clone().unwrap_or_default();
+        let generation = certificate.metadata.generation.unwrap_or_default();
+        status.observed_generation = Some(generation);
+        status.conditions = refused(&status.conditions, message, generation, now);
+        status
     }
 
     fn api(client: &Client, namespace: Option<&str>) -> Api<Certificate> {

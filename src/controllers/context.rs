@@ -17,9 +17,10 @@ use crate::{
         secret::SecretObject,
     },
 };
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::{
-    Api, Client,
+    Api, Client, ResourceExt,
     api::{DeleteParams, PostParams, Preconditions},
     runtime::reflector::{ObjectRef, Store},
 };
@@ -48,8 +49,8 @@ pub struct Context {
     pub inventory: Inventory,
     /// The private CAs.
     pub authorities: Authorities,
-    /// Which Certificate keeps which Secret, by namespace and Secret.
-    claims: Mutex<HashMap<(String, String), String>>,
+    /// Which Certificate keeps which Secret, by namespace and Secret: when it was created, and its name.
+    claims: Mutex<HashMap<(String, String), (Timestamp, String)>>,
 }
 
 /// The parts of a [`Context`] that are made elsewhere.
@@ -190,18 +191,23 @@ impl Context {
         ))
     }
 
-    /// Claims a Secret for a Certificate. The first to claim it keeps it while it lives and still names it; returns who that is, if it is another.
+    /// Claims its Secret for a Certificate. Of those that live and name the same one, the oldest has it, in whatever order
+    /// they come; returns who that is, if it is another.
     #[must_use]
-    pub fn claim(&self, namespace: &str, secret: &str, certificate: &str) -> Option<String> {
+    pub fn claim(&self, certificate: &Certificate) -> Option<String> {
+        let namespace = certificate.namespace().unwrap_or_default();
+        let created = certificate.creation_timestamp().map_or(Timestamp::MAX, |t| t.0);
+        let mine = (created, certificate.name_any());
+        let secret = &certificate.spec.secret.name;
         let mut claims = self.claims.lock().unwrap_or_else(PoisonError::into_inner);
-        let holder = claims.entry((namespace.to_owned(), secret.to_owned())).or_insert_with(|| certificate.to_owned());
-        if holder != certificate {
-            let live = self.certificates.get(&ObjectRef::new(holder).within(namespace));
-            if live.is_some_and(|c| c.spec.secret.name == secret && c.metadata.deletion_timestamp.is_none()) {
-                return Some(holder.clone());
+        let holder = claims.entry((namespace.clone(), secret.clone())).or_insert_with(|| mine.clone());
+        if holder.1 != mine.1 && *holder < mine {
+            let live = self.certificates.get(&ObjectRef::new(&holder.1).within(&namespace));
+            if live.is_some_and(|c| c.spec.secret.name == *secret && c.metadata.deletion_timestamp.is_none()) {
+                return Some(holder.1.clone());
             }
-            certificate.clone_into(holder);
         }
+        *holder = mine;
         None
     }
 }

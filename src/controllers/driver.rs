@@ -6,7 +6,7 @@ use crate::{
     core::{Decision, Event, Step, backoff},
 };
 use async_trait::async_trait;
-use futures::{Stream, StreamExt, channel::mpsc::UnboundedReceiver, future::BoxFuture};
+use futures::{FutureExt, Stream, StreamExt, channel::mpsc::UnboundedReceiver, future::BoxFuture};
 use jiff::Timestamp;
 use kube::{
     Api, Client, Resource, ResourceExt,
@@ -23,6 +23,7 @@ use std::{
     convert::Infallible,
     fmt::Debug,
     future::Future,
+    panic::AssertUnwindSafe,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -70,6 +71,8 @@ pub trait Kind: Send + Sync + 'static {
     fn status(object: &Self::Object) -> Option<&Self::Status>;
     /// Sets the status of an object.
     fn set_status(object: &mut Self::Object, status: Self::Status);
+    /// The status of an object for which the API server refused a write for good.
+    fn refused(object: &Self::Object, message: &str, now: Timestamp) -> Self::Status;
     /// The API of an object's namespace, or of the cluster.
     fn api(client: &Client, namespace: Option<&str>) -> Api<Self::Object>;
 }
@@ -143,17 +146,33 @@ impl<T: Kind> Driver<T> {
         change(entries.entry(object.clone()).or_default())
     }
 
+    /// A fault of this program in one object stops none of the others.
     async fn reconcile(&self, object: Arc<T::Object>) -> Action {
         let key = ObjectRef::from_obj(&*object);
-        let memory = match self.with(&key, |entry| begin(entry, &*object)) {
+        let guarded = AssertUnwindSafe(self.reconcile_object(&key, object)).catch_unwind();
+        guarded.await.unwrap_or_else(|_| {
+            tracing::error!(object = %key, "a fault of arnkeeper: please report what was logged before this line; the object is tried again later");
+            Action::requeue(to_std(backoff::FOR_A_PERSON))
+        })
+    }
+
+    async fn reconcile_object(&self, key: &ObjectRef<T::Object>, object: Arc<T::Object>) -> Action {
+        let memory = match self.with(key, |entry| begin(entry, &*object)) {
             Begin::Skip(rest) => return Action::requeue(rest),
             Begin::Pass(memory) => memory,
         };
         let mut observed = self.kind.observe(object, memory);
-        let result = self.pass(&key, &mut observed).await;
+        let mut result = self.pass(key, &mut observed).await;
+        if let Err(error) = &result
+            && let Some(message) = refusal(error)
+        {
+            let status = T::refused(T::object(&observed), &message, self.clock.now());
+            let events = vec![Event { warning: true, reason: "RefusedByKubernetes".into(), note: message }];
+            result = self.save(key, &mut observed, status, events).await.map(|_| to_std(backoff::FOR_A_PERSON));
+        }
         let version = T::object(&observed).resource_version().unwrap_or_default();
         let memory = T::memory(observed);
-        self.with(&key, |entry| {
+        self.with(key, |entry| {
             entry.memory = memory;
             match &result {
                 Ok(rest) => {
@@ -165,7 +184,8 @@ impl<T: Kind> Driver<T> {
                     entry.settled = None;
                     entry.woken = true;
                     entry.errors = entry.errors.saturating_add(1);
-                    let wait = if is_conflict(error) { AFTER_CONFLICT } else { to_std(backoff::exponential(entry.errors)) };
+                    let wait =
+                        if is_conflict(error) { AFTER_CONFLICT } else { to_std(backoff::exponential(entry.errors)) };
                     tracing::warn!(object = %key, %error, wait_ms = wait.as_millis(), "the API server did not take it; tried again");
                     Action::requeue(wait)
                 }
@@ -280,6 +300,14 @@ async fn drain<R, E: std::error::Error>(results: impl Stream<Item = Result<R, E>
 
 fn is_conflict(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.is_conflict() || status.is_not_found() || status.is_already_exists())
+}
+
+/// What a person is told of a write that the API server will refuse again: bad input, too large, not allowed.
+fn refusal(error: &kube::Error) -> Option<String> {
+    let kube::Error::Api(status) = error else { return None };
+    let for_good = matches!(status.code, 400 | 403 | 413 | 422);
+    let text: String = status.message.chars().take(900).collect();
+    for_good.then(|| format!("the API server refuses what this needs: {text}"))
 }
 
 fn to_std(duration: jiff::SignedDuration) -> Duration {

@@ -5,7 +5,7 @@ use super::{
     driver::Kind,
 };
 use crate::{
-    api::{Certificate, CertificateRequest, request::CertificateRequestStatus},
+    api::{Certificate, CertificateRequest, conditions::refused, request::CertificateRequestStatus},
     aws::{
         error::{AwsError, Kind as ErrorKind},
         port::{Aws, Issue},
@@ -232,6 +232,14 @@ impl Kind for Requests {
 
     fn set_status(request: &mut CertificateRequest, status: CertificateRequestStatus) {
         request.status = Some(status);
+    }
+
+    fn refused(request: &CertificateRequest, message: &str, now: Timestamp) -> CertificateRequestStatus {
+        let mut status = request.status.clone().unwrap_or_default();
+        let generation = request.metadata.generation.unwrap_or_default();
+        status.observed_generation = Some(generation);
+        status.conditions = refused(&status.conditions, message, generation, now);
+        status
     }
 
     fn api(client: &Client, namespace: Option<&str>) -> Api<CertificateRequest> {

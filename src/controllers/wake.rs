@@ -139,8 +139,27 @@ impl Waker {
         self.namespaces.as_ref().is_none_or(|all| object.namespace().is_some_and(|namespace| all.contains(&namespace)))
     }
 
-    /// An AwsAccount changed.
-    pub fn account(&self, change: Change<AwsAccount>) {
+    /// AwsAccounts changed.
+    pub fn accounts(&self, changes: Vec<Change<AwsAccount>>) {
+        changes.into_iter().for_each(|change| self.account(change));
+    }
+
+    /// CertificateRequests changed.
+    pub fn requests(&self, changes: Vec<Change<CertificateRequest>>) {
+        changes.into_iter().for_each(|change| self.request(change));
+    }
+
+    /// Certificates changed. All of them claim their Secrets before any of them is worked on.
+    pub fn certificates(&self, changes: Vec<Change<Certificate>>) {
+        for change in &changes {
+            if let Change::Applied(certificate) = change {
+                let _ = self.context.claim(certificate);
+            }
+        }
+        changes.into_iter().for_each(|change| self.certificate(change));
+    }
+
+    fn account(&self, change: Change<AwsAccount>) {
         match change {
             Change::Applied(account) => {
                 self.accounts.changed(&account);
@@ -158,8 +177,7 @@ impl Waker {
         }
     }
 
-    /// A CertificateRequest changed.
-    pub fn request(&self, change: Change<CertificateRequest>) {
+    fn request(&self, change: Change<CertificateRequest>) {
         match change {
             Change::Applied(request) if self.serves(&*request) => {
                 self.requests.changed(&request);
@@ -177,8 +195,7 @@ impl Waker {
         }
     }
 
-    /// A Certificate changed.
-    pub fn certificate(&self, change: Change<Certificate>) {
+    fn certificate(&self, change: Change<Certificate>) {
         match change {
             Change::Applied(certificate) if self.serves(&*certificate) => self.certificates.changed(&certificate),
             Change::Deleted(certificate) if self.serves(&*certificate) => {

@@ -100,11 +100,12 @@ fn selects(selector: &LabelSelector, labels: &Labels) -> bool {
         && expressions.clone().all(|e| {
             let values = e.values.as_deref().unwrap_or_default();
             let actual = labels.get(&e.key);
-            match e.operator.as_str() {
-                "In" => actual.is_some_and(|v| values.contains(v)),
-                "NotIn" => actual.is_none_or(|v| !values.contains(v)),
-                "Exists" => actual.is_some(),
-                "DoesNotExist" => actual.is_none(),
+            // What Kubernetes itself would refuse selects nothing.
+            match (e.operator.as_str(), values.is_empty()) {
+                ("In", false) => actual.is_some_and(|v| values.contains(v)),
+                ("NotIn", false) => actual.is_none_or(|v| !values.contains(v)),
+                ("Exists", true) => actual.is_some(),
+                ("DoesNotExist", true) => actual.is_none(),
                 _ => false,
             }
         })
