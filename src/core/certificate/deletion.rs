@@ -2,7 +2,7 @@
 //! asked any more, or a thing stays in use for a day, it is let go.
 
 use super::{
-    FINALIZER, Lookup, Observed, Read, TargetObserved, Write, deletes, delivery, entry, write::ownership_tags,
+    FINALIZER, Lookup, Observed, Read, TargetObserved, Write, deletes, delivery, entry, search, write::ownership_tags,
 };
 use crate::{
     api::{
@@ -134,7 +134,7 @@ pub(super) fn target(o: &Observed, entry: &TargetStatus, now: Timestamp) -> Fate
 
 /// Waits until ACM shows what came of the last import.
 fn unsettled(o: &Observed, entry: &TargetStatus, now: Timestamp) -> Option<Fate> {
-    let settled = delivery::settles(o, entry).filter(|settled| now <= *settled)?;
+    let settled = search::settles(o, entry).filter(|settled| now <= *settled)?;
     let message = "waits until ACM shows what came of the last import".into();
     let rest = settled.duration_since(now) + SignedDuration::from_secs(1);
     Some(Fate::Wait(Refusal { reason: "LookingAtAcm", message }, rest))
@@ -153,7 +153,7 @@ fn find(
     if let Some(arn) = &entry.arn {
         return Ok(Some(arn.clone()));
     }
-    let Some(since) = delivery::settles(o, entry) else { return Ok(None) };
+    let Some(since) = search::settles(o, entry) else { return Ok(None) };
     if let Some(fate) = unsettled(o, entry, now) {
         return Err(Box::new(fate));
     }

@@ -7,6 +7,7 @@ use super::{
     Lookup, Next, Observed, Read, Summary, TargetObserved, Write, account_in_the_way, deletes,
     deletion::{self, Fate},
     entry,
+    search::{CONSISTENT, is_ours, ours, settles},
     wanted::{self, Trigger},
     write::{TAG_SERIAL, ownership_tags, spec_tags},
 };
@@ -26,8 +27,6 @@ use std::time::Duration;
 
 /// An import without an ARN begins at most this long after its record was stored (DESIGN: one ARN).
 pub const RECORD_FRESH: Duration = Duration::from_secs(5);
-/// ACM shows an import in its list after at most this long.
-const CONSISTENT: SignedDuration = SignedDuration::from_secs(60);
 /// So far may the clocks of two machines be apart.
 const SKEW: SignedDuration = SignedDuration::from_secs(5);
 /// Between looks at a serial number that is not the one imported.
@@ -205,17 +204,6 @@ pub(super) fn failed(o: &Observed, target: &str) -> Option<Need> {
     })
 }
 
-/// Until when ACM may not show what was begun or done last for a target.
-pub(super) fn settles(o: &Observed, status: &TargetStatus) -> Option<Timestamp> {
-    let seen = o.targets.get(&status.name);
-    // AWS refused what the record told of: nothing was made.
-    let refused = o.memory.refused.get(&status.name).is_some_and(|record| *record == status.pending_since);
-    let record = status.pending_since.as_ref().filter(|_| !refused).map(|t| t.0);
-    let imported = status.imported_at.as_ref().map(|t| t.0);
-    let last = [record, imported, seen.and_then(|s| s.begun)].into_iter().flatten().max()?;
-    Some(last.saturating_add(CONSISTENT).unwrap_or(Timestamp::MAX))
-}
-
 /// There is an ARN: see that it is ours and has the current certificate.
 fn under_arn(
     o: &Observed,
@@ -231,17 +219,17 @@ fn under_arn(
         let Some(installed) = &seen.installed else {
             return Need::Read(Read::Installed(target.name.clone(), arn.clone()));
         };
-        if installed.as_ref().and_then(|i| i.serial.as_ref()) != Some(serial) {
-            let message = format!("ACM does not show the imported serial number {serial} under {arn} yet");
-            let why = Refusal { reason: "NotReadBack", message };
-            // What a minute did not show needs a person; what is not there at all is looked at as if we had not imported it.
-            match installed {
-                _ if now.duration_since(imported.at) <= CONSISTENT => return Need::Wait(why, READ_BACK),
-                Some(_) => return Need::Stalled(why, FOR_A_PERSON),
-                None => {}
-            }
-        } else {
+        if installed.as_ref().and_then(|i| i.serial.as_ref()) == Some(serial) {
             return retag_or_done(o, target, seen, status, arn, serial);
+        }
+        let message = format!("ACM does not show the imported serial number {serial} under {arn} yet");
+        let why = Refusal { reason: "NotReadBack", message };
+        if now.duration_since(imported.at) <= CONSISTENT {
+            return Need::Wait(why, READ_BACK);
+        }
+        // What is not there at all after a minute is looked at as if we had not imported it.
+        if installed.is_some() {
+            return Need::Stalled(why, FOR_A_PERSON);
         }
     }
     let tags = match &seen.tags {
@@ -274,7 +262,7 @@ fn under_arn(
         Some(Some(installed)) if installed.serial.as_ref() == Some(serial) => {
             retag_or_done(o, target, seen, status, arn, serial)
         }
-        Some(Some(_)) if tags.contains_key(TAG_SERIAL) => {
+        Some(Some(_)) if o.keeps_arn(target) && tags.contains_key(TAG_SERIAL) => {
             // The ARN is to carry many serial numbers from now on.
             Need::Write(Write::Retag(target.name.clone(), arn.clone(), Tags::new(), vec![TAG_SERIAL.into()]))
         }
@@ -402,56 +390,6 @@ fn without_arn(
     status.state = TargetState::Pending;
     status.message = None;
     Need::Save
-}
-
-/// What ACM has of a target whose ARN is not known, by a list that shows everything that was ever begun; in use first,
-/// then the oldest: the same choice whoever makes it.
-///
-/// # Errors
-/// What has to happen before that can be said.
-pub(super) fn ours<'a>(
-    o: &'a Observed,
-    target: &Target,
-    status: &TargetStatus,
-    serial: Option<&Serial>,
-    now: Timestamp,
-) -> Result<Vec<&'a (Summary, Tags)>, Need> {
-    let created = o.certificate.metadata.creation_timestamp.as_ref().map_or(Timestamp::MIN, |t| t.0);
-    let settled = settles(o, status).unwrap_or(created);
-    if now <= settled && settled > created {
-        let message =
-            "an import was begun and its answer is not known; ACM is looked at again a minute after it".into();
-        let rest = settled.duration_since(now) + SignedDuration::from_secs(1);
-        return Err(Need::Wait(Refusal { reason: "AnswerUnknown", message }, rest));
-    }
-    let candidates = match o.targets.get(&target.name).and_then(|seen| seen.lookup.as_ref()) {
-        None => return Err(Need::Read(Read::Lookup(target.name.clone(), settled.max(created)))),
-        Some(Lookup::NotYet(until)) => {
-            let rest = until.duration_since(now).max(SignedDuration::from_millis(200));
-            let message = "waits for a new list of what ACM has".into();
-            return Err(Need::Wait(Refusal { reason: "LookingAtAcm", message }, rest));
-        }
-        Some(Lookup::Found(candidates)) => candidates,
-    };
-    let mut ours: Vec<_> = candidates
-        .iter()
-        .filter(|(_, tags)| is_ours(o, target, tags) && of_revision(o, target, tags, serial))
-        .collect();
-    ours.sort_by_key(|(summary, _)| (!summary.in_use, summary.created_at, summary.arn.clone()));
-    Ok(ours)
-}
-
-/// Whether tags name this cluster, namespace, Certificate and target.
-pub(super) fn is_ours(o: &Observed, target: &Target, tags: &Tags) -> bool {
-    ownership_tags(o, &target.name).iter().all(|(key, value)| tags.get(key) == Some(value))
-}
-
-/// Where each renewal is a new ARN, only the one with the current serial number is this revision's.
-fn of_revision(o: &Observed, target: &Target, tags: &Tags, serial: Option<&Serial>) -> bool {
-    match tags.get(TAG_SERIAL) {
-        Some(tagged) => serial.is_some_and(|serial| *tagged == serial.to_string()),
-        None => o.keeps_arn(target),
-    }
 }
 
 /// Entries of removed targets that stay for now, and what the first of them needs.

@@ -5,6 +5,7 @@ pub mod delivery;
 mod issuing;
 mod preflight;
 pub mod renewal;
+mod search;
 mod status;
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,7 @@
 use super::{
     Installed, Next, Observed, Read,
     delivery::{self, Need},
-    entry, wanted,
+    entry, search, wanted,
 };
 use crate::{
     core::{access::Refusal, authority::KnownAuthority, backoff::FOR_A_PERSON},
@@ -52,7 +52,7 @@ pub(super) fn next(o: &Observed, authority: &KnownAuthority, algorithm: KeyAlgor
         let arn = match known.arn.clone() {
             Some(arn) => arn,
             // Made already, by somebody who could not tell: what comes must fit it.
-            None => match delivery::ours(o, target, &known, serial, now) {
+            None => match search::ours(o, target, &known, serial, now) {
                 Ok(ours) => match ours.first() {
                     Some((summary, _)) => summary.arn.clone(),
                     None => continue,

@@ -107,6 +107,8 @@ pub struct World {
     pub deaf: usize,
     /// ACM answers NotFound to everything about an import for so long.
     pub hidden: SignedDuration,
+    /// The API server takes so long to store a status.
+    pub slow_save: SignedDuration,
     pub authority: Authority,
     pub root: X509,
     issuer: Issuer<'static, KeyPair>,
@@ -172,6 +174,7 @@ impl World {
             kept: None,
             deaf: 0,
             hidden: SignedDuration::ZERO,
+            slow_save: SignedDuration::ZERO,
             authority,
             root: parse_pem(&root.pem()).unwrap(),
             issuer: Issuer::new(params, key),
@@ -244,10 +247,9 @@ impl World {
                 return self.crash();
             }
             let to_kubernetes = !write.as_ref().is_some_and(to_aws);
-            if !silent && to_kubernetes && self.certificate.resource_version() != o.certificate.resource_version() {
-                if write.is_none() || matches!(write, Some(Write::Finalizer(_))) {
-                    return self.end(o, SignedDuration::from_millis(500));
-                }
+            let guarded = matches!(write, None | Some(Write::Finalizer(_)));
+            if !silent && guarded && self.certificate.resource_version() != o.certificate.resource_version() {
+                return self.end(o, SignedDuration::from_millis(500));
             }
             // An API server that did not take it, or whose answer is lost, ends the pass; the object is read afresh.
             if to_kubernetes && matches!(fault, Fault::Unsent | Fault::Refused) {
@@ -315,6 +317,7 @@ impl World {
         let before = self.certificate.clone();
         self.older.clone_from(&before);
         self.certificate.status = Some(status);
+        self.now += self.slow_save;
         self.touch();
         for target in &self.certificate.spec.acm {
             let record = pending(&self.certificate, &target.name);
@@ -347,7 +350,7 @@ impl World {
     fn fail(o: &mut Observed, target: &str, kind: Kind) {
         let error = AwsError { kind, action: "acm:Something", code: None, message: "no".into() };
         let count = o.memory.target_failures.get(target).map_or(0, |f| f.count) + 1;
-        o.memory.target_failures.insert(target.to_owned(), Failure { count, error });
+        o.memory.target_failures.insert(target.to_owned(), Failure { error, count });
         o.targets.entry(target.to_owned()).or_default().failed = true;
     }
 

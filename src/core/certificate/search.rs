@@ -1,0 +1,80 @@
+//! What ACM has of a target, and from when on ACM can be believed to show all of it.
+
+use super::{
+    Lookup, Observed, Read, Summary,
+    delivery::Need,
+    write::{TAG_SERIAL, ownership_tags},
+};
+use crate::{
+    api::{
+        certificate::{Target, TargetStatus},
+        shared::Tags,
+    },
+    core::access::Refusal,
+    pki::certificate::Serial,
+};
+use jiff::{SignedDuration, Timestamp};
+
+/// ACM shows an import in its list after at most this long.
+pub(super) const CONSISTENT: SignedDuration = SignedDuration::from_secs(60);
+
+/// Until when ACM may not show what was begun or done last for a target.
+pub(super) fn settles(o: &Observed, status: &TargetStatus) -> Option<Timestamp> {
+    let seen = o.targets.get(&status.name);
+    // AWS refused what the record told of: nothing was made.
+    let refused = o.memory.refused.get(&status.name).is_some_and(|record| *record == status.pending_since);
+    let record = status.pending_since.as_ref().filter(|_| !refused).map(|t| t.0);
+    let imported = status.imported_at.as_ref().map(|t| t.0);
+    let last = [record, imported, seen.and_then(|s| s.begun)].into_iter().flatten().max()?;
+    Some(last.saturating_add(CONSISTENT).unwrap_or(Timestamp::MAX))
+}
+
+/// What ACM has of a target whose ARN is not known, by a list that shows everything that was ever begun; in use first,
+/// then the oldest: the same choice whoever makes it.
+///
+/// # Errors
+/// What has to happen before that can be said.
+pub(super) fn ours<'a>(
+    o: &'a Observed,
+    target: &Target,
+    status: &TargetStatus,
+    serial: Option<&Serial>,
+    now: Timestamp,
+) -> Result<Vec<&'a (Summary, Tags)>, Need> {
+    let created = o.certificate.metadata.creation_timestamp.as_ref().map_or(Timestamp::MIN, |t| t.0);
+    let settled = settles(o, status).unwrap_or(created);
+    if now <= settled && settled > created {
+        let message =
+            "an import was begun and its answer is not known; ACM is looked at again a minute after it".into();
+        let rest = settled.duration_since(now) + SignedDuration::from_secs(1);
+        return Err(Need::Wait(Refusal { reason: "AnswerUnknown", message }, rest));
+    }
+    let candidates = match o.targets.get(&target.name).and_then(|seen| seen.lookup.as_ref()) {
+        None => return Err(Need::Read(Read::Lookup(target.name.clone(), settled.max(created)))),
+        Some(Lookup::NotYet(until)) => {
+            let rest = until.duration_since(now).max(SignedDuration::from_millis(200));
+            let message = "waits for a new list of what ACM has".into();
+            return Err(Need::Wait(Refusal { reason: "LookingAtAcm", message }, rest));
+        }
+        Some(Lookup::Found(candidates)) => candidates,
+    };
+    let mut ours: Vec<_> = candidates
+        .iter()
+        .filter(|(_, tags)| is_ours(o, target, tags) && of_revision(o, target, tags, serial))
+        .collect();
+    ours.sort_by_key(|(summary, _)| (!summary.in_use, summary.created_at, summary.arn.clone()));
+    Ok(ours)
+}
+
+/// Whether tags name this cluster, namespace, Certificate and target.
+pub(super) fn is_ours(o: &Observed, target: &Target, tags: &Tags) -> bool {
+    ownership_tags(o, &target.name).iter().all(|(key, value)| tags.get(key) == Some(value))
+}
+
+/// Where each renewal is a new ARN, only the one with the current serial number is this revision's.
+fn of_revision(o: &Observed, target: &Target, tags: &Tags, serial: Option<&Serial>) -> bool {
+    match tags.get(TAG_SERIAL) {
+        Some(tagged) => serial.is_some_and(|serial| *tagged == serial.to_string()),
+        None => o.keeps_arn(target),
+    }
+}

@@ -1,0 +1,250 @@
+//! Blows in any order: what must hold after each of them, and in the end.
+
+use super::{
+    annotate, arn, assert_silent, change_spec, ready, restore, stalled, two_targets,
+    world::{self, Fault, Pass, World},
+};
+use jiff::SignedDuration;
+use proptest::prelude::*;
+use serde_json::json;
+
+/// What the world does to a Certificate between passes.
+#[derive(Clone, Debug)]
+enum Blow {
+    Faults(Vec<Fault>),
+    SecretDeleted,
+    SecretSpoiled,
+    StatusWiped,
+    Restored,
+    RenewalForced,
+    NameAdded,
+    DaysPass(i64),
+    OtherProcess,
+    StaleStore,
+    ReadsFail(usize),
+    SlowAcm(i64),
+    RequestDeleted,
+    StagedDeleted,
+    TagsLost,
+    Toggled,
+    AccountToggled,
+    TargetToggled,
+    PolicySwitched,
+    ClockBack(i64),
+    OldSecret,
+    HistoryOfOne,
+}
+
+fn fault() -> impl Strategy<Value = Fault> {
+    prop_oneof![
+        4 => Just(Fault::Fine),
+        1 => Just(Fault::CrashBefore),
+        2 => Just(Fault::CrashAfter),
+        2 => Just(Fault::AnswerLost),
+        1 => Just(Fault::Unsent),
+        1 => Just(Fault::Refused),
+    ]
+}
+
+fn blow() -> impl Strategy<Value = Blow> {
+    prop_oneof![
+        12 => prop::collection::vec(fault(), 1..12).prop_map(Blow::Faults),
+        1 => Just(Blow::SecretDeleted),
+        1 => Just(Blow::SecretSpoiled),
+        1 => Just(Blow::StatusWiped),
+        1 => Just(Blow::Restored),
+        1 => Just(Blow::RenewalForced),
+        1 => Just(Blow::NameAdded),
+        1 => (1_i64..70).prop_map(Blow::DaysPass),
+        2 => Just(Blow::OtherProcess),
+        2 => Just(Blow::StaleStore),
+        1 => (1_usize..8).prop_map(Blow::ReadsFail),
+        1 => (0_i64..45).prop_map(Blow::SlowAcm),
+        1 => Just(Blow::RequestDeleted),
+        1 => Just(Blow::StagedDeleted),
+        1 => Just(Blow::TagsLost),
+        1 => Just(Blow::Toggled),
+        1 => Just(Blow::AccountToggled),
+        1 => Just(Blow::TargetToggled),
+        1 => Just(Blow::PolicySwitched),
+        1 => (1_i64..600).prop_map(Blow::ClockBack),
+        1 => Just(Blow::OldSecret),
+        1 => Just(Blow::HistoryOfOne),
+    ]
+}
+
+/// Returns how many new certificates this may cost.
+fn strike(world: &mut World, blow: Blow) -> usize {
+    match blow {
+        Blow::Faults(faults) => {
+            let mut faults = faults.into_iter();
+            for _ in 0..6 {
+                if let Pass::Rested(rest) = world.pass(|| faults.next().unwrap_or(Fault::Fine)) {
+                    world.now += rest.min(SignedDuration::from_secs(90));
+                }
+                world.sign();
+            }
+            0
+        }
+        Blow::SecretDeleted => {
+            world.secret = None;
+            1
+        }
+        Blow::SecretSpoiled => {
+            world.spoil_secret();
+            1
+        }
+        Blow::StatusWiped => {
+            // A process that ends and a status that is wiped within the same minute is one fault too many.
+            world.now += SignedDuration::from_mins(2);
+            world.certificate.status = None;
+            world.touch();
+            0
+        }
+        Blow::Restored => {
+            world.now += SignedDuration::from_mins(2);
+            restore(world);
+            world.other = world::Process::default();
+            // A request that was paid for and not yet stored is lost with it.
+            1
+        }
+        Blow::RenewalForced => {
+            let now = world.now.to_string();
+            annotate(world, crate::api::RENEW_ANNOTATION, &now);
+            1
+        }
+        Blow::NameAdded => {
+            let name = format!("n{}.pay.example", world.certificate.spec.subject.additional_names.len());
+            change_spec(world, |spec| spec.subject.additional_names.push(name));
+            1
+        }
+        Blow::DaysPass(days) => {
+            world.now += SignedDuration::from_hours(24 * days);
+            1
+        }
+        other => meddle(world, &other),
+    }
+}
+
+/// The rest of [`strike`]: machines that fail in other ways, and people.
+fn meddle(world: &mut World, blow: &Blow) -> usize {
+    match *blow {
+        Blow::OtherProcess => {
+            world.swap();
+            0
+        }
+        Blow::StaleStore => {
+            let older = world.older.clone();
+            world.restart_with(older);
+            0
+        }
+        Blow::ReadsFail(reads) => {
+            world.deaf = reads;
+            0
+        }
+        Blow::SlowAcm(seconds) => {
+            world.hidden = SignedDuration::from_secs(seconds);
+            0
+        }
+        Blow::RequestDeleted => {
+            // What was paid for may go with it.
+            usize::from(world.requests.pop_last().is_some())
+        }
+        Blow::StagedDeleted => usize::from(world.staged.pop_last().is_some()),
+        Blow::TagsLost => {
+            // Only where the Secret still tells what is ours.
+            let serial = world.serial();
+            let edge = world.certificate.status.iter().flat_map(|s| &s.targets).find_map(|t| t.arn.clone());
+            for there in world
+                .acm
+                .iter_mut()
+                .filter(|c| Some(&c.leaf.serial) == serial.as_ref() && Some(&c.arn) == edge.as_ref())
+            {
+                there.tags.remove("team");
+            }
+            0
+        }
+        Blow::Toggled => {
+            change_spec(world, |spec| spec.enabled = !spec.enabled);
+            0
+        }
+        Blow::AccountToggled => {
+            world.account.spec.enabled = !world.account.spec.enabled;
+            0
+        }
+        Blow::TargetToggled => {
+            let far = serde_json::from_value(json!({ "name": "far", "region": "us-east-1" })).unwrap();
+            change_spec(world, |spec| if spec.acm.len() > 1 { spec.acm.truncate(1) } else { spec.acm.push(far) });
+            0
+        }
+        Blow::PolicySwitched => {
+            use crate::api::certificate::DeletionPolicy::{Delete, Retain};
+            let switched = |policy| if policy == Retain { Delete } else { Retain };
+            change_spec(world, |spec| spec.acm[0].deletion_policy = switched(spec.acm[0].deletion_policy));
+            0
+        }
+        Blow::ClockBack(seconds) => {
+            // A process whose clock is set back; what ACM knows does not move.
+            let by = SignedDuration::from_secs(seconds);
+            let oldest =
+                world.certificate.metadata.creation_timestamp.as_ref().unwrap().0 + SignedDuration::from_secs(1);
+            let back = (world.now - by).max(oldest);
+            let by = world.now.duration_since(back);
+            world.now = back;
+            for there in &mut world.acm {
+                there.created -= by;
+            }
+            0
+        }
+        Blow::OldSecret => {
+            let kept = world.kept.clone();
+            if kept.is_some() {
+                world.secret = kept;
+            } else {
+                world.kept = world.secret.clone();
+            }
+            2
+        }
+        Blow::HistoryOfOne => {
+            change_spec(world, |spec| spec.history_limit = 1);
+            0
+        }
+        _ => 0,
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_happens_there_is_one_arn_a_target_and_one_payment_a_revision(blows in prop::collection::vec(blow(), 1..10)) {
+        let mut world = World::new(&two_targets());
+        let mut allowed = 1;
+        let mut first: Option<String> = None;
+        for blow in blows {
+            allowed += strike(&mut world, blow);
+            prop_assert!(world.of_target("edge").len() <= 1 && world.of_target("far").len() <= 1, "two ARNs");
+            if let (None, [edge]) = (&first, &world.of_target("edge")[..]) {
+                first = Some(edge.arn.to_string());
+            }
+        }
+        // People put right what people did; what holds up a loop that buys has passed.
+        change_spec(&mut world, |spec| {
+            spec.enabled = true;
+            spec.acm = serde_json::from_value(two_targets()["acm"].clone()).unwrap();
+        });
+        world.account.spec.enabled = true;
+        (world.deaf, world.stale) = (0, None);
+        world.now += SignedDuration::from_hours(2);
+        world.converge();
+        prop_assert!(ready(&world), "{:#?}", world.certificate.status);
+        prop_assert_eq!(stalled(&world), None);
+        let (edge, far) = (arn(&world, "edge"), arn(&world, "far"));
+        prop_assert_eq!(first.unwrap_or(edge.clone()), edge);
+        prop_assert!(!far.is_empty());
+        prop_assert!(world.paid <= allowed, "{} paid for, {} wanted", world.paid, allowed);
+        let delivered = world.of_target("edge")[0].leaf.serial.clone();
+        prop_assert_eq!(Some(delivered), world.serial());
+        assert_silent(&mut world);
+    }
+}
