@@ -20,7 +20,7 @@ use std::{
 };
 
 /// What AWS said of a CA is used for so long.
-pub const LASTS: SignedDuration = SignedDuration::from_mins(5);
+pub const LASTS: SignedDuration = SignedDuration::from_mins(1);
 
 /// An answer that stands in somebody's way is used for so long only: the cure may come at any time.
 pub const REFUSAL_LASTS: SignedDuration = SignedDuration::from_secs(10);
@@ -50,7 +50,7 @@ struct Seen {
 
 impl Authorities {
     /// The ARN of the one CA of an account (that of `aws`) and region with this common name, whatever its state unless
-    /// it failed or was deleted. What was found is used for five minutes. The inner error is for a person: there is no
+    /// it failed or was deleted. What was found is used for a minute. The inner error is for a person: there is no
     /// such CA, or more than one.
     ///
     /// # Errors
@@ -78,7 +78,7 @@ impl Authorities {
         Ok(the_one(slot.insert(listed).named(name), account, region, name))
     }
 
-    /// A CA and its certificate. What was seen is used for five minutes, unless `again` asks to look once more. The
+    /// A CA and its certificate. What was seen is used for a minute, unless `again` asks to look once more. The
     /// inner error says why nothing can be signed by it whatever is wanted: it has no certificate yet or is gone, or
     /// its key or certificate is of a kind that is not known here.
     ///

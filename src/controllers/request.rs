@@ -96,8 +96,11 @@ impl Requests {
                 o.memory.poll_at = self.0.clock.now().checked_add(FIRST_LOOK).ok();
             }
             Err(error) => {
-                // Only an answer that says no proves that nothing was paid for.
-                o.memory.refused = (error.kind != ErrorKind::Transient).then_some(attempt);
+                // Only answers that say no, all of them, prove that nothing was paid for.
+                if error.kind == ErrorKind::Transient {
+                    o.memory.lost = Some(attempt);
+                }
+                o.memory.refused = (o.memory.lost != Some(attempt)).then_some(attempt);
                 self.fail(o, error);
             }
         }

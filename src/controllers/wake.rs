@@ -141,12 +141,16 @@ impl Waker {
 
     /// AwsAccounts changed.
     pub fn accounts(&self, changes: Vec<Change<AwsAccount>>) {
-        changes.into_iter().for_each(|change| self.account(change));
+        for change in changes {
+            self.account(change);
+        }
     }
 
     /// CertificateRequests changed.
     pub fn requests(&self, changes: Vec<Change<CertificateRequest>>) {
-        changes.into_iter().for_each(|change| self.request(change));
+        for change in changes {
+            self.request(change);
+        }
     }
 
     /// Certificates changed. All of them claim their Secrets before any of them is worked on.
@@ -156,7 +160,9 @@ impl Waker {
                 let _ = self.context.claim(certificate);
             }
         }
-        changes.into_iter().for_each(|change| self.certificate(change));
+        for change in changes {
+            self.certificate(change);
+        }
     }
 
     fn account(&self, change: Change<AwsAccount>) {

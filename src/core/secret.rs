@@ -91,6 +91,12 @@ impl SecretObject {
         }
     }
 
+    /// The Certificate that keeps it, by name.
+    #[must_use]
+    pub fn owner(&self) -> Option<&str> {
+        self.annotation(OWNED_BY_ANNOTATION)
+    }
+
     /// Whether a controller with this uid owns it.
     #[must_use]
     pub fn is_owned_by(&self, uid: &str) -> bool {

@@ -87,22 +87,6 @@ async fn a_forced_renewal_makes_one_new_revision() {
 }
 
 #[tokio::test]
-async fn a_certificate_is_renewed_when_its_time_comes() {
-    let Some((world, authority, _)) = World::on_sim("in-time", "every certificate of moto lasts a year").await else {
-        return;
-    };
-    // Never in the first tenth of the lifetime, however long `before` is: half a minute here.
-    let spec = json!({ "duration": "5m", "renewal": { "before": "4m59s" }, "acm": [{ "name": "edge" }] });
-    let before = world.issued("app", &authority, spec).await;
-    let renewed =
-        |c: &arnkeeper::api::Certificate| c.status.as_ref().is_some_and(|s| s.revision > Some(1)) && c.is(READY);
-    let after = until(&world.certificates(), "app", "renewed by itself", renewed).await;
-    assert_eq!(arn(&after, "edge"), arn(&before, "edge"));
-    assert_eq!(after.status.expect("a status").history[0].trigger, "Renewal");
-    world.certificates().delete("app", &kube::api::DeleteParams::default()).await.expect("it can be deleted");
-}
-
-#[tokio::test]
 async fn a_changed_spec_is_issued_again() {
     let (world, authority) = World::new("changed").await;
     let before = world.issued("app", &authority, json!({ "acm": [{ "name": "edge" }] })).await;

@@ -76,6 +76,11 @@ async fn accounts() {
             ),
             (role("5m"), &["spec.assumeRoles[0].duration", "15m"]),
             (role("13h"), &["spec.assumeRoles[0].duration", "12h"]),
+            (
+                json!({ "allowedNamespaces": { "from": "Selector", "selector": {
+                    "matchExpressions": [{ "key": "tier", "operator": "NotIn" }] } } }),
+                &["spec.allowedNamespaces", "In or NotIn with values"],
+            ),
             (json!({ "allowedNamespaces": { "from": "Some" } }), &["spec.allowedNamespaces.from", "Selector"]),
             (json!({ "allowedNamespaces": { "from": "Names" } }), &["spec.allowedNamespaces", "names goes with"]),
             (
@@ -119,9 +124,10 @@ async fn requests() {
                 &["spec.certificateAuthority", "exactly one of arn and name"],
             ),
             (json!({ "region": "us-east-1" }), &["certificateAuthority.arn must lie in region"]),
-            (json!({ "duration": "0s" }), &["spec.duration", "longer than 0"]),
-            (json!({ "duration": "-1h" }), &["spec.duration"]),
-            (json!({ "duration": "90 days" }), &["spec.duration"]),
+            (json!({ "duration": "0s" }), &["spec.duration", "1h or more"]),
+            (json!({ "duration": "59m59s" }), &["spec.duration", "1h or more"]),
+            (json!({ "duration": "-1h" }), &["spec.duration", "1h or more"]),
+            (json!({ "duration": "90 days" }), &["spec.duration", "1h or more"]),
             (json!({ "usages": ["server authentication"] }), &["spec.usages[0]", "server auth"]),
             (json!({ "tags": { "aws:team": "pay" } }), &["spec.tags", "reserved"]),
             (json!({ "tags": { "arnkeeper.dev/name": "pay" } }), &["spec.tags", "reserved"]),
@@ -129,6 +135,14 @@ async fn requests() {
             (subject(json!({ "domainName": "" })), &["spec.subject.domainName"]),
             (subject(json!({ "domainName": "under score.example" })), &["spec.subject.domainName"]),
             (subject(json!({ "domainName": "a.example", "country": "Germany" })), &["spec.subject.country"]),
+            (
+                subject(json!({ "domainName": "a.example", "organization": "a\nb, CN=other" })),
+                &["spec.subject.organization"],
+            ),
+            (
+                json!({ "csr": null, "subject": { "domainName": "a.example" }, "secretName": "schema-key" }),
+                &["spec.secretName must not be <name>-key"],
+            ),
             (
                 subject(json!({ "domainName": "a.example", "ipAddresses": ["10.0.0.256"] })),
                 &["spec.subject.ipAddresses", "IP addresses"],
@@ -186,14 +200,29 @@ async fn certificates() {
             (json!({ "subject": { "domainName": null } }), &["spec.subject.domainName", "Required"]),
             (json!({ "secret": null }), &["spec.secret", "Required"]),
             (json!({ "secret": { "name": "App_TLS" } }), &["spec.secret.name"]),
+            (json!({ "secret": { "name": "a..b" } }), &["spec.secret.name"]),
+            (json!({ "secret": { "name": "schema-1-key" } }), &["spec.secret.name must not be <name>-"]),
+            (
+                json!({ "secret": { "template": { "labels": { "a b": "c" } } } }),
+                &["spec.secret.template.labels", "qualified name"],
+            ),
+            (
+                json!({ "secret": { "template": { "labels": { "team": "c d" } } } }),
+                &["spec.secret.template.labels", "letters, digits"],
+            ),
+            (
+                json!({ "secret": { "template": { "annotations": { "a b": "c" } } } }),
+                &["spec.secret.template.annotations", "qualified name"],
+            ),
             (json!({ "secret": { "deletionPolicy": "Orphan" } }), &["spec.secret.deletionPolicy", "Retain"]),
             (
                 json!({ "secret": { "template": { "labels": { "arnkeeper.dev/certificate": "x" } } } }),
                 &["spec.secret.template.labels", "reserved"],
             ),
             (json!({ "region": "us-east-1" }), &["must lie in region"]),
-            (json!({ "duration": "0h" }), &["spec.duration", "longer than 0"]),
-            (json!({ "duration": "-2160h" }), &["spec.duration"]),
+            (json!({ "duration": "0h" }), &["spec.duration", "1h or more"]),
+            (json!({ "duration": "-2160h" }), &["spec.duration", "1h or more"]),
+            (json!({ "duration": "999999999h" }), &["spec.duration", "1h or more"]),
             (json!({ "renewal": { "before": "2160h" } }), &["renewal.before must be shorter than duration"]),
             (json!({ "renewal": { "before": "24h", "beforePercent": 10 } }), &["spec.renewal", "only one of"]),
             (json!({ "renewal": { "beforePercent": 100 } }), &["spec.renewal.beforePercent", "99"]),

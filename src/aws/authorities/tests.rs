@@ -67,10 +67,10 @@ impl Stand {
 }
 
 #[tokio::test]
-async fn a_name_that_one_ca_has_is_found_and_remembered_for_five_minutes() {
+async fn a_name_that_one_ca_has_is_found_and_remembered_for_a_minute() {
     let s = Stand::with(vec![authority(1, "Root"), authority(2, "Web")]);
     assert_eq!(s.by_name("Web").await, Ok(arn(2)));
-    s.clock.pass(299);
+    s.clock.pass(59);
     assert_eq!(s.by_name("Root").await, Ok(arn(1)));
     assert_eq!(s.aws.count(LIST), 1);
     s.clock.pass(1);
@@ -124,15 +124,15 @@ async fn names_are_those_of_the_account_and_region() {
 }
 
 #[tokio::test]
-async fn a_ca_is_remembered_for_five_minutes_and_looked_at_again_on_demand() {
+async fn a_ca_is_remembered_for_a_minute_and_looked_at_again_on_demand() {
     let s = Stand::with(vec![authority(1, "Web")]);
     assert_eq!(s.known(1, false).await.unwrap().authority, authority(1, "Web"));
-    s.clock.pass(299);
+    s.clock.pass(59);
     s.known(1, false).await.unwrap();
     assert_eq!(s.aws.count(DESCRIBE), 1);
     s.aws.world().authorities[0].state = AuthorityState::Disabled;
     assert_eq!(s.known(1, true).await.unwrap().authority.state, AuthorityState::Disabled);
-    s.clock.pass(299);
+    s.clock.pass(59);
     s.known(1, false).await.unwrap();
     assert_eq!(s.aws.count(DESCRIBE), 2);
     s.clock.pass(1);

@@ -60,7 +60,7 @@ pub(super) fn is_ours(o: &Observed, request: &CertificateRequest) -> bool {
 #[must_use]
 pub fn still_wanted(certificate: &crate::api::Certificate, request: &CertificateRequest) -> bool {
     let owned = request.owner_references().iter().any(|owner| Some(&owner.uid) == certificate.metadata.uid.as_ref());
-    let revision = certificate.status.as_ref().and_then(|s| s.revision).unwrap_or(0);
+    let revision = super::believed(certificate.status.as_ref().and_then(|s| s.revision));
     let annotation = |key: &str| request.annotations().get(key).map(String::as_str);
     let number = annotation(crate::api::REVISION_ANNOTATION).and_then(|r| r.parse::<i64>().ok());
     owned
@@ -75,8 +75,11 @@ pub(super) fn next(o: &Observed, trigger: &Trigger, now: Timestamp) -> Next {
     let spec = &o.certificate.spec;
     for target in &spec.acm {
         let (account, region) = o.place(target);
-        if let Some(next) = account_in_the_way(o, account, region, now) {
-            return next;
+        match account_in_the_way(o, account, region, now) {
+            Some(Next::Read(read)) => return Next::Read(read),
+            // A first certificate waits for all of its targets; a renewal must not expire for the sake of one.
+            Some(next) if o.current().is_none() => return next,
+            Some(_) | None => {}
         }
     }
     let authority = match &o.authority {

@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     api::{
-        AwsAccount, Certificate, CertificateRequest,
+        AwsAccount, Certificate, CertificateRequest, RENEW_ANNOTATION,
         certificate::{CertificateStatus, DeletionPolicy, Target, TargetStatus},
         names::{AccountId, CertificateArn, Region},
         shared::Tags,
@@ -41,6 +41,14 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 pub const FINALIZER: &str = "arnkeeper.dev/acm";
 /// The Secret in use is read again after about this long (nothing may watch the Secrets of a whole cluster).
 const SECRET_INTERVAL: SignedDuration = SignedDuration::from_mins(30);
+
+/// No Certificate gets so many revisions in earnest.
+const MOST_REVISIONS: i64 = 1_000_000_000;
+
+/// A revision that was read is a hint that somebody may have written; 0 if it can't be.
+fn believed(revision: Option<i64>) -> i64 {
+    revision.filter(|r| (0..=MOST_REVISIONS).contains(r)).unwrap_or(0)
+}
 
 /// What was seen of a Certificate and around it. `None`, or an absent key, means: not looked at yet.
 pub struct Observed {
@@ -98,14 +106,21 @@ impl Observed {
     /// The last revision that is known to have been finished.
     #[must_use]
     pub fn base_revision(&self) -> i64 {
-        let stored = self.certificate.status.as_ref().and_then(|s| s.revision).unwrap_or(0);
-        let secret = self.secret.as_ref().and_then(|s| s.as_ref()).and_then(SecretObject::revision).unwrap_or(0);
-        stored.max(secret).max(0)
+        let stored = self.certificate.status.as_ref().and_then(|s| s.revision);
+        let secret = self.own_secret().and_then(SecretObject::revision);
+        believed(stored).max(believed(secret))
     }
 
-    /// The usable certificate in our Secret.
+    /// The Secret, if it is ours or offered to us.
+    fn own_secret(&self) -> Option<&SecretObject> {
+        let secret = self.secret.as_ref()?.as_ref()?;
+        (secret.claim_of_certificate(&self.name()) != Claim::Foreign).then_some(secret)
+    }
+
+    /// The usable certificate in our Secret; what a foreign one holds is none of ours.
     #[must_use]
     pub fn current(&self) -> Option<&KeyPair> {
+        self.own_secret()?;
         self.pair.as_ref()?.as_ref().ok()
     }
 
@@ -294,7 +309,7 @@ pub fn decide(o: &Observed, now: Timestamp) -> Decision<CertificateStatus, Read,
 
 /// Whether there is a certificate to deliver, and leave to do so.
 fn delivers(o: &Observed) -> bool {
-    o.certificate.spec.enabled && o.claimed_by.is_none() && o.current().is_some() && owned(o)
+    o.certificate.spec.enabled && o.current().is_some() && owned(o)
 }
 
 fn owned(o: &Observed) -> bool {
@@ -354,6 +369,8 @@ fn rest(o: &Observed, now: Timestamp) -> SignedDuration {
     let jitter = SECRET_INTERVAL / 1000 * i32::try_from(renewal::per_mille(&o.uid())).unwrap_or(0) / 5;
     let look = SECRET_INTERVAL + jitter;
     let Some(pair) = o.current() else { return look };
+    let asked = o.certificate.annotations().get(RENEW_ANNOTATION).and_then(|at| at.parse::<Timestamp>().ok());
+    let look = asked.filter(|at| *at > now).map_or(look, |at| look.min(at.duration_since(now)));
     let leaf = &pair.chain.leaf;
     let due = renewal::time(&o.certificate.spec, leaf.not_before, leaf.not_after, &o.uid());
     look.min(due.duration_since(now).max(SignedDuration::from_secs(1)))
@@ -362,20 +379,23 @@ fn rest(o: &Observed, now: Timestamp) -> SignedDuration {
 fn secret_is_taken(o: &Observed, secret: Option<&SecretObject>) -> Option<Next> {
     let name = &o.certificate.spec.secret.name;
     let stalled = |message| Some(Next::Stalled(Refusal { reason: "SecretConflict", message }, FOR_A_PERSON));
-    if let Some(other) = &o.claimed_by {
-        return stalled(format!(
-            "the Certificate {other:?} keeps the Secret {name:?} already: choose another spec.secret.name"
-        ));
+    let others = |other: &str| {
+        stalled(format!("the Certificate {other:?} keeps the Secret {name:?} already: choose another spec.secret.name"))
+    };
+    match (secret.map(|s| (s, s.claim_of_certificate(&o.name()))), &o.claimed_by) {
+        // What stands in the Secret says whose it is; who came first counts only where nothing does.
+        (Some((_, Claim::Ours)), _) | (None | Some((_, Claim::Offered)), None) => None,
+        (None | Some((_, Claim::Offered)), Some(other)) => others(other),
+        (Some((secret, Claim::Foreign)), _) => match secret.owner() {
+            Some(other) => others(other),
+            None => stalled(format!(
+                "the Secret {name:?} is not this Certificate's and is left alone: choose another spec.secret.name, delete the \
+                 Secret, or let it be taken over by its annotation {}: {}",
+                crate::api::ADOPT_BY_ANNOTATION,
+                o.name()
+            )),
+        },
     }
-    if secret.is_some_and(|s| s.claim_of_certificate(&o.name()) == Claim::Foreign) {
-        return stalled(format!(
-            "the Secret {name:?} is not this Certificate's and is left alone: choose another spec.secret.name, delete the Secret, \
-             or let it be taken over by its annotation {}: {}",
-            crate::api::ADOPT_BY_ANNOTATION,
-            o.name()
-        ));
-    }
-    None
 }
 
 fn failed(failure: &Failure) -> Next {

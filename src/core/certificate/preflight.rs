@@ -1,12 +1,12 @@
 //! What ACM would refuse, told before anything is paid for.
 
 use super::{
-    Installed, Next, Observed, Read,
+    Installed, Next, Observed, Read, account_in_the_way,
     delivery::{self, Need},
     entry, search, wanted,
 };
 use crate::{
-    core::{access::Refusal, authority::KnownAuthority, backoff::FOR_A_PERSON},
+    core::{access::Refusal, authority::KnownAuthority, backoff::FOR_A_PERSON, request::PATIENCE},
     pki::{
         acm_rules::{CurrentInAcm, PlannedCertificate, import_problems, reimport_problems},
         algorithm::KeyAlgorithm,
@@ -43,6 +43,11 @@ pub(super) fn next(o: &Observed, authority: &KnownAuthority, algorithm: KeyAlgor
         return stalled(format!("ACM would refuse the certificate, so it is not asked for: {problem}"));
     }
     for target in spec.acm.iter().filter(|t| o.keeps_arn(t)) {
+        let (account, region) = o.place(target);
+        // It can't be looked at, and must not keep the others from their renewal.
+        if account_in_the_way(o, account, region, now).is_some() {
+            continue;
+        }
         if let Some(need) = delivery::failed(o, &target.name) {
             return waits(need);
         }
@@ -79,6 +84,8 @@ pub(super) fn next(o: &Observed, authority: &KnownAuthority, algorithm: KeyAlgor
 fn waits(need: Need) -> Option<Next> {
     match need {
         Need::Read(read) => Some(Next::Read(read)),
+        // So much passes before anybody could read of it.
+        Need::Wait(_, rest) if rest <= PATIENCE => Some(Next::Quiet(rest)),
         Need::Wait(why, rest) => Some(Next::Wait(why, rest)),
         Need::Stalled(why, rest) => Some(Next::Stalled(why, rest)),
         Need::Nothing | Need::Save | Need::Write(_) => None,

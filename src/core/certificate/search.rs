@@ -41,7 +41,9 @@ pub(super) fn ours<'a>(
     serial: Option<&Serial>,
     now: Timestamp,
 ) -> Result<Vec<&'a (Summary, Tags)>, Need> {
+    // A creation time is cut to the second: the object is younger than it says.
     let created = o.certificate.metadata.creation_timestamp.as_ref().map_or(Timestamp::MIN, |t| t.0);
+    let created = created.saturating_add(SignedDuration::from_secs(1)).unwrap_or(created);
     let settled = settles(o, status).unwrap_or(created);
     if now <= settled && settled > created {
         let message =

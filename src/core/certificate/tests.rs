@@ -488,6 +488,75 @@ fn a_key_staged_for_another_spec_is_not_signed() {
 }
 
 #[test]
+fn a_target_that_is_out_of_reach_does_not_keep_the_others_from_their_renewal() {
+    let mut world = World::new(&two_targets());
+    world.converge();
+    let before = (arn(&world, "edge"), arn(&world, "far"));
+    world.account.spec.regions.retain(|region| region.as_str() == "eu-west-1");
+    force_renewal(&mut world);
+    world.converge();
+    assert_eq!(world.paid, 2);
+    assert_eq!(Some(&world.of_target("edge")[0].leaf.serial), world.serial().as_ref());
+    assert!(stalled(&world).unwrap().starts_with("RegionNotAllowed"), "{:?}", stalled(&world));
+    assert!(ready(&world), "what is out of reach has a valid certificate still");
+    world.account.spec.regions.push("us-east-1".parse().unwrap());
+    world.now += SignedDuration::from_mins(10);
+    world.converge();
+    assert_eq!((arn(&world, "edge"), arn(&world, "far"), world.paid), (before.0, before.1, 2));
+    assert_eq!(Some(&world.of_target("far")[0].leaf.serial), world.serial().as_ref());
+    assert_silent(&mut world);
+}
+
+#[test]
+fn a_renewal_asked_for_in_the_future_comes_in_its_time() {
+    let mut world = World::new(&one_target());
+    world.converge();
+    let soon = (world.now + SignedDuration::from_mins(5)).to_string();
+    annotate(&mut world, crate::api::RENEW_ANNOTATION, &soon);
+    let Pass::Rested(rest) = world.pass(|| Fault::Fine) else { panic!("no rest") };
+    assert!(rest <= SignedDuration::from_mins(5), "{rest}");
+    assert_eq!(world.paid, 1);
+    world.now += rest;
+    world.converge();
+    assert_eq!(world.paid, 2);
+}
+
+#[test]
+fn a_foreign_secret_is_nobodys_certificate_here() {
+    let mut world = World::new(&one_target());
+    world.converge();
+    let theirs = world.secret.as_mut().unwrap();
+    theirs.metadata.annotations = None;
+    world.certificate.status = None;
+    world.crash();
+    world.converge();
+    assert!(stalled(&world).unwrap().contains("is not this Certificate's"), "{:?}", stalled(&world));
+    let status = world.certificate.status.clone().unwrap();
+    assert!(!ready(&world) && status.serial_number.is_none() && status.history.is_empty(), "{status:#?}");
+    assert!(status.conditions.iter().all(|c| c.type_ != "Delivered"));
+    let other = crate::api::OWNED_BY_ANNOTATION.to_owned();
+    world.secret.as_mut().unwrap().metadata.annotations = Some([(other, "other".to_owned())].into());
+    world.converge();
+    assert!(stalled(&world).unwrap().contains("\"other\" keeps the Secret"), "{:?}", stalled(&world));
+    assert_eq!(world.paid, 1);
+}
+
+#[test]
+fn a_revision_that_is_none_is_not_believed() {
+    for revision in [i64::MAX, i64::MIN, -1] {
+        let mut world = World::new(&one_target());
+        world.converge();
+        let annotations = world.secret.as_mut().unwrap().metadata.annotations.as_mut().unwrap();
+        annotations.insert(crate::api::REVISION_ANNOTATION.into(), revision.to_string());
+        world.certificate.status.as_mut().unwrap().revision = Some(revision);
+        force_renewal(&mut world);
+        world.converge();
+        assert!(ready(&world), "{:#?}", world.certificate.status);
+        assert_eq!(world.of_target("edge").len(), 1);
+    }
+}
+
+#[test]
 fn reads_that_fail_end_the_pass() {
     let mut world = World::new(&removable());
     world.converge();

@@ -143,7 +143,7 @@ pub fn issued(o: &Observed, revision: i64, now: Timestamp) -> Result<SecretObjec
 pub fn with_metadata(o: &Observed) -> Option<SecretObject> {
     let pair = o.current()?;
     let existing = o.secret.as_ref()?.as_ref()?;
-    let mut content = content(o, pair, existing.revision().unwrap_or(1), existing.renewed_for().map(str::to_owned));
+    let mut content = content(o, pair, o.base_revision().max(1), existing.renewed_for().map(str::to_owned));
     // The chain was put in order for checking; what stands there is left as it is.
     content.data.retain(|key, _| *key == "tls.key");
     Some(put(o, content))

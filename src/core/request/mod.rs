@@ -70,6 +70,8 @@ pub struct Memory {
     pub issued: Option<IssuedArn>,
     /// Every call of this attempt was answered by AWS with a refusal: nothing was paid for.
     pub refused: Option<i32>,
+    /// A call of this attempt had no answer: it may have been paid for.
+    pub lost: Option<i32>,
     /// When to ask for the certificate again.
     pub poll_at: Option<Timestamp>,
     /// How often it was asked for.
@@ -183,7 +185,13 @@ fn next(o: &Observed, status: &mut CertificateRequestStatus, now: Timestamp) -> 
     if o.failed
         && let Some(failure) = &o.memory.failure
     {
-        return failed(failure);
+        let next = failed(failure);
+        // A refusal is remembered by taking the record away: nothing is owed to it.
+        let attempt = status.attempt.as_ref().map(|a| a.number);
+        if attempt.is_some() && attempt == o.memory.refused && !matches!(next, Next::Quiet(_)) {
+            status.attempt = None;
+        }
+        return next;
     }
     if let Err(why) = plan::check(spec) {
         return Next::Stalled(why, LONG);
@@ -293,6 +301,10 @@ fn issue(
     };
     if let Some(why) = authority::problem(&authority.authority, now, not_after) {
         return Next::Stalled(why, FOR_A_PERSON);
+    }
+    // Before an attempt is recorded: what can't be asked for was not asked for.
+    if let Err(why) = plan::plan(&o.request, &authority.authority, csr, not_after) {
+        return Next::Stalled(why, LONG);
     }
     match o.wanted {
         None => return Next::Read(Read::Owner),

@@ -156,6 +156,23 @@ fn an_answer_that_stays_lost_is_asked_for_again_but_not_at_once() {
     assert!(attempt.number >= 1);
 }
 
+#[test]
+fn a_refusal_is_remembered_over_a_restart() {
+    let mut world = from_csr();
+    world.now += SignedDuration::from_mins(10);
+    world.pass(|| Fault::Refused);
+    assert_eq!(reason(&world, STALLED).as_deref(), Some("RefusedByAws"));
+    assert!(world.request.status.as_ref().unwrap().attempt.is_none(), "nothing is owed to it");
+    world.memory = super::Memory::default();
+    world.now += SignedDuration::from_secs(20);
+    world.pass(|| Fault::Refused);
+    assert_eq!(reason(&world, STALLED).as_deref(), Some("RefusedByAws"));
+    world.now += SignedDuration::from_mins(10);
+    world.converge();
+    assert!(ready(&world));
+    assert_eq!(world.paid(), 1);
+}
+
 fn fault() -> impl Strategy<Value = Fault> {
     prop_oneof![
         3 => Just(Fault::Fine),

@@ -159,7 +159,7 @@ impl World {
             not_after: Some(now + SignedDuration::from_hours(24 * 3650)),
         };
         Self {
-            now: now + SignedDuration::from_secs(1),
+            now: now + SignedDuration::from_secs(2),
             certificate: certificate.clone(),
             gone: false,
             secret: None,

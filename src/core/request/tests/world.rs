@@ -38,6 +38,8 @@ pub enum Fault {
     AnswerLost,
     /// AWS says no, for now.
     Throttled,
+    /// AWS says no, for good.
+    Refused,
 }
 
 /// A certificate in the model of the private CA.
@@ -230,8 +232,13 @@ impl World {
     }
 
     fn issue(&mut self, o: &mut Observed, plan: Plan, fault: Fault) {
-        let (attempt, kind) = (plan.attempt, if fault == Fault::Throttled { Kind::Throttled } else { Kind::Transient });
-        let answered = (fault != Fault::Throttled).then(|| self.effect(plan));
+        let attempt = plan.attempt;
+        let kind = match fault {
+            Fault::Throttled => Kind::Throttled,
+            Fault::Refused => Kind::Refused,
+            _ => Kind::Transient,
+        };
+        let answered = (kind == Kind::Transient).then(|| self.effect(plan));
         match answered {
             Some(arn) if fault != Fault::AnswerLost => {
                 o.memory.issued = Some(arn);
@@ -239,7 +246,10 @@ impl World {
             }
             _ => {
                 let error = AwsError { kind, action: "acm-pca:IssueCertificate", code: None, message: "no".into() };
-                o.memory.refused = (kind != Kind::Transient).then_some(attempt);
+                if kind == Kind::Transient {
+                    o.memory.lost = Some(attempt);
+                }
+                o.memory.refused = (o.memory.lost != Some(attempt)).then_some(attempt);
                 o.memory.failure = Some(Failure { count: 1, error });
                 o.failed = true;
             }
