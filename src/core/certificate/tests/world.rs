@@ -1,10 +1,8 @@
 //! A small world for the pure core: an API server, a private CA and an ACM that crash, lose answers and lag behind.
 
-use super::super::{
-    FINALIZER, Imported, Installed, Lookup, Memory, Observed, Read, SLOTS, TargetObserved, Write, decide, request_name,
-    still_wanted,
-    write::{self, import_tags},
-};
+mod effects;
+
+use super::super::{Memory, Observed, TargetObserved, Write, decide, still_wanted};
 use crate::{
     api::{
         AwsAccount, Certificate, CertificateRequest,
@@ -13,26 +11,19 @@ use crate::{
         request::CertificateRequestStatus,
         shared::Tags,
     },
-    aws::{
-        error::{AwsError, Kind},
-        port::{Authority, AuthorityState, Description, Summary},
+    core::{
+        Step,
+        fixtures::{Ca, START, account},
+        secret::SecretObject,
     },
-    core::{Step, authority::KnownAuthority, backoff::Failure, secret::SecretObject},
-    pki::{
-        algorithm::KeyAlgorithm,
-        certificate::{Certificate as X509, Serial, parse_pem},
-        key::PrivateKey,
-    },
+    pki::certificate::{Certificate as X509, Serial, parse_pem},
 };
+use effects::to_aws;
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::{ByteString, api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::Time};
+use k8s_openapi::{ByteString, api::core::v1::Secret};
 use kube::ResourceExt;
-use rcgen::{
-    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DnType, IsCa, Issuer, KeyPair, SerialNumber,
-};
 use serde_json::json;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
-use time::OffsetDateTime;
 
 /// ACM shows an import in its list this much later.
 const LAG: SignedDuration = SignedDuration::from_secs(45);
@@ -109,9 +100,7 @@ pub struct World {
     pub hidden: SignedDuration,
     /// The API server takes so long to store a status.
     pub slow_save: SignedDuration,
-    pub authority: Authority,
-    pub root: X509,
-    issuer: Issuer<'static, KeyPair>,
+    pub ca: Ca,
     /// Signatures that were paid for.
     pub paid: usize,
     /// Changes to Kubernetes or AWS.
@@ -123,41 +112,16 @@ pub struct World {
     uids: u32,
 }
 
-pub const START: &str = "2026-01-01T00:00:00Z";
-
 impl World {
     /// A world with one account, one EC CA and one Certificate that was just applied.
     pub fn new(spec: &serde_json::Value) -> Self {
         let now: Timestamp = START.parse().unwrap();
-        let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::default();
-        params.distinguished_name.push(DnType::CommonName, "Example Private CA");
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        (params.not_before, params.not_after) = (date(now, -24), date(now, 24 * 3650));
-        let root = params.self_signed(&key).unwrap();
-        let account = serde_json::from_value(json!({
-            "apiVersion": "arnkeeper.dev/v1beta1", "kind": "AwsAccount", "metadata": { "name": "prod", "uid": "a" },
-            "spec": { "regions": ["eu-west-1", "us-east-1"], "allowedNamespaces": { "from": "All" } },
-        }));
         let certificate = serde_json::from_value(json!({
             "apiVersion": "arnkeeper.dev/v1beta1", "kind": "Certificate",
             "metadata": { "name": "app", "namespace": "pay", "uid": "u0", "generation": 1, "resourceVersion": "1", "creationTimestamp": START },
             "spec": spec,
         }));
         let certificate: Certificate = certificate.unwrap();
-        let authority = Authority {
-            arn: "arn:aws:acm-pca:eu-west-1:111122223333:certificate-authority/11111111-2222-3333-4444-555555555555"
-                .parse()
-                .unwrap(),
-            region: "eu-west-1".parse().unwrap(),
-            common_name: Some("Example Private CA".into()),
-            state: AuthorityState::Active,
-            state_name: "ACTIVE".into(),
-            algorithm: Some(KeyAlgorithm::EcPrime256v1),
-            algorithm_name: "EC_prime256v1".into(),
-            short_lived: false,
-            not_after: Some(now + SignedDuration::from_hours(24 * 3650)),
-        };
         Self {
             now: now + SignedDuration::from_secs(2),
             certificate: certificate.clone(),
@@ -166,7 +130,7 @@ impl World {
             staged: BTreeMap::new(),
             requests: BTreeMap::new(),
             acm: vec![],
-            account: account.unwrap(),
+            account: account(),
             process: Process::default(),
             other: Process::default(),
             stale: None,
@@ -175,9 +139,7 @@ impl World {
             deaf: 0,
             hidden: SignedDuration::ZERO,
             slow_save: SignedDuration::ZERO,
-            authority,
-            root: parse_pem(&root.pem()).unwrap(),
-            issuer: Issuer::new(params, key),
+            ca: Ca::new(),
             paid: 0,
             changes: 0,
             new_imports: 0,
@@ -342,224 +304,6 @@ impl World {
         self.certificate.metadata.resource_version = Some((version + 1).to_string());
     }
 
-    /// What ACM tells of an ARN.
-    fn shown(&self, arn: &CertificateArn) -> Option<&InAcm> {
-        self.acm.iter().find(|c| c.arn == *arn && self.now >= c.created + self.hidden)
-    }
-
-    fn fail(o: &mut Observed, target: &str, kind: Kind) {
-        let error = AwsError { kind, action: "acm:Something", code: None, message: "no".into() };
-        let count = o.memory.target_failures.get(target).map_or(0, |f| f.count) + 1;
-        o.memory.target_failures.insert(target.to_owned(), Failure { error, count });
-        o.targets.entry(target.to_owned()).or_default().failed = true;
-    }
-
-    fn read(&mut self, o: &mut Observed, read: Read) {
-        if let Read::Lookup(target, _) | Read::Tags(target, _) | Read::Installed(target, _) | Read::Body(target, _) =
-            &read
-            && self.deaf > 0
-        {
-            self.deaf -= 1;
-            return Self::fail(o, target, Kind::Transient);
-        }
-        match read {
-            Read::Namespace => o.namespace_labels = Some(BTreeMap::new()),
-            Read::Session(account) => {
-                o.sessions.insert(account, Ok("111122223333".parse().unwrap()));
-            }
-            Read::Authority => {
-                o.authority = Some(Ok(KnownAuthority {
-                    authority: self.authority.clone(),
-                    certificate: Arc::new(self.root.clone()),
-                }));
-            }
-            Read::Secret => self.see_secret(o),
-            Read::Staged(revision) => {
-                o.staged.insert(revision, self.staged.get(&revision).cloned().map(SecretObject::from));
-            }
-            Read::Lookup(target, newer_than) => {
-                let subject = &o.certificate.spec.subject;
-                let mut names: Vec<&String> =
-                    std::iter::once(&subject.domain_name).chain(&subject.additional_names).collect();
-                names.extend(o.current().iter().flat_map(|pair| &pair.chain.leaf.names.dns));
-                let found = |c: &&InAcm| {
-                    (self.now >= c.created + LAG || self.process.own.contains(&c.arn))
-                        && c.leaf.names.dns.iter().any(|name| names.contains(&name))
-                };
-                let lookup = if self.now > newer_than {
-                    Lookup::Found(self.acm.iter().filter(found).map(|c| (summary(c), c.tags.clone())).collect())
-                } else {
-                    Lookup::NotYet(newer_than + SignedDuration::from_secs(1))
-                };
-                o.targets.entry(target).or_default().lookup = Some(lookup);
-            }
-            Read::Tags(target, arn) => {
-                let found = self.shown(&arn).map(|c| c.tags.clone());
-                if found.is_none() {
-                    o.memory.imported.remove(&target);
-                }
-                o.targets.entry(target).or_default().tags = Some(found);
-            }
-            Read::Installed(target, arn) => {
-                let found = self.shown(&arn).map(installed);
-                o.targets.entry(target).or_default().installed = Some(found);
-            }
-            Read::Body(target, arn) => {
-                let found = self.shown(&arn).map(|c| c.leaf.der.clone());
-                o.targets.entry(target).or_default().body = Some(found);
-            }
-        }
-    }
-
-    fn see_secret(&self, o: &mut Observed) {
-        let secret = self.secret.clone().map(SecretObject::from);
-        o.pair = secret.as_ref().map(SecretObject::key_pair);
-        o.secret = Some(secret);
-        let base = o.base_revision();
-        for revision in (base - 3).max(1)..=base + SLOTS {
-            if let Some(request) = self.requests.get(&revision) {
-                o.requests.insert(revision, Arc::new(request.clone()));
-            }
-        }
-    }
-
-    fn write(&mut self, o: &mut Observed, write: Write, fault: Fault) {
-        self.changes += 1;
-        if to_aws(&write) && matches!(fault, Fault::AnswerLost | Fault::Unsent | Fault::Refused) {
-            let target = target_of(&write);
-            let new = matches!(write, Write::ImportNew(_));
-            if fault == Fault::AnswerLost {
-                let kept = o.memory.clone();
-                self.effect(o, write);
-                o.memory = kept;
-                self.process.own.clear();
-            }
-            if new {
-                self.process.records.remove(&target);
-                if fault == Fault::Refused {
-                    let record = o.certificate.status.iter().flat_map(|s| &s.targets).find(|t| t.name == target);
-                    o.memory.refused.insert(target.clone(), record.and_then(|t| t.pending_since.clone()));
-                } else {
-                    self.process.begun.insert(target.clone(), self.now);
-                }
-            }
-            Self::fail(o, &target, if fault == Fault::Refused { Kind::Refused } else { Kind::Transient });
-            o.targets.entry(target).or_default().record_age = None;
-        } else {
-            self.effect(o, write);
-        }
-    }
-
-    fn effect(&mut self, o: &mut Observed, write: Write) {
-        match write {
-            Write::Finalizer(wanted) => {
-                self.certificate.metadata.finalizers = wanted.then(|| vec![FINALIZER.to_owned()]);
-                self.gone = !wanted && self.certificate.metadata.deletion_timestamp.is_some();
-                self.touch();
-                o.certificate = Arc::new(self.certificate.clone());
-            }
-            Write::Stage { revision, algorithm, keep_key } => {
-                let key = if keep_key {
-                    PrivateKey::from_pem(&o.current().unwrap().key.to_pkcs8_pem()).unwrap()
-                } else {
-                    PrivateKey::generate(algorithm).unwrap()
-                };
-                let staged = write::staged(o, revision, &key).unwrap();
-                let object = self.staged.entry(revision).or_insert_with(|| staged.object().clone()).clone();
-                o.staged.insert(revision, Some(object.into()));
-                o.memory.unstaged = None;
-            }
-            Write::Request { revision, trigger } => {
-                let mut request = write::request(o, revision, trigger, self.now).unwrap();
-                self.uids += 1;
-                request.metadata.uid = Some(format!("request-{}", self.uids));
-                request.metadata.creation_timestamp = Some(Time(self.now));
-                let stored = self.requests.entry(revision).or_insert(request).clone();
-                assert_eq!(stored.name_any(), request_name("app", revision));
-                o.requests.insert(revision, Arc::new(stored));
-            }
-            Write::Secret(revision) => {
-                let secret = write::issued(o, revision, self.now).unwrap();
-                self.put(o, &secret);
-            }
-            Write::SecretMetadata => {
-                let secret = write::with_metadata(o).unwrap();
-                self.put(o, &secret);
-            }
-            Write::DeleteStaged(revision) => {
-                self.staged.remove(&revision);
-                o.staged.insert(revision, None);
-                o.memory.unstaged = Some(revision);
-            }
-            Write::DeleteRequest(name) => {
-                self.requests.retain(|_, request| request.name_any() != name);
-                o.requests.retain(|_, request| request.name_any() != name);
-            }
-            Write::ImportNew(target) => self.import_new(o, &target),
-            Write::Reimport(target, arn) => {
-                let leaf = o.current().unwrap().chain.leaf.clone();
-                let there = self.acm.iter_mut().find(|c| c.arn == arn).unwrap();
-                let accepted =
-                    there.leaf.algorithm == leaf.algorithm && !there.leaf.names.dns.is_disjoint(&leaf.names.dns);
-                assert!(accepted, "paid for in vain: ACM takes no other key, and wants a domain to stay");
-                there.leaf = leaf;
-                self.imported(o, &target, arn);
-            }
-            Write::Retag(target, arn, add, remove) => {
-                let there = self.acm.iter_mut().find(|c| c.arn == arn).unwrap();
-                there.tags.extend(add);
-                there.tags.retain(|key, _| !remove.contains(key));
-                o.targets.entry(target).or_default().tags = Some(Some(there.tags.clone()));
-            }
-            Write::DeleteFromAcm(target, arn) => {
-                self.acm.retain(|c| c.arn != arn);
-                let stored = self.certificate.status.iter().flat_map(|s| &s.targets).find(|t| t.name == target);
-                let known = stored.and_then(|t| t.arn.as_ref()) == Some(&arn);
-                let imported = o.memory.imported.get(&target).is_some_and(|i| i.arn == arn);
-                if imported {
-                    o.memory.imported.remove(&target);
-                }
-                let seen = o.targets.entry(target).or_default();
-                if let Some(Lookup::Found(found)) = &mut seen.lookup {
-                    found.retain(|(summary, _)| summary.arn != arn);
-                }
-                if known || imported {
-                    seen.tags = Some(None);
-                }
-            }
-        }
-    }
-
-    fn put(&mut self, o: &mut Observed, secret: &SecretObject) {
-        let mut object = secret.object().clone();
-        object.metadata.uid.get_or_insert_with(|| "secret".into());
-        self.secret = Some(object);
-        self.see_secret(o);
-    }
-
-    fn import_new(&mut self, o: &mut Observed, target: &str) {
-        self.new_imports += 1;
-        self.process.records.remove(target);
-        self.process.begun.remove(target);
-        let spec = self.certificate.spec.acm.iter().find(|t| t.name == target).unwrap();
-        let tags = import_tags(o, spec);
-        let region = spec.region.as_ref().unwrap_or(&self.certificate.spec.region);
-        let n = self.new_imports;
-        let arn: CertificateArn =
-            format!("arn:aws:acm:{region}:111122223333:certificate/00000000-0000-0000-0000-{n:012}").parse().unwrap();
-        let leaf = o.current().unwrap().chain.leaf.clone();
-        self.acm.push(InAcm { arn: arn.clone(), leaf, tags, created: self.now, in_use: false });
-        self.process.own.push(arn.clone());
-        self.imported(o, target, arn);
-    }
-
-    fn imported(&mut self, o: &mut Observed, target: &str, arn: CertificateArn) {
-        let serial = o.current().unwrap().chain.leaf.serial.clone();
-        o.memory.imported.insert(target.to_owned(), Imported { arn, serial, at: self.now });
-        o.memory.target_failures.remove(target);
-        o.targets.entry(target.to_owned()).or_default().installed = None;
-    }
-
     /// The private CA and the controller of requests: signs what is wanted and not signed yet.
     pub fn sign(&mut self) {
         let revisions: Vec<i64> = self.requests.keys().copied().collect();
@@ -569,16 +313,14 @@ impl World {
                 continue;
             }
             self.paid += 1;
-            let mut csr = CertificateSigningRequestParams::from_pem(request.spec.csr.as_deref().unwrap()).unwrap();
-            let hours = i64::try_from(Duration::from(request.spec.duration).as_secs() / 3600).unwrap();
-            (csr.params.not_before, csr.params.not_after) = (date(self.now, -1), date(self.now, hours));
-            csr.params.serial_number = Some(SerialNumber::from(vec![1, 2, u8::try_from(self.paid % 256).unwrap(), 4]));
-            let signed = csr.signed_by(&self.issuer).unwrap();
-            let leaf = parse_pem(&signed.pem()).unwrap();
+            let lasts = SignedDuration::try_from(Duration::from(request.spec.duration)).unwrap();
+            let serial = 0x0102_0000 + u64::try_from(self.paid).unwrap();
+            let signed = self.ca.sign(request.spec.csr.as_deref().unwrap(), self.now, self.now + lasts, serial);
+            let leaf = parse_pem(&signed).unwrap();
             let ready = [Finding::yes(READY, "Signed", "signed")];
             let status = CertificateRequestStatus {
-                certificate: Some(signed.pem()),
-                chain: Some(self.root.to_pem()),
+                certificate: Some(signed),
+                chain: Some(self.ca.root.to_pem()),
                 serial_number: Some(leaf.serial.to_string()),
                 conditions: conditions(&[], &ready, 1, self.now),
                 ..CertificateRequestStatus::default()
@@ -622,47 +364,4 @@ impl World {
             data.insert("tls.crt".into(), ByteString(b"nonsense".to_vec()));
         }
     }
-}
-
-fn to_aws(write: &Write) -> bool {
-    matches!(write, Write::ImportNew(_) | Write::Reimport(..) | Write::Retag(..) | Write::DeleteFromAcm(..))
-}
-
-fn target_of(write: &Write) -> String {
-    match write {
-        Write::ImportNew(t) | Write::Reimport(t, _) | Write::Retag(t, ..) | Write::DeleteFromAcm(t, _) => t.clone(),
-        _ => String::new(),
-    }
-}
-
-fn summary(c: &InAcm) -> Summary {
-    let names = c.leaf.names.dns.iter().cloned().collect();
-    Summary {
-        arn: c.arn.clone(),
-        names,
-        more_names: false,
-        imported: true,
-        in_use: c.in_use,
-        created_at: Some(c.created),
-    }
-}
-
-fn installed(c: &InAcm) -> Installed {
-    let description = Description {
-        serial: Some(c.leaf.serial.clone()),
-        imported: true,
-        algorithm: c.leaf.algorithm,
-        algorithm_name: String::new(),
-        key_usages: vec![],
-        extended_key_usages: vec![],
-        names: c.leaf.names.dns.iter().cloned().collect(),
-        in_use_by: vec![],
-        not_after: Some(c.leaf.not_after),
-    };
-    Installed { description, serial: Some(c.leaf.serial.clone()) }
-}
-
-/// `now` and some hours, as rcgen wants a time.
-fn date(now: Timestamp, hours: i64) -> OffsetDateTime {
-    OffsetDateTime::from_unix_timestamp((now + SignedDuration::from_hours(hours)).as_second()).unwrap()
 }

@@ -1,0 +1,262 @@
+//! What a Certificate asks of ACM, one call at a time.
+
+use super::Certificates;
+use crate::{
+    api::{
+        certificate::{Target, TargetStatus},
+        names::{CertificateArn, Region},
+        shared::Tags,
+    },
+    aws::{error::Kind as ErrorKind, inventory, port::Material},
+    controllers::context::account_id,
+    core::certificate::{Imported, Installed, Lookup, Observed, RECORD_FRESH, TargetObserved, write},
+    pki::certificate::parse_pem,
+};
+use jiff::Timestamp;
+use std::{
+    collections::HashMap,
+    sync::{MutexGuard, PoisonError},
+    time::Instant,
+};
+
+impl Certificates {
+    pub(super) async fn lookup(&self, o: &mut Observed, target: &str, newer_than: Timestamp) {
+        let Some((aws, region)) = self.place(o, target).await else { return };
+        let names = known_names(o);
+        match self.context.inventory.candidates(&*aws, &region, &names, newer_than, &*self.context.clock).await {
+            Ok(inventory::Lookup::Found(found)) => {
+                seen(o, target).lookup = Some(Lookup::Found(found.into_iter().map(|c| (c.summary, c.tags)).collect()));
+            }
+            Ok(inventory::Lookup::NotYet { until }) => seen(o, target).lookup = Some(Lookup::NotYet(until)),
+            Err(error) => self.fail_target(o, target, error),
+        }
+    }
+
+    pub(super) async fn tags(&self, o: &mut Observed, target: &str, arn: &CertificateArn) {
+        let Some((aws, _)) = self.place(o, target).await else { return };
+        match aws.tags(arn).await {
+            Ok(tags) => seen(o, target).tags = Some(Some(tags)),
+            Err(error) if error.kind == ErrorKind::NotFound => {
+                self.context.inventory.note_gone(arn);
+                o.memory.imported.remove(target);
+                seen(o, target).tags = Some(None);
+            }
+            Err(error) => self.fail_target(o, target, error),
+        }
+    }
+
+    /// What ACM has under an ARN; the serial number comes from the certificate itself where Describe tells none.
+    pub(super) async fn installed(&self, o: &mut Observed, target: &str, arn: &CertificateArn) {
+        let Some((aws, _)) = self.place(o, target).await else { return };
+        let installed = match aws.describe_certificate(arn).await {
+            Ok(description) => match description.serial.clone() {
+                Some(serial) => Ok(Some(Installed { description, serial: Some(serial) })),
+                None => aws.certificate_body(arn).await.map(|body| {
+                    let serial = parse_pem(&body.certificate).ok().map(|certificate| certificate.serial);
+                    Some(Installed { description, serial })
+                }),
+            },
+            Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        };
+        match installed {
+            Ok(installed) => {
+                seen(o, target).installed = Some(installed);
+                o.memory.target_failures.remove(target);
+            }
+            Err(error) => self.fail_target(o, target, error),
+        }
+    }
+
+    pub(super) async fn body(&self, o: &mut Observed, target: &str, arn: &CertificateArn) {
+        let Some((aws, _)) = self.place(o, target).await else { return };
+        match aws.certificate_body(arn).await {
+            Ok(body) => {
+                seen(o, target).body = Some(parse_pem(&body.certificate).ok().map(|certificate| certificate.der));
+            }
+            Err(error) => self.fail_target(o, target, error),
+        }
+    }
+
+    pub(super) async fn import_new(&self, o: &mut Observed, name: &str) {
+        let Some(target) = target_spec(o, name).cloned() else { return };
+        let Some((aws, region)) = self.place(o, name).await else { return };
+        let Some(material) = material(o) else { return };
+        let tags = write::import_tags(o, &target);
+        // The record carries one call, whatever comes of it; and none, if the way to the account took too long.
+        let fresh = self.take_record(o, name).is_some_and(|stored| stored.elapsed() <= RECORD_FRESH);
+        if !fresh {
+            return;
+        }
+        self.begun().insert((o.namespace(), o.name(), name.to_owned()), self.context.clock.now());
+        match aws.import_new(&region, &material, &tags).await {
+            Ok(arn) => {
+                tracing::info!(certificate = %o.name(), namespace = %o.namespace(), target = name, %arn, "imported under a new ARN");
+                self.context.inventory.note_import(
+                    &account_id(&*aws),
+                    &region,
+                    &arn,
+                    &known_names(o),
+                    &tags,
+                    self.context.clock.now(),
+                );
+                self.begun().remove(&(o.namespace(), o.name(), name.to_owned()));
+                self.imported(o, name, arn);
+            }
+            Err(error) => {
+                if error.kind != ErrorKind::Transient {
+                    self.begun().remove(&(o.namespace(), o.name(), name.to_owned()));
+                    let record = entry(o, name).and_then(|t| t.pending_since.clone());
+                    o.memory.refused.insert(name.to_owned(), record);
+                }
+                self.fail_target(o, name, error);
+            }
+        }
+    }
+
+    pub(super) async fn reimport(&self, o: &mut Observed, name: &str, arn: CertificateArn) {
+        let Some((aws, _)) = self.place(o, name).await else { return };
+        let Some(material) = material(o) else { return };
+        match aws.reimport(&arn, &material).await {
+            Ok(()) => {
+                tracing::info!(certificate = %o.name(), namespace = %o.namespace(), target = name, %arn, "imported again under its ARN");
+                self.imported(o, name, arn);
+            }
+            Err(error) => self.fail_target(o, name, error),
+        }
+    }
+
+    pub(super) fn imported(&self, o: &mut Observed, target: &str, arn: CertificateArn) {
+        let Some(serial) = o.current().map(|pair| pair.chain.leaf.serial.clone()) else { return };
+        o.memory.imported.insert(target.to_owned(), Imported { arn, serial, at: self.context.clock.now() });
+        o.memory.refused.remove(target);
+        o.memory.target_failures.remove(target);
+        seen(o, target).installed = None;
+    }
+
+    pub(super) async fn retag(
+        &self,
+        o: &mut Observed,
+        target: &str,
+        arn: &CertificateArn,
+        add: Tags,
+        remove: Vec<String>,
+    ) {
+        let Some((aws, _)) = self.place(o, target).await else { return };
+        let added = if add.is_empty() { Ok(()) } else { aws.add_tags(arn, &add).await };
+        let removed = match added {
+            Ok(()) if !remove.is_empty() => aws.remove_tags(arn, &remove).await,
+            other => other,
+        };
+        match removed {
+            Ok(()) => {
+                let tags = seen(o, target).tags.get_or_insert_default().get_or_insert_default();
+                tags.extend(add);
+                tags.retain(|key, _| !remove.contains(key));
+                self.context.inventory.note_tags(arn, tags);
+            }
+            Err(error) => self.fail_target(o, target, error),
+        }
+    }
+
+    pub(super) async fn delete_from_acm(&self, o: &mut Observed, target: &str, arn: CertificateArn) {
+        let Some((aws, _)) = self.place(o, target).await else { return };
+        // What was known of its tags may be old: somebody may have taken it over since.
+        let tags = aws.tags(&arn).await;
+        if let Ok(tags) = &tags
+            && !write::ownership_tags(o, target).iter().all(|(key, value)| tags.get(key) == Some(value))
+        {
+            self.context.inventory.note_tags(&arn, tags);
+            let known = entry(o, target).and_then(|t| t.arn.as_ref()) == Some(&arn);
+            let view = seen(o, target);
+            if let Some(Lookup::Found(found)) = &mut view.lookup {
+                found.retain(|(summary, _)| summary.arn != arn);
+            }
+            if known {
+                view.tags = Some(Some(tags.clone()));
+            }
+            return;
+        }
+        let deleted = match tags {
+            Ok(_) => aws.delete_certificate(&arn).await,
+            Err(error) => Err(error),
+        };
+        match deleted {
+            Err(error) if error.kind != ErrorKind::NotFound => self.fail_target(o, target, error),
+            Ok(()) | Err(_) => {
+                tracing::info!(certificate = %o.name(), namespace = %o.namespace(), target, %arn, "deleted from ACM");
+                self.context.inventory.note_gone(&arn);
+                let stored = o.certificate.status.iter().flat_map(|s| &s.targets).find(|t| t.name == target);
+                let known = stored.and_then(|t| t.arn.as_ref()) == Some(&arn);
+                let imported = o.memory.imported.get(target).is_some_and(|i| i.arn == arn);
+                if imported {
+                    o.memory.imported.remove(target);
+                }
+                let view = seen(o, target);
+                if let Some(Lookup::Found(found)) = &mut view.lookup {
+                    found.retain(|(summary, _)| summary.arn != arn);
+                }
+                if known || imported {
+                    view.tags = Some(None);
+                }
+            }
+        }
+    }
+
+    pub(super) fn take_record(&self, o: &mut Observed, target: &str) -> Option<Instant> {
+        seen(o, target).record_age = None;
+        let key = (o.uid(), target.to_owned());
+        self.records.lock().unwrap_or_else(PoisonError::into_inner).remove(&key)
+    }
+
+    pub(super) fn begun(&self) -> MutexGuard<'_, HashMap<(String, String, String), Timestamp>> {
+        self.begun.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What was seen of a target.
+pub(super) fn seen<'a>(o: &'a mut Observed, target: &str) -> &'a mut TargetObserved {
+    o.targets.entry(target.to_owned()).or_default()
+}
+
+pub(super) fn target_spec<'a>(o: &'a Observed, name: &str) -> Option<&'a Target> {
+    o.certificate.spec.acm.iter().find(|t| t.name == name)
+}
+
+pub(super) fn entry<'a>(o: &'a Observed, name: &str) -> Option<&'a TargetStatus> {
+    o.certificate.status.as_ref()?.targets.iter().find(|t| t.name == name)
+}
+
+/// Where a target lies: by the spec or, if it is gone from there, by the status.
+pub(super) fn located(o: &Observed, name: &str) -> Option<(String, Region)> {
+    if let Some(target) = target_spec(o, name) {
+        let (account, region) = o.place(target);
+        return Some((account.to_owned(), region.clone()));
+    }
+    let status = o.certificate.status.as_ref()?;
+    status.targets.iter().find(|t| t.name == name).map(|t| (t.account.clone(), t.region.clone()))
+}
+
+/// The DNS names by which ACM may know the certificate: those it has and those it should have.
+pub(super) fn known_names(o: &Observed) -> Vec<String> {
+    let subject = &o.certificate.spec.subject;
+    let mut names: Vec<String> = std::iter::once(&subject.domain_name)
+        .chain(&subject.additional_names)
+        .map(|n| n.to_ascii_lowercase())
+        .collect();
+    if let Some(pair) = o.current() {
+        names.extend(pair.chain.leaf.names.dns.iter().cloned());
+    }
+    names.sort();
+    names.dedup();
+    names
+}
+
+pub(super) fn material(o: &Observed) -> Option<Material> {
+    let pair = o.current()?;
+    Some(Material {
+        certificate: pair.chain.leaf.to_pem(),
+        private_key: pair.key.to_acm_pem(),
+        chain: pair.chain.acm_chain(),
+    })
+}

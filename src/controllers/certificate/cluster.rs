@@ -1,0 +1,104 @@
+//! What a Certificate changes in Kubernetes, one object at a time.
+
+use super::Certificates;
+use crate::{
+    api::{Certificate, CertificateRequest},
+    controllers::request::generate,
+    core::{
+        access::Refusal,
+        certificate::{FINALIZER, Observed, staged_name, write},
+    },
+    pki::{algorithm::KeyAlgorithm, key::PrivateKey},
+};
+use kube::{
+    Api, ResourceExt,
+    api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions},
+};
+use serde_json::json;
+use std::sync::Arc;
+
+impl Certificates {
+    pub(super) async fn stage(
+        &self,
+        o: &mut Observed,
+        revision: i64,
+        algorithm: KeyAlgorithm,
+        keep_key: bool,
+    ) -> Result<(), kube::Error> {
+        let key = if keep_key { kept_key(o) } else { generate(algorithm).await };
+        o.memory.unstaged = None;
+        match key.and_then(|key| write::staged(o, revision, &key)) {
+            Err(message) => o.authority = Some(Err(Refusal { reason: "InvalidSubject", message })),
+            Ok(secret) => match self.context.put_secret(&secret).await {
+                Ok(staged) => {
+                    o.staged.insert(revision, Some(staged));
+                }
+                // An earlier pass made it, or somebody else: what is there decides.
+                Err(kube::Error::Api(status)) if status.is_already_exists() => self.see_staged(o, revision).await?,
+                Err(error) => return Err(error),
+            },
+        }
+        Ok(())
+    }
+
+    pub(super) async fn see_staged(&self, o: &mut Observed, revision: i64) -> Result<(), kube::Error> {
+        let staged = self.context.secret(&o.namespace(), &staged_name(&o.name(), revision)).await?;
+        o.staged.insert(revision, staged);
+        Ok(())
+    }
+
+    pub(super) async fn request(&self, o: &mut Observed, revision: i64, trigger: &str) -> Result<(), kube::Error> {
+        let Some(request) = write::request(o, revision, trigger, self.context.clock.now()) else {
+            // A staged Secret without a CSR is of no use to anybody.
+            self.delete_staged(o, revision).await?;
+            o.staged.remove(&revision);
+            return Ok(());
+        };
+        let api: Api<CertificateRequest> = Api::namespaced(self.context.client.clone(), &o.namespace());
+        let stored = match api.create(&PostParams::default(), &request).await {
+            Err(kube::Error::Api(status)) if status.is_already_exists() => api.get(&request.name_any()).await,
+            other => other,
+        };
+        o.requests.insert(revision, Arc::new(stored?));
+        Ok(())
+    }
+
+    pub(super) async fn delete_staged(&self, o: &mut Observed, revision: i64) -> Result<(), kube::Error> {
+        let uid = o.staged.get(&revision).and_then(|s| s.as_ref()).and_then(|s| s.version().0);
+        self.context.delete_secret(&o.namespace(), &staged_name(&o.name(), revision), uid).await?;
+        o.staged.insert(revision, None);
+        o.memory.unstaged = Some(revision);
+        Ok(())
+    }
+
+    pub(super) async fn delete_request(&self, o: &mut Observed, name: &str) -> Result<(), kube::Error> {
+        let api: Api<CertificateRequest> = Api::namespaced(self.context.client.clone(), &o.namespace());
+        let uid = o.requests.values().find(|r| r.name_any() == name).and_then(|r| r.uid());
+        let preconditions = Some(Preconditions { uid, resource_version: None });
+        match api.delete(name, &DeleteParams { preconditions, ..DeleteParams::default() }).await {
+            Err(kube::Error::Api(status)) if status.is_not_found() => {}
+            other => drop(other?),
+        }
+        o.requests.retain(|_, request| request.name_any() != name);
+        Ok(())
+    }
+
+    /// Sets or takes away our finalizer; the others stay. The resourceVersion guards them.
+    pub(super) async fn finalizer(&self, o: &mut Observed, wanted: bool) -> Result<(), kube::Error> {
+        let mut finalizers: Vec<String> =
+            o.certificate.finalizers().iter().filter(|f| *f != FINALIZER).cloned().collect();
+        if wanted {
+            finalizers.push(FINALIZER.to_owned());
+        }
+        let patch =
+            json!({ "metadata": { "finalizers": finalizers, "resourceVersion": o.certificate.resource_version() } });
+        let api: Api<Certificate> = Api::namespaced(self.context.client.clone(), &o.namespace());
+        o.certificate = Arc::new(api.patch(&o.name(), &PatchParams::default(), &Patch::Merge(&patch)).await?);
+        Ok(())
+    }
+}
+
+fn kept_key(o: &Observed) -> Result<PrivateKey, String> {
+    let pair = o.current().ok_or("the key in the Secret can't be used")?;
+    PrivateKey::from_pem(&pair.key.to_pkcs8_pem()).map_err(|e| e.to_string())
+}

@@ -1,0 +1,271 @@
+//! Certificate: looks and changes one thing at a time.
+
+mod acm;
+mod cluster;
+
+use super::{
+    context::{Context, account_id, failed_again},
+    driver::Kind,
+};
+use crate::{
+    api::{Certificate, certificate::CertificateStatus, conditions::refused, names::Region},
+    aws::{error::AwsError, port::Aws},
+    core::{
+        Decision,
+        access::Refusal,
+        certificate::{Imported, Memory, Observed, Read, SLOTS, TargetObserved, Write, decide, request_name, write},
+        secret::SecretObject,
+    },
+};
+use acm::{located, seen};
+use async_trait::async_trait;
+use jiff::Timestamp;
+use kube::{Api, Client, runtime::reflector::ObjectRef};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
+
+/// The controller of Certificates.
+pub struct Certificates {
+    context: Arc<Context>,
+    /// When this process stored the record of an import to come, by uid and target.
+    records: Mutex<HashMap<(String, String), Instant>>,
+    /// When this process began an import without an ARN whose answer it does not know, by namespace, name and target.
+    begun: Mutex<HashMap<(String, String, String), Timestamp>>,
+}
+
+impl Certificates {
+    /// The controller.
+    #[must_use]
+    pub fn new(context: Arc<Context>) -> Self {
+        Self { context, records: Mutex::default(), begun: Mutex::default() }
+    }
+
+    async fn aws(&self, o: &mut Observed, account: &str) -> Option<Arc<dyn Aws>> {
+        let found = o.accounts.get(account).cloned().flatten();
+        match self.context.session(found.as_deref()).await {
+            Ok(aws) => Some(aws),
+            Err(why) => {
+                o.sessions.insert(account.to_owned(), Err(why));
+                None
+            }
+        }
+    }
+
+    /// The way to a target's place.
+    async fn place(&self, o: &mut Observed, target: &str) -> Option<(Arc<dyn Aws>, Region)> {
+        let (account, region) = located(o, target)?;
+        self.aws(o, &account).await.map(|aws| (aws, region))
+    }
+
+    fn fail(&self, o: &mut Observed, error: AwsError) {
+        let account = o.accounts.get(&o.certificate.spec.account_ref.name).cloned().flatten();
+        self.context.report(account.as_deref(), &error);
+        o.memory.failure = Some(failed_again(o.memory.failure.as_ref(), error));
+        o.failed = true;
+    }
+
+    fn fail_target(&self, o: &mut Observed, target: &str, error: AwsError) {
+        let account = located(o, target).and_then(|(account, _)| o.accounts.get(&account).cloned().flatten());
+        self.context.report(account.as_deref(), &error);
+        let failure = failed_again(o.memory.target_failures.get(target), error);
+        o.memory.target_failures.insert(target.to_owned(), failure);
+        seen(o, target).failed = true;
+    }
+
+    /// Puts the Secret into view, and parses it once.
+    fn see_secret(&self, o: &mut Observed, secret: Option<SecretObject>) {
+        o.pair = secret.as_ref().map(SecretObject::key_pair);
+        o.secret = Some(secret);
+        self.see_requests(o);
+    }
+
+    /// The requests of the revisions around the current one, from the store.
+    fn see_requests(&self, o: &mut Observed) {
+        let base = o.base_revision();
+        for revision in (base - 3).max(1)..=base + SLOTS {
+            let name = request_name(&o.name(), revision);
+            if let Some(request) = self.context.requests.get(&ObjectRef::new(&name).within(&o.namespace())) {
+                o.requests.insert(revision, request);
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Kind for Certificates {
+    type Object = Certificate;
+    type Status = CertificateStatus;
+    type Observed = Observed;
+    type Read = Read;
+    type Write = Write;
+    type Memory = Memory;
+
+    fn observe(&self, certificate: Arc<Certificate>, memory: Memory) -> Observed {
+        let spec = &certificate.spec;
+        let named = spec.acm.iter().filter_map(|t| t.account_ref.as_ref()).map(|a| &a.name);
+        let stored = certificate.status.iter().flat_map(|s| &s.targets).map(|t| &t.account);
+        let accounts = std::iter::once(&spec.account_ref.name)
+            .chain(named)
+            .chain(stored)
+            .map(|name| (name.clone(), self.context.account(name)))
+            .collect();
+        let claimed_by = self.context.claim(&certificate);
+        let targets = spec.acm.iter().map(|t| (t.name.clone(), TargetObserved::default())).collect();
+        Observed {
+            cluster: self.context.cluster.clone(),
+            certificate,
+            accounts,
+            namespace_labels: None,
+            namespace_ends: false,
+            sessions: BTreeMap::new(),
+            authority: None,
+            secret: None,
+            pair: None,
+            claimed_by,
+            requests: BTreeMap::new(),
+            staged: BTreeMap::new(),
+            targets,
+            memory,
+            failed: false,
+        }
+    }
+
+    fn decide(&self, o: &mut Observed, now: Timestamp) -> Decision<CertificateStatus, Read, Write> {
+        let (uid, namespace, own) = (o.uid(), o.namespace(), o.name());
+        let (records, begun) = (self.records.lock().unwrap_or_else(PoisonError::into_inner), self.begun());
+        for (name, view) in &mut o.targets {
+            view.record_age = records.get(&(uid.clone(), name.clone())).map(Instant::elapsed);
+            view.begun = begun.get(&(namespace.clone(), own.clone(), name.clone())).copied();
+        }
+        drop((records, begun));
+        decide(o, now)
+    }
+
+    async fn read(&self, o: &mut Observed, read: Read) -> Result<(), kube::Error> {
+        match read {
+            Read::Namespace => {
+                let (labels, ends) = self.context.namespace(&o.namespace()).await?;
+                o.namespace_labels = Some(labels);
+                o.namespace_ends = ends;
+            }
+            Read::Session(account) => {
+                let found = o.accounts.get(&account).cloned().flatten();
+                let session = self.context.session(found.as_deref()).await;
+                o.sessions.insert(account, session.map(|aws| account_id(&*aws)));
+            }
+            Read::Authority => {
+                let account = o.certificate.spec.account_ref.name.clone();
+                let Some(aws) = self.aws(o, &account).await else { return Ok(()) };
+                let spec = &o.certificate.spec;
+                match self
+                    .context
+                    .authority(&*aws, &spec.region, &spec.source.private_ca.certificate_authority, false)
+                    .await
+                {
+                    Ok(authority) => {
+                        o.authority = Some(authority);
+                        o.memory.failure = None;
+                    }
+                    Err(error) => self.fail(o, error),
+                }
+            }
+            Read::Secret => {
+                let secret = self.context.secret(&o.namespace(), &o.certificate.spec.secret.name).await?;
+                self.see_secret(o, secret);
+            }
+            Read::Staged(revision) => self.see_staged(o, revision).await?,
+            Read::Lookup(target, newer_than) => self.lookup(o, &target, newer_than).await,
+            Read::Tags(target, arn) => self.tags(o, &target, &arn).await,
+            Read::Installed(target, arn) => self.installed(o, &target, &arn).await,
+            Read::Body(target, arn) => self.body(o, &target, &arn).await,
+        }
+        Ok(())
+    }
+
+    async fn write(&self, o: &mut Observed, write: Write) -> Result<(), kube::Error> {
+        match write {
+            Write::Finalizer(wanted) => self.finalizer(o, wanted).await?,
+            Write::Stage { revision, algorithm, keep_key } => self.stage(o, revision, algorithm, keep_key).await?,
+            Write::Request { revision, trigger } => self.request(o, revision, trigger).await?,
+            Write::Secret(revision) => match write::issued(o, revision, self.context.clock.now()) {
+                Ok(secret) => {
+                    let stored = self.context.put_secret(&secret).await?;
+                    self.see_secret(o, Some(stored));
+                }
+                Err(message) => o.authority = Some(Err(Refusal { reason: "RequestUnusable", message })),
+            },
+            Write::SecretMetadata => {
+                if let Some(secret) = write::with_metadata(o) {
+                    let stored = self.context.put_secret(&secret).await?;
+                    self.see_secret(o, Some(stored));
+                }
+            }
+            Write::DeleteStaged(revision) => self.delete_staged(o, revision).await?,
+            Write::DeleteRequest(name) => self.delete_request(o, &name).await?,
+            Write::ImportNew(target) => self.import_new(o, &target).await,
+            Write::Reimport(target, arn) => self.reimport(o, &target, arn).await,
+            Write::Retag(target, arn, add, remove) => self.retag(o, &target, &arn, add, remove).await,
+            Write::DeleteFromAcm(target, arn) => self.delete_from_acm(o, &target, arn).await,
+        }
+        Ok(())
+    }
+
+    fn object(observed: &Observed) -> &Arc<Certificate> {
+        &observed.certificate
+    }
+
+    /// A stored record starts the five seconds in which its import may begin.
+    fn stored(&self, o: &mut Observed, certificate: Arc<Certificate>) {
+        let pending = |c: &Certificate| -> BTreeMap<String, _> {
+            c.status
+                .iter()
+                .flat_map(|s| &s.targets)
+                .filter_map(|t| Some((t.name.clone(), (t.pending_since.clone()?, t.attempts))))
+                .collect()
+        };
+        let (before, after) = (pending(&o.certificate), pending(&certificate));
+        for (target, record) in after {
+            if before.get(&target) != Some(&record) {
+                let key = (o.uid(), target.clone());
+                self.records.lock().unwrap_or_else(PoisonError::into_inner).insert(key, Instant::now());
+            }
+        }
+        // What the status holds now needs no memory.
+        let in_status = |name: &str, imported: &Imported| {
+            let entry = certificate.status.as_ref().and_then(|s| s.targets.iter().find(|t| t.name == name));
+            entry.is_some_and(|t| {
+                t.arn.as_ref() == Some(&imported.arn)
+                    && t.serial_number.as_deref() == Some(&*imported.serial.to_string())
+            })
+        };
+        o.memory.imported.retain(|name, imported| !in_status(name, imported));
+        o.certificate = certificate;
+    }
+
+    fn memory(observed: Observed) -> Memory {
+        observed.memory
+    }
+
+    fn status(certificate: &Certificate) -> Option<&CertificateStatus> {
+        certificate.status.as_ref()
+    }
+
+    fn set_status(certificate: &mut Certificate, status: CertificateStatus) {
+        certificate.status = Some(status);
+    }
+
+    fn refused(certificate: &Certificate, message: &str, now: Timestamp) -> CertificateStatus {
+        let mut status = certificate.status.clone().unwrap_or_default();
+        let generation = certificate.metadata.generation.unwrap_or_default();
+        status.observed_generation = Some(generation);
+        status.conditions = refused(&status.conditions, message, generation, now);
+        status
+    }
+
+    fn api(client: &Client, namespace: Option<&str>) -> Api<Certificate> {
+        Api::namespaced(client.clone(), namespace.unwrap_or_default())
+    }
+}

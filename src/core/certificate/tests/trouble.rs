@@ -1,0 +1,388 @@
+//! One trouble at a time: lost and late answers, other processes, things taken away, hands in the status.
+
+use super::*;
+
+#[test]
+fn an_import_that_acm_does_not_show_yet_is_not_made_again_by_the_next_process() {
+    let mut world = World::new(&one_target());
+    world.hidden = SignedDuration::from_secs(40);
+    until(&mut world, |w| w.new_imports == 1);
+    world.crash();
+    world.converge();
+    assert!(ready(&world), "{:#?}", world.certificate.status);
+    arn(&world, "edge");
+    assert_eq!(world.new_imports, 1);
+    assert_silent(&mut world);
+}
+
+#[test]
+fn without_reimport_a_renewal_that_acm_does_not_show_yet_is_not_imported_twice() {
+    let mut world = World::new(&spec(&json!([{ "name": "edge", "reimport": false }])));
+    world.converge();
+    world.now += SignedDuration::from_mins(5);
+    world.hidden = SignedDuration::from_secs(40);
+    force_renewal(&mut world);
+    until(&mut world, |w| w.new_imports == 2);
+    world.crash();
+    world.converge();
+    assert!(ready(&world), "{:#?}", world.certificate.status);
+    assert_eq!(world.new_imports, 2);
+    assert_silent(&mut world);
+}
+
+#[test]
+fn a_target_taken_away_and_put_back_during_an_import_has_one_arn() {
+    for (policy, fault) in [("Retain", Fault::AnswerLost), ("Retain", Fault::CrashAfter), ("Delete", Fault::CrashAfter)]
+    {
+        let spec = spec(&json!([{ "name": "edge", "deletionPolicy": policy }]));
+        let mut world = at_the_import(&spec, fault);
+        assert_eq!(world.new_imports, 1);
+        let target = world.certificate.spec.acm[0].clone();
+        change_spec(&mut world, |spec| spec.acm.clear());
+        faulty(&mut world, &[]);
+        world.crash();
+        change_spec(&mut world, |spec| spec.acm.push(target));
+        world.converge();
+        assert!(ready(&world), "{:#?}", world.certificate.status);
+        arn(&world, "edge");
+        assert_silent(&mut world);
+    }
+}
+
+#[test]
+fn a_target_with_an_import_under_way_is_deleted_all_the_same() {
+    for fault in [Fault::AnswerLost, Fault::CrashAfter, Fault::Fine] {
+        for whole in [true, false] {
+            let mut world = at_the_import(&removable(), fault);
+            world.hidden = SignedDuration::from_secs(40);
+            assert_eq!(world.new_imports, 1);
+            if whole {
+                world.certificate.metadata.deletion_timestamp = Some(Time(world.now));
+            } else {
+                change_spec(&mut world, |spec| spec.acm.clear());
+            }
+            world.touch();
+            world.converge();
+            assert!(world.of_target("edge").is_empty(), "{fault:?} {whole}");
+            assert!(world.gone || !whole);
+        }
+    }
+}
+
+#[test]
+fn a_status_wiped_or_a_certificate_made_again_during_an_import_has_one_arn() {
+    for again in [true, false] {
+        let mut world = at_the_import(&one_target(), Fault::AnswerLost);
+        assert_eq!(world.new_imports, 1);
+        world.certificate.status = None;
+        if again {
+            world.certificate.metadata.uid = Some("u1".into());
+            world.certificate.metadata.creation_timestamp = Some(Time(world.now));
+            world.now += SignedDuration::from_secs(1);
+        }
+        world.touch();
+        world.converge();
+        assert!(ready(&world), "{:#?}", world.certificate.status);
+        arn(&world, "edge");
+        assert_eq!((world.new_imports, world.paid), (1, 1));
+    }
+}
+
+#[test]
+fn a_refused_import_says_nothing_of_the_import_of_another_process() {
+    let mut world = at_the_import(&one_target(), Fault::Refused);
+    assert_eq!(world.new_imports, 0);
+    world.swap();
+    // The other one waits a minute, looks, and imports; its answer is lost.
+    world.now += SignedDuration::from_secs(70);
+    faulty(&mut world, &[Fault::Fine, Fault::AnswerLost]);
+    assert_eq!(world.new_imports, 1);
+    world.swap();
+    world.converge();
+    arn(&world, "edge");
+    assert_eq!(world.new_imports, 1);
+}
+
+#[test]
+fn a_record_that_took_long_to_be_stored_carries_no_import() {
+    let mut world = World::new(&one_target());
+    world.slow_save = SignedDuration::from_secs(30);
+    until(&mut world, |w| w.certificate.status.iter().flat_map(|s| &s.targets).any(|t| t.pending_since.is_some()));
+    assert_eq!(world.new_imports, 0);
+    world.slow_save = SignedDuration::ZERO;
+    world.converge();
+    assert!(ready(&world), "{:#?}", world.certificate.status);
+    assert_eq!((arn(&world, "edge"), world.new_imports), (world.acm[0].arn.to_string(), 1));
+}
+
+#[test]
+fn a_record_from_the_future_does_not_hold_up_an_import_for_long() {
+    let mut world = at_the_import(&one_target(), Fault::AnswerLost);
+    // The clock was a month ahead when the record was made.
+    let ahead = world.now + SignedDuration::from_hours(24 * 30);
+    world.certificate.status.as_mut().unwrap().targets[0].pending_since = Some(Time(ahead));
+    world.crash();
+    world.converge();
+    assert!(ready(&world), "{:#?}", world.certificate.status);
+    assert_eq!((arn(&world, "edge"), world.new_imports), (world.acm[0].arn.to_string(), 1));
+}
+
+#[test]
+fn a_key_staged_for_another_spec_is_not_signed() {
+    let changes: [fn(&mut crate::api::certificate::CertificateSpec); 2] = [
+        |spec| spec.subject.additional_names.push("new.pay.example".into()),
+        |spec| spec.private_key = serde_json::from_value(json!({ "algorithm": "ECDSA", "size": 384 })).unwrap(),
+    ];
+    for change in changes {
+        let mut world = World::new(&one_target());
+        faulty(&mut world, &[Fault::CrashAfter]);
+        assert_eq!(world.staged.len(), 1);
+        change_spec(&mut world, change);
+        world.converge();
+        assert!(ready(&world), "{:#?}", world.certificate.status);
+        let leaf = &world.of_target("edge")[0].leaf;
+        let asks = world.certificate.spec.private_key.is_some();
+        assert_eq!(leaf.names.dns.contains("new.pay.example"), !asks);
+        assert_eq!(leaf.algorithm == Some(crate::pki::algorithm::KeyAlgorithm::EcSecp384r1), asks);
+        assert_eq!(world.paid, 1);
+        assert!(world.staged.is_empty());
+        assert_silent(&mut world);
+    }
+}
+
+#[test]
+fn a_target_that_is_out_of_reach_does_not_keep_the_others_from_their_renewal() {
+    let mut world = World::new(&two_targets());
+    world.converge();
+    let before = (arn(&world, "edge"), arn(&world, "far"));
+    world.account.spec.regions.retain(|region| region.as_str() == "eu-west-1");
+    force_renewal(&mut world);
+    world.converge();
+    assert_eq!(world.paid, 2);
+    assert_eq!(Some(&world.of_target("edge")[0].leaf.serial), world.serial().as_ref());
+    assert!(stalled(&world).unwrap().starts_with("RegionNotAllowed"), "{:?}", stalled(&world));
+    assert!(ready(&world), "what is out of reach has a valid certificate still");
+    world.account.spec.regions.push("us-east-1".parse().unwrap());
+    world.now += SignedDuration::from_mins(10);
+    world.converge();
+    assert_eq!((arn(&world, "edge"), arn(&world, "far"), world.paid), (before.0, before.1, 2));
+    assert_eq!(Some(&world.of_target("far")[0].leaf.serial), world.serial().as_ref());
+    assert_silent(&mut world);
+}
+
+#[test]
+fn a_renewal_asked_for_in_the_future_comes_in_its_time() {
+    let mut world = World::new(&one_target());
+    world.converge();
+    let soon = (world.now + SignedDuration::from_mins(5)).to_string();
+    annotate(&mut world, crate::api::RENEW_ANNOTATION, &soon);
+    let Pass::Rested(rest) = world.pass(|| Fault::Fine) else { panic!("no rest") };
+    assert!(rest <= SignedDuration::from_mins(5), "{rest}");
+    assert_eq!(world.paid, 1);
+    world.now += rest;
+    world.converge();
+    assert_eq!(world.paid, 2);
+}
+
+#[test]
+fn a_foreign_secret_is_nobodys_certificate_here() {
+    let mut world = World::new(&one_target());
+    world.converge();
+    let theirs = world.secret.as_mut().unwrap();
+    theirs.metadata.annotations = None;
+    world.certificate.status = None;
+    world.crash();
+    world.converge();
+    assert!(stalled(&world).unwrap().contains("is not this Certificate's"), "{:?}", stalled(&world));
+    let status = world.certificate.status.clone().unwrap();
+    assert!(!ready(&world) && status.serial_number.is_none() && status.history.is_empty(), "{status:#?}");
+    assert!(status.conditions.iter().all(|c| c.type_ != "Delivered"));
+    let other = crate::api::OWNED_BY_ANNOTATION.to_owned();
+    world.secret.as_mut().unwrap().metadata.annotations = Some([(other, "other".to_owned())].into());
+    world.converge();
+    assert!(stalled(&world).unwrap().contains("\"other\" keeps the Secret"), "{:?}", stalled(&world));
+    assert_eq!(world.paid, 1);
+}
+
+#[test]
+fn a_revision_that_is_none_is_not_believed() {
+    for revision in [i64::MAX, i64::MIN, -1] {
+        let mut world = World::new(&one_target());
+        world.converge();
+        let annotations = world.secret.as_mut().unwrap().metadata.annotations.as_mut().unwrap();
+        annotations.insert(crate::api::REVISION_ANNOTATION.into(), revision.to_string());
+        world.certificate.status.as_mut().unwrap().revision = Some(revision);
+        force_renewal(&mut world);
+        world.converge();
+        assert!(ready(&world), "{:#?}", world.certificate.status);
+        assert_eq!(world.of_target("edge").len(), 1);
+    }
+}
+
+#[test]
+fn reads_that_fail_end_the_pass() {
+    let mut world = World::new(&removable());
+    world.converge();
+    // A renewal whose pre-flight has to look at ACM.
+    world.certificate.status.as_mut().unwrap().targets[0].serial_number = None;
+    force_renewal(&mut world);
+    world.deaf = 1000;
+    world.converge();
+    assert_eq!(world.paid, 1);
+    assert!(world.deaf > 900, "each pass asks once: {}", world.deaf);
+    world.certificate.metadata.deletion_timestamp = Some(Time(world.now));
+    world.certificate.status.as_mut().unwrap().targets[0].arn = None;
+    world.certificate.status.as_mut().unwrap().targets[0].pending_since = Some(Time(world.now));
+    world.now += SignedDuration::from_mins(2);
+    let before = world.deaf;
+    world.pass(|| Fault::Fine);
+    assert!(before - world.deaf <= 2);
+    // After a day it is let go, whether or not it can be marked.
+    world.deaf = 0;
+    world.now += SignedDuration::from_hours(25);
+    for _ in 0..5 {
+        world.pass(|| Fault::Refused);
+    }
+    world.converge();
+    assert!(world.gone);
+}
+
+#[test]
+fn what_was_left_alone_without_reimport_stays_when_reimport_begins() {
+    let mut world = World::new(&spec(&json!([{ "name": "edge", "reimport": false }])));
+    world.converge();
+    world.now += SignedDuration::from_mins(5);
+    force_renewal(&mut world);
+    world.converge();
+    assert_eq!(world.of_target("edge").len(), 2);
+    let arns = |world: &World| world.acm.iter().map(|c| c.arn.to_string()).collect::<Vec<_>>();
+    let before = arns(&world);
+    for wipe in [false, true] {
+        change_spec(&mut world, |spec| spec.acm[0].reimport = Some(true));
+        world.now += SignedDuration::from_mins(5);
+        force_renewal(&mut world);
+        world.converge();
+        assert!(ready(&world), "{:#?}", world.certificate.status);
+        assert_eq!(arns(&world), before);
+        assert_eq!(Some(world.acm[1].leaf.serial.clone()), world.serial());
+        if wipe {
+            world.certificate.status = None;
+            world.converge();
+            assert_eq!(arns(&world), before);
+        }
+    }
+    // And off again: the one that is there is this revision's.
+    change_spec(&mut world, |spec| spec.acm[0].reimport = Some(false));
+    world.converge();
+    world.certificate.status = None;
+    world.converge();
+    assert_eq!(arns(&world), before);
+    force_renewal(&mut world);
+    world.converge();
+    assert_eq!(arns(&world).len(), 3);
+}
+
+#[test]
+fn what_acm_has_is_looked_at_before_anything_is_paid_for_even_where_no_arn_is_known() {
+    let mut world = World::new(&one_target());
+    world.converge();
+    world.certificate.status = None;
+    world.secret = None;
+    change_spec(&mut world, |spec| {
+        spec.private_key = Some(serde_json::from_value(json!({ "algorithm": "ECDSA", "size": 384 })).unwrap());
+    });
+    world.now += SignedDuration::from_mins(5);
+    world.converge();
+    assert!(stalled(&world).unwrap().starts_with("PreflightFailed"), "{:?}", stalled(&world));
+    assert_eq!((world.paid, world.new_imports), (1, 1));
+    // The same while nobody knows yet whether the import was made.
+    let mut world = at_the_import(&one_target(), Fault::AnswerLost);
+    change_spec(&mut world, |spec| {
+        spec.subject = serde_json::from_value(json!({ "domainName": "other.example" })).unwrap();
+    });
+    world.converge();
+    assert!(stalled(&world).unwrap().contains("none of the domains"), "{:?}", stalled(&world));
+    assert_eq!((world.paid, world.new_imports), (1, 1));
+}
+
+#[test]
+fn a_certificate_that_is_being_replaced_goes_under_no_new_arn() {
+    let mut world = at_the_import(&one_target(), Fault::Unsent);
+    change_spec(&mut world, |spec| {
+        spec.subject = serde_json::from_value(json!({ "domainName": "other.example" })).unwrap();
+    });
+    // The signature takes its time.
+    for _ in 0..5 {
+        world.now += SignedDuration::from_mins(2);
+        world.pass(|| Fault::Fine);
+    }
+    world.converge();
+    assert!(ready(&world), "{:#?}", world.certificate.status);
+    assert!(world.of_target("edge")[0].leaf.names.dns.contains("other.example"));
+    assert_eq!((world.paid, world.new_imports), (2, 1));
+}
+
+#[test]
+fn a_secret_that_is_deleted_again_and_again_does_not_buy_for_ever() {
+    let mut world = World::new(&one_target());
+    for _ in 0..30 {
+        world.secret = None;
+        world.converge();
+    }
+    assert!(world.paid <= 6, "{} paid for", world.paid);
+    world.now += SignedDuration::from_hours(2);
+    world.converge();
+    assert!(ready(&world), "{:#?}", world.certificate.status);
+    assert_silent(&mut world);
+}
+
+#[test]
+fn a_spec_that_changes_its_mind_while_nothing_is_signed_finds_its_way() {
+    let mut world = World::new(&one_target());
+    for n in 0..30 {
+        change_spec(&mut world, |spec| spec.subject.additional_names = vec![format!("n{n}.pay.example")]);
+        faulty(&mut world, &[]);
+        world.supersede();
+        world.now += SignedDuration::from_mins(2);
+    }
+    world.converge();
+    assert!(ready(&world), "{:#?}", world.certificate.status);
+    assert_eq!(world.paid, 1);
+}
+
+#[test]
+fn what_came_of_an_import_is_stored_while_a_renewal_is_under_way() {
+    let mut world = World::new(&one_target());
+    world.converge();
+    force_renewal(&mut world);
+    faulty(&mut world, &[]);
+    change_spec(&mut world, |spec| {
+        let mut far = spec.acm[0].clone();
+        far.name = "far".into();
+        spec.acm.push(far);
+    });
+    for _ in 0..5 {
+        world.now += SignedDuration::from_secs(15);
+        faulty(&mut world, &[]);
+    }
+    let status = world.certificate.status.clone().unwrap();
+    assert!(status.targets[1].arn.is_some(), "{status:#?}");
+    world.converge();
+    assert_eq!(world.new_imports, 2);
+}
+
+#[test]
+fn a_staged_secret_of_somebody_else_stays() {
+    let mut world = World::new(&one_target());
+    world.converge();
+    let mut foreign = world.secret.clone().unwrap();
+    foreign.metadata.owner_references = None;
+    world.staged.insert(1, foreign);
+    world.certificate.status = None;
+    world.crash();
+    world.now += SignedDuration::from_mins(2);
+    world.converge();
+    assert!(ready(&world));
+    assert_eq!(world.staged.len(), 1);
+    assert_silent(&mut world);
+}

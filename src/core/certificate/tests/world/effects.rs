@@ -1,0 +1,277 @@
+//! What a step of a Certificate finds and does in the world.
+
+use super::{
+    super::super::{
+        FINALIZER, Imported, Installed, Lookup, Observed, Read, SLOTS, Write, request_name,
+        write::{self, import_tags},
+    },
+    Fault, InAcm, LAG, World,
+};
+use crate::{
+    api::names::CertificateArn,
+    aws::{
+        error::{AwsError, Kind},
+        port::{Description, Summary},
+    },
+    core::{backoff::Failure, secret::SecretObject},
+    pki::key::PrivateKey,
+};
+use jiff::SignedDuration;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::ResourceExt;
+use std::{collections::BTreeMap, sync::Arc};
+
+impl World {
+    /// What ACM tells of an ARN.
+    pub(super) fn shown(&self, arn: &CertificateArn) -> Option<&InAcm> {
+        self.acm.iter().find(|c| c.arn == *arn && self.now >= c.created + self.hidden)
+    }
+
+    pub(super) fn fail(o: &mut Observed, target: &str, kind: Kind) {
+        let error = AwsError { kind, action: "acm:Something", code: None, message: "no".into() };
+        let count = o.memory.target_failures.get(target).map_or(0, |f| f.count) + 1;
+        o.memory.target_failures.insert(target.to_owned(), Failure { error, count });
+        o.targets.entry(target.to_owned()).or_default().failed = true;
+    }
+
+    pub(super) fn read(&mut self, o: &mut Observed, read: Read) {
+        if let Read::Lookup(target, _) | Read::Tags(target, _) | Read::Installed(target, _) | Read::Body(target, _) =
+            &read
+            && self.deaf > 0
+        {
+            self.deaf -= 1;
+            return Self::fail(o, target, Kind::Transient);
+        }
+        match read {
+            Read::Namespace => o.namespace_labels = Some(BTreeMap::new()),
+            Read::Session(account) => {
+                o.sessions.insert(account, Ok("111122223333".parse().unwrap()));
+            }
+            Read::Authority => {
+                o.authority = Some(Ok(self.ca.known()));
+            }
+            Read::Secret => self.see_secret(o),
+            Read::Staged(revision) => {
+                o.staged.insert(revision, self.staged.get(&revision).cloned().map(SecretObject::from));
+            }
+            Read::Lookup(target, newer_than) => {
+                let subject = &o.certificate.spec.subject;
+                let mut names: Vec<&String> =
+                    std::iter::once(&subject.domain_name).chain(&subject.additional_names).collect();
+                names.extend(o.current().iter().flat_map(|pair| &pair.chain.leaf.names.dns));
+                let found = |c: &&InAcm| {
+                    (self.now >= c.created + LAG || self.process.own.contains(&c.arn))
+                        && c.leaf.names.dns.iter().any(|name| names.contains(&name))
+                };
+                let lookup = if self.now > newer_than {
+                    Lookup::Found(self.acm.iter().filter(found).map(|c| (summary(c), c.tags.clone())).collect())
+                } else {
+                    Lookup::NotYet(newer_than + SignedDuration::from_secs(1))
+                };
+                o.targets.entry(target).or_default().lookup = Some(lookup);
+            }
+            Read::Tags(target, arn) => {
+                let found = self.shown(&arn).map(|c| c.tags.clone());
+                if found.is_none() {
+                    o.memory.imported.remove(&target);
+                }
+                o.targets.entry(target).or_default().tags = Some(found);
+            }
+            Read::Installed(target, arn) => {
+                let found = self.shown(&arn).map(installed);
+                o.targets.entry(target).or_default().installed = Some(found);
+            }
+            Read::Body(target, arn) => {
+                let found = self.shown(&arn).map(|c| c.leaf.der.clone());
+                o.targets.entry(target).or_default().body = Some(found);
+            }
+        }
+    }
+
+    pub(super) fn see_secret(&self, o: &mut Observed) {
+        let secret = self.secret.clone().map(SecretObject::from);
+        o.pair = secret.as_ref().map(SecretObject::key_pair);
+        o.secret = Some(secret);
+        let base = o.base_revision();
+        for revision in (base - 3).max(1)..=base + SLOTS {
+            if let Some(request) = self.requests.get(&revision) {
+                o.requests.insert(revision, Arc::new(request.clone()));
+            }
+        }
+    }
+
+    pub(super) fn write(&mut self, o: &mut Observed, write: Write, fault: Fault) {
+        self.changes += 1;
+        if to_aws(&write) && matches!(fault, Fault::AnswerLost | Fault::Unsent | Fault::Refused) {
+            let target = target_of(&write);
+            let new = matches!(write, Write::ImportNew(_));
+            if fault == Fault::AnswerLost {
+                let kept = o.memory.clone();
+                self.effect(o, write);
+                o.memory = kept;
+                self.process.own.clear();
+            }
+            if new {
+                self.process.records.remove(&target);
+                if fault == Fault::Refused {
+                    let record = o.certificate.status.iter().flat_map(|s| &s.targets).find(|t| t.name == target);
+                    o.memory.refused.insert(target.clone(), record.and_then(|t| t.pending_since.clone()));
+                } else {
+                    self.process.begun.insert(target.clone(), self.now);
+                }
+            }
+            Self::fail(o, &target, if fault == Fault::Refused { Kind::Refused } else { Kind::Transient });
+            o.targets.entry(target).or_default().record_age = None;
+        } else {
+            self.effect(o, write);
+        }
+    }
+
+    pub(super) fn effect(&mut self, o: &mut Observed, write: Write) {
+        match write {
+            Write::Finalizer(wanted) => {
+                self.certificate.metadata.finalizers = wanted.then(|| vec![FINALIZER.to_owned()]);
+                self.gone = !wanted && self.certificate.metadata.deletion_timestamp.is_some();
+                self.touch();
+                o.certificate = Arc::new(self.certificate.clone());
+            }
+            Write::Stage { revision, algorithm, keep_key } => {
+                let key = if keep_key {
+                    PrivateKey::from_pem(&o.current().unwrap().key.to_pkcs8_pem()).unwrap()
+                } else {
+                    PrivateKey::generate(algorithm).unwrap()
+                };
+                let staged = write::staged(o, revision, &key).unwrap();
+                let object = self.staged.entry(revision).or_insert_with(|| staged.object().clone()).clone();
+                o.staged.insert(revision, Some(object.into()));
+                o.memory.unstaged = None;
+            }
+            Write::Request { revision, trigger } => {
+                let mut request = write::request(o, revision, trigger, self.now).unwrap();
+                self.uids += 1;
+                request.metadata.uid = Some(format!("request-{}", self.uids));
+                request.metadata.creation_timestamp = Some(Time(self.now));
+                let stored = self.requests.entry(revision).or_insert(request).clone();
+                assert_eq!(stored.name_any(), request_name("app", revision));
+                o.requests.insert(revision, Arc::new(stored));
+            }
+            Write::Secret(revision) => {
+                let secret = write::issued(o, revision, self.now).unwrap();
+                self.put(o, &secret);
+            }
+            Write::SecretMetadata => {
+                let secret = write::with_metadata(o).unwrap();
+                self.put(o, &secret);
+            }
+            Write::DeleteStaged(revision) => {
+                self.staged.remove(&revision);
+                o.staged.insert(revision, None);
+                o.memory.unstaged = Some(revision);
+            }
+            Write::DeleteRequest(name) => {
+                self.requests.retain(|_, request| request.name_any() != name);
+                o.requests.retain(|_, request| request.name_any() != name);
+            }
+            Write::ImportNew(target) => self.import_new(o, &target),
+            Write::Reimport(target, arn) => {
+                let leaf = o.current().unwrap().chain.leaf.clone();
+                let there = self.acm.iter_mut().find(|c| c.arn == arn).unwrap();
+                let accepted =
+                    there.leaf.algorithm == leaf.algorithm && !there.leaf.names.dns.is_disjoint(&leaf.names.dns);
+                assert!(accepted, "paid for in vain: ACM takes no other key, and wants a domain to stay");
+                there.leaf = leaf;
+                self.imported(o, &target, arn);
+            }
+            Write::Retag(target, arn, add, remove) => {
+                let there = self.acm.iter_mut().find(|c| c.arn == arn).unwrap();
+                there.tags.extend(add);
+                there.tags.retain(|key, _| !remove.contains(key));
+                o.targets.entry(target).or_default().tags = Some(Some(there.tags.clone()));
+            }
+            Write::DeleteFromAcm(target, arn) => {
+                self.acm.retain(|c| c.arn != arn);
+                let stored = self.certificate.status.iter().flat_map(|s| &s.targets).find(|t| t.name == target);
+                let known = stored.and_then(|t| t.arn.as_ref()) == Some(&arn);
+                let imported = o.memory.imported.get(&target).is_some_and(|i| i.arn == arn);
+                if imported {
+                    o.memory.imported.remove(&target);
+                }
+                let seen = o.targets.entry(target).or_default();
+                if let Some(Lookup::Found(found)) = &mut seen.lookup {
+                    found.retain(|(summary, _)| summary.arn != arn);
+                }
+                if known || imported {
+                    seen.tags = Some(None);
+                }
+            }
+        }
+    }
+
+    pub(super) fn put(&mut self, o: &mut Observed, secret: &SecretObject) {
+        let mut object = secret.object().clone();
+        object.metadata.uid.get_or_insert_with(|| "secret".into());
+        self.secret = Some(object);
+        self.see_secret(o);
+    }
+
+    pub(super) fn import_new(&mut self, o: &mut Observed, target: &str) {
+        self.new_imports += 1;
+        self.process.records.remove(target);
+        self.process.begun.remove(target);
+        let spec = self.certificate.spec.acm.iter().find(|t| t.name == target).unwrap();
+        let tags = import_tags(o, spec);
+        let region = spec.region.as_ref().unwrap_or(&self.certificate.spec.region);
+        let n = self.new_imports;
+        let arn: CertificateArn =
+            format!("arn:aws:acm:{region}:111122223333:certificate/00000000-0000-0000-0000-{n:012}").parse().unwrap();
+        let leaf = o.current().unwrap().chain.leaf.clone();
+        self.acm.push(InAcm { arn: arn.clone(), leaf, tags, created: self.now, in_use: false });
+        self.process.own.push(arn.clone());
+        self.imported(o, target, arn);
+    }
+
+    pub(super) fn imported(&mut self, o: &mut Observed, target: &str, arn: CertificateArn) {
+        let serial = o.current().unwrap().chain.leaf.serial.clone();
+        o.memory.imported.insert(target.to_owned(), Imported { arn, serial, at: self.now });
+        o.memory.target_failures.remove(target);
+        o.targets.entry(target.to_owned()).or_default().installed = None;
+    }
+}
+
+pub(super) fn to_aws(write: &Write) -> bool {
+    matches!(write, Write::ImportNew(_) | Write::Reimport(..) | Write::Retag(..) | Write::DeleteFromAcm(..))
+}
+
+pub(super) fn target_of(write: &Write) -> String {
+    match write {
+        Write::ImportNew(t) | Write::Reimport(t, _) | Write::Retag(t, ..) | Write::DeleteFromAcm(t, _) => t.clone(),
+        _ => String::new(),
+    }
+}
+
+pub(super) fn summary(c: &InAcm) -> Summary {
+    let names = c.leaf.names.dns.iter().cloned().collect();
+    Summary {
+        arn: c.arn.clone(),
+        names,
+        more_names: false,
+        imported: true,
+        in_use: c.in_use,
+        created_at: Some(c.created),
+    }
+}
+
+pub(super) fn installed(c: &InAcm) -> Installed {
+    let description = Description {
+        serial: Some(c.leaf.serial.clone()),
+        imported: true,
+        algorithm: c.leaf.algorithm,
+        algorithm_name: String::new(),
+        key_usages: vec![],
+        extended_key_usages: vec![],
+        names: c.leaf.names.dns.iter().cloned().collect(),
+        in_use_by: vec![],
+        not_after: Some(c.leaf.not_after),
+    };
+    Installed { description, serial: Some(c.leaf.serial.clone()) }
+}
