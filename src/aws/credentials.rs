@@ -145,7 +145,7 @@ mod tests {
     #[test]
     fn values_of_a_wrong_form_are_refused_without_being_repeated() {
         for (id, secret) in [
-            (&b" AKIAXOSFODNN7EXAMPLE"[..], SECRET.as_bytes()),
+            (&b" AKIAIOSFODNN7EXAMPLE"[..], SECRET.as_bytes()),
             (b"AKIAXOSFODNN7\xffEXAMPLE", SECRET.as_bytes()),
             (b"AKIAX", SECRET.as_bytes()),
             (SECRET.as_bytes(), ID.as_bytes()),
