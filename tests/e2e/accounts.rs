@@ -96,6 +96,33 @@ async fn a_rotated_secret_is_used_at_the_next_call() {
 }
 
 #[tokio::test]
+async fn the_default_provider_chain_serves_an_account_without_access_keys() {
+    let world = World::bare("default-chain").await;
+    if let Some(sim) = world.stand.sim() {
+        sim.role(&world.role(), None).await;
+    }
+    let authority = Authority::new(&world, json!({})).await;
+    // The operator's own environment has the keys; a role leads from them to the account.
+    world.make_account(json!({ "credentials": { "accessKeys": null, "default": {} } })).await;
+    account_ready(&world).await;
+    world.issued("app", &authority, json!({})).await;
+}
+
+#[tokio::test]
+async fn a_session_token_goes_with_temporary_keys() {
+    let world = World::bare("session-token").await;
+    if let Some(sim) = world.stand.sim() {
+        sim.role(&world.role(), None).await;
+    }
+    let session = crate::aws::session(&world, REGIONS[0]).await;
+    let token = session.session_token().expect("a session token");
+    world.put_temporary_credentials(session.access_key_id(), session.secret_access_key(), token).await;
+    world.make_account(json!({ "assumeRoles": null })).await;
+    let caller = account_ready(&world).await.status.expect("a status").caller_arn.unwrap_or_default();
+    assert!(caller.starts_with(&format!("arn:aws:sts::{}:assumed-role/", world.id)), "{caller}");
+}
+
+#[tokio::test]
 async fn root_credentials_are_refused() {
     let world = World::bare("root").await;
     let Some(sim) = world.stand.sim_because("moto has no root user") else { return };

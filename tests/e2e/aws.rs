@@ -20,12 +20,15 @@ use std::collections::BTreeMap;
 
 /// The configuration of a client in this world's account, entered by the role that the operator assumes too.
 pub async fn config(world: &World, region: &str) -> SdkConfig {
+    configured(&world.stand.endpoint, region, session(world, region).await)
+}
+
+/// Temporary credentials in this world's account.
+pub async fn session(world: &World, region: &str) -> Credentials {
     let base = configured(&world.stand.endpoint, region, Credentials::new(BASE_KEY.0, BASE_KEY.1, None, None, "e2e"));
     let assume = aws_sdk_sts::Client::new(&base).assume_role().role_arn(world.role()).role_session_name("e2e");
     let session = assume.send().await.expect("the role can be assumed").credentials.expect("credentials of a session");
-    let session =
-        Credentials::new(session.access_key_id, session.secret_access_key, Some(session.session_token), None, "e2e");
-    configured(&world.stand.endpoint, region, session)
+    Credentials::new(session.access_key_id, session.secret_access_key, Some(session.session_token), None, "e2e")
 }
 
 /// The configuration of a client with these credentials.

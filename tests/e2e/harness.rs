@@ -148,8 +148,17 @@ impl World {
 
     /// The Secret with the credentials, as it shall be now.
     pub async fn put_credentials(&self, id: &str, secret: &str) {
+        self.put_keys(json!({ "accessKeyId": id, "secretAccessKey": secret })).await;
+    }
+
+    /// The same, with temporary ones.
+    pub async fn put_temporary_credentials(&self, id: &str, secret: &str, token: &str) {
+        self.put_keys(json!({ "accessKeyId": id, "secretAccessKey": secret, "sessionToken": token })).await;
+    }
+
+    async fn put_keys(&self, keys: Value) {
         let object = json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": self.account },
-            "stringData": { "accessKeyId": id, "secretAccessKey": secret } });
+            "stringData": keys });
         let api: Api<Secret> = Api::namespaced(self.stand.client.clone(), SYSTEM);
         api.patch(&self.account, &PatchParams::apply("e2e").force(), &Patch::Apply(object)).await.expect("credentials");
     }
