@@ -60,7 +60,7 @@ impl Requests {
         }
     }
 
-    /// Whether the owner, read from the API server, still wants it.
+    /// Whether the owner, read from the API server, still wants it, and the key that was staged for it is there.
     async fn owner(&self, o: &mut Observed) -> Result<(), kube::Error> {
         let owner = o
             .request
@@ -73,7 +73,11 @@ impl Requests {
         };
         let api: Api<Certificate> = Api::namespaced(self.0.client.clone(), &o.request.namespace().unwrap_or_default());
         let certificate = api.get_opt(&owner.name).await?;
-        o.wanted = Some(certificate.is_some_and(|certificate| still_wanted(&certificate, &o.request)));
+        let wanted = certificate.is_some_and(|certificate| still_wanted(&certificate, &o.request));
+        // Without its key the certificate would be of no use.
+        let key = staged_name(&o.request.name_any());
+        let namespace = o.request.namespace().unwrap_or_default();
+        o.wanted = Some(wanted && self.0.secret(&namespace, &key).await?.is_some());
         Ok(())
     }
 
