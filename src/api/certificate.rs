@@ -282,7 +282,7 @@ pub struct CertificateStatus {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct NextStep {
-    /// Issue, Renew, Deliver or Nothing.
+    /// Issue, Renew, Deliver, Delete or Nothing.
     pub action: String,
     /// When, if that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -68,8 +68,13 @@ macro_rules! validated_name {
                 true
             }
             fn json_schema(_: &mut SchemaGenerator) -> Schema {
-                // The pattern implies the length, but the API server reckons the cost of CEL rules by maxLength alone.
-                json_schema!({ "type": "string", "maxLength": $longest, "pattern": $pattern })
+                // A rule can say what is allowed in words, a pattern can't; its cost is reckoned by maxLength.
+                let rule = format!("self.matches(r'{}')", $pattern);
+                json_schema!({
+                    "type": "string",
+                    "maxLength": $longest,
+                    "x-kubernetes-validations": [{ "rule": rule, "message": concat!("must be ", $expected) }],
+                })
             }
         }
     };

@@ -1,6 +1,8 @@
 //! What the derived schemas lack: Go-style durations, and the status that a new object starts with.
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{CustomResourceDefinition, JSON};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, JSON, JSONSchemaProps, JSONSchemaPropsOrArray,
+};
 use schemars::{Schema, SchemaGenerator, json_schema};
 
 /// Hours, minutes, seconds: few enough digits for a signed 64-bit count of nanoseconds.
@@ -109,7 +111,17 @@ pub(super) fn finish(mut crd: CustomResourceDefinition) -> CustomResourceDefinit
         let root = version.schema.as_mut().and_then(|s| s.open_api_v3_schema.as_mut());
         if let Some(status) = root.and_then(|r| r.properties.as_mut()).and_then(|p| p.get_mut("status")) {
             status.default = Some(JSON(serde_json::json!({ "observedGeneration": -1 })));
+            without_rules(status);
         }
     }
     crd
+}
+
+/// Nobody but the operator writes a status, from types that can hold nothing else; and rules cost.
+fn without_rules(schema: &mut JSONSchemaProps) {
+    schema.x_kubernetes_validations = None;
+    schema.properties.iter_mut().flat_map(|p| p.values_mut()).for_each(without_rules);
+    if let Some(JSONSchemaPropsOrArray::Schema(items)) = &mut schema.items {
+        without_rules(items);
+    }
 }

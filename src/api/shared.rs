@@ -35,22 +35,13 @@ pub struct AuthorityRef {
 #[serde(rename_all = "camelCase")]
 pub struct Subject {
     /// The main DNS name. It becomes the common name if it has at most 64 characters (RFC 5280, ub-common-name).
-    #[schemars(
-        length(min = 1, max = 253),
-        regex(pattern = r"^(\*\.)?[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*$")
-    )]
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new(r"self.matches(r'^(\*\.)?[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*$')").message("must be a DNS name in lower case, such as app.pay.example or *.pay.example"))]
     pub domain_name: String,
     /// More DNS names.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(
-        length(max = 100),
-        inner(
-            length(min = 1, max = 253),
-            regex(
-                pattern = r"^(\*\.)?[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*$"
-            )
-        )
-    )]
+    #[schemars(length(max = 100), inner(length(min = 1, max = 253)))]
+    #[x_kube(validation = Rule::new(r"self.all(name, name.matches(r'^(\*\.)?[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*$'))").message("must be DNS names in lower case, such as app.pay.example or *.pay.example"))]
     pub additional_names: Vec<String>,
     /// IP addresses, version 4 or 6.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

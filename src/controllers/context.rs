@@ -6,6 +6,7 @@ use crate::{
         authorities::Authorities,
         error::{AwsError, Kind},
         inventory::Inventory,
+        pacer::Pacer,
         port::Aws,
         sessions::{SessionProblem, Sessions},
     },
@@ -49,6 +50,8 @@ pub struct Context {
     pub inventory: Inventory,
     /// The private CAs.
     pub authorities: Authorities,
+    /// Whose turn it is to import.
+    pub pacer: Pacer,
     /// Which Certificate keeps which Secret, by namespace and Secret: when it was created, and its name.
     claims: Mutex<HashMap<(String, String), (Timestamp, String)>>,
 }
@@ -86,6 +89,7 @@ impl Context {
             sessions,
             inventory: Inventory::default(),
             authorities: Authorities::default(),
+            pacer: Pacer::default(),
             claims: Mutex::default(),
         }
     }

@@ -184,8 +184,11 @@ impl<T: Kind> Driver<T> {
                     entry.settled = None;
                     entry.woken = true;
                     entry.errors = entry.errors.saturating_add(1);
-                    let wait =
-                        if is_conflict(error) { AFTER_CONFLICT } else { to_std(backoff::exponential(entry.errors)) };
+                    if is_conflict(error) {
+                        tracing::debug!(object = %key, %error, "somebody else changed it; it is read again");
+                        return Action::requeue(AFTER_CONFLICT);
+                    }
+                    let wait = to_std(backoff::exponential(entry.errors));
                     tracing::warn!(object = %key, %error, wait_ms = wait.as_millis(), "the API server did not take it; tried again");
                     Action::requeue(wait)
                 }

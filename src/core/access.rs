@@ -95,7 +95,10 @@ fn selects(selector: &LabelSelector, labels: &Labels) -> bool {
     let exact = selector.match_labels.iter().flatten();
     let expressions = selector.match_expressions.iter().flatten();
     let empty = exact.clone().next().is_none() && expressions.clone().next().is_none();
+    // A key that can't be is no key that is absent: it must not open an account by `DoesNotExist`.
+    let keys = exact.clone().map(|(key, _)| key).chain(expressions.clone().map(|e| &e.key));
     !empty
+        && keys.into_iter().all(|key| is_label_key(key))
         && exact.clone().all(|(key, value)| labels.get(key) == Some(value))
         && expressions.clone().all(|e| {
             let values = e.values.as_deref().unwrap_or_default();
@@ -109,6 +112,22 @@ fn selects(selector: &LabelSelector, labels: &Labels) -> bool {
                 _ => false,
             }
         })
+}
+
+/// Whether it can be the key of a label: a name, after a DNS name and `/` if wanted (Kubernetes documentation, "Labels and Selectors").
+fn is_label_key(key: &str) -> bool {
+    let (prefix, name) = key.rsplit_once('/').map_or((None, key), |(prefix, name)| (Some(prefix), name));
+    let alphanumeric = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
+    let inside = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    let label = |part: &str| {
+        let inside = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        !part.is_empty() && part.chars().all(inside) && !part.starts_with('-') && !part.ends_with('-')
+    };
+    let fits = name.len() <= 63
+        && name.chars().all(inside)
+        && alphanumeric(name.chars().next())
+        && alphanumeric(name.chars().next_back());
+    fits && prefix.is_none_or(|prefix| prefix.len() <= 253 && prefix.split('.').all(label))
 }
 
 #[cfg(test)]
@@ -180,5 +199,16 @@ mod tests {
         assert_eq!(reason(access(Some(&off), "prod", "pay", None, &region())), "AccountDisabled");
         let elsewhere = account(&json!({ "regions": ["us-east-1"], "allowedNamespaces": { "from": "All" } }));
         assert_eq!(reason(access(Some(&elsewhere), "prod", "pay", None, &region())), "RegionNotAllowed");
+    }
+
+    #[test]
+    fn a_selector_with_a_key_that_can_not_be_opens_nothing() {
+        for key in ["x/y/z !", "", "-a", "a b", "A.example/b", "/a", "a/"] {
+            let selector = json!({ "matchExpressions": [{ "key": key, "operator": "DoesNotExist" }] });
+            let opened: LabelSelector = serde_json::from_value(selector).unwrap();
+            assert!(!selects(&opened, &Labels::new()), "{key:?}");
+        }
+        let selector = json!({ "matchExpressions": [{ "key": "team.example/tier_1", "operator": "DoesNotExist" }] });
+        assert!(selects(&serde_json::from_value(selector).unwrap(), &Labels::new()));
     }
 }

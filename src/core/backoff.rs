@@ -5,6 +5,8 @@ use jiff::SignedDuration;
 
 /// The first wait after a passing fault.
 const FIRST: SignedDuration = SignedDuration::from_secs(1);
+/// The longest wait after throttling.
+const THROTTLED: SignedDuration = SignedDuration::from_secs(20);
 /// The longest wait after passing faults.
 const LONGEST: SignedDuration = SignedDuration::from_mins(5);
 /// The wait where only a person can help; a changed spec, account or Secret ends it at once.
@@ -56,7 +58,12 @@ impl Failure {
     /// How long to wait before the next try.
     #[must_use]
     pub fn wait(&self) -> SignedDuration {
-        if self.needs_a_person() { FOR_A_PERSON } else { exponential(self.count) }
+        match self.error.kind {
+            _ if self.needs_a_person() => FOR_A_PERSON,
+            // A quota fills up again by the second.
+            Kind::Throttled => exponential(self.count).min(THROTTLED),
+            _ => exponential(self.count),
+        }
     }
 }
 

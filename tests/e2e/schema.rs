@@ -51,11 +51,11 @@ async fn accounts() {
     refused::<AwsAccount>(
         base,
         &[
-            (json!({ "accountId": "11112222333" }), &["spec.accountId", "[0-9]{12}"]),
+            (json!({ "accountId": "11112222333" }), &["spec.accountId", "twelve digits"]),
             (json!({ "accountId": 111_122_223_333_u64 }), &["spec.accountId", "string"]),
             (json!({ "regions": [] }), &["spec.regions"]),
             (json!({ "regions": null }), &["spec.regions", "Required"]),
-            (json!({ "regions": ["EU (Ireland)"] }), &["spec.regions[0]"]),
+            (json!({ "regions": ["EU (Ireland)"] }), &["spec.regions[0]", "such as eu-west-1"]),
             (json!({ "regions": ["eu-west-1", "eu-west-1"] }), &["spec.regions[1]", "Duplicate"]),
             (json!({ "credentials": { "default": null } }), &["spec.credentials", "exactly one"]),
             (

@@ -7,17 +7,24 @@ use crate::{
         names::{CertificateArn, Region},
         shared::Tags,
     },
-    aws::{error::Kind as ErrorKind, inventory, port::Material},
+    aws::{
+        error::Kind as ErrorKind,
+        inventory,
+        port::{Aws, Material},
+    },
     controllers::context::account_id,
     core::certificate::{Imported, Installed, Lookup, Observed, RECORD_FRESH, TargetObserved, write},
     pki::certificate::parse_pem,
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use std::{
     collections::HashMap,
     sync::{MutexGuard, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
+
+/// A turn to import that is not further away is waited for.
+const NEAR: Duration = Duration::from_secs(2);
 
 impl Certificates {
     pub(super) async fn lookup(&self, o: &mut Observed, target: &str, newer_than: Timestamp) {
@@ -78,6 +85,24 @@ impl Certificates {
         }
     }
 
+    /// A turn that is near is waited for: that costs less than to come back for it.
+    pub(super) async fn turn(&self, o: &mut Observed, target: &str) {
+        let Some((aws, region)) = self.place(o, target).await else { return };
+        let key = (o.uid(), target.to_owned());
+        let turn = self.context.pacer.turn(&aws.identity().account, &region, &key, Instant::now());
+        let mut wait = turn.saturating_duration_since(Instant::now());
+        if wait <= NEAR {
+            tokio::time::sleep(wait).await;
+            wait = Duration::ZERO;
+        }
+        seen(o, target).turn = Some(SignedDuration::try_from(wait).unwrap_or(SignedDuration::MAX));
+    }
+
+    fn turn_taken(&self, o: &mut Observed, target: &str, aws: &dyn Aws, region: &Region) {
+        self.context.pacer.taken(&aws.identity().account, region, &(o.uid(), target.to_owned()));
+        seen(o, target).turn = None;
+    }
+
     pub(super) async fn import_new(&self, o: &mut Observed, name: &str) {
         let Some(target) = target_spec(o, name).cloned() else { return };
         let Some((aws, region)) = self.place(o, name).await else { return };
@@ -89,6 +114,7 @@ impl Certificates {
             return;
         }
         self.begun().insert((o.namespace(), o.name(), name.to_owned()), self.context.clock.now());
+        self.turn_taken(o, name, &*aws, &region);
         match aws.import_new(&region, &material, &tags).await {
             Ok(arn) => {
                 tracing::info!(certificate = %o.name(), namespace = %o.namespace(), target = name, %arn, "imported under a new ARN");
@@ -115,8 +141,9 @@ impl Certificates {
     }
 
     pub(super) async fn reimport(&self, o: &mut Observed, name: &str, arn: CertificateArn) {
-        let Some((aws, _)) = self.place(o, name).await else { return };
+        let Some((aws, region)) = self.place(o, name).await else { return };
         let Some(material) = material(o) else { return };
+        self.turn_taken(o, name, &*aws, &region);
         match aws.reimport(&arn, &material).await {
             Ok(()) => {
                 tracing::info!(certificate = %o.name(), namespace = %o.namespace(), target = name, %arn, "imported again under its ARN");

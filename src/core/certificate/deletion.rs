@@ -7,7 +7,7 @@ use super::{
 use crate::{
     api::{
         Certificate,
-        certificate::{CertificateStatus, TargetStatus},
+        certificate::{CertificateStatus, NextStep, TargetStatus},
         conditions::{Finding, READY, conditions},
         names::CertificateArn,
         shared::Tags,
@@ -48,6 +48,8 @@ pub(super) fn next(o: &Observed, status: &mut CertificateStatus, now: Timestamp)
             Fate::Wait(why, rest) => {
                 let generation = o.certificate.metadata.generation.unwrap_or_default();
                 let findings = [Finding::no(READY, "Deleting", format!("target {}: {}", entry.name, why.message))];
+                let blocked_by = Some(format!("{}: {}", entry.name, why.reason));
+                status.next = Some(NextStep { action: "Delete".into(), at: None, blocked_by });
                 status.observed_generation = Some(generation);
                 status.conditions = conditions(&status.conditions, &findings, generation, now);
                 return Step::Rest(rest);

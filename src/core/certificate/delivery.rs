@@ -23,7 +23,7 @@ use crate::{
 };
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 /// An import without an ARN begins at most this long after its record was stored (DESIGN: one ARN).
 pub const RECORD_FRESH: Duration = Duration::from_secs(5);
@@ -272,6 +272,7 @@ fn under_arn(
 
 /// A process that froze in mid-call may have left a second certificate with our tags: the one in status stays.
 fn reimport(o: &Observed, target: &Target, seen: &TargetObserved, arn: &CertificateArn) -> Need {
+    let write = || Need::Write(Write::Reimport(target.name.clone(), arn.clone()));
     match &seen.lookup {
         None => Need::Read(Read::Lookup(target.name.clone(), Timestamp::MIN)),
         Some(Lookup::Found(candidates)) if o.keeps_arn(target) => {
@@ -283,10 +284,22 @@ fn reimport(o: &Observed, target: &Target, seen: &TargetObserved, arn: &Certific
             };
             match candidates.iter().find(surplus) {
                 Some((surplus, _)) => Need::Write(Write::DeleteFromAcm(target.name.clone(), surplus.arn.clone())),
-                None => Need::Write(Write::Reimport(target.name.clone(), arn.clone())),
+                None => in_turn(target, seen).unwrap_or_else(write),
             }
         }
-        Some(Lookup::Found(_) | Lookup::NotYet(_)) => Need::Write(Write::Reimport(target.name.clone(), arn.clone())),
+        Some(Lookup::Found(_) | Lookup::NotYet(_)) => in_turn(target, seen).unwrap_or_else(write),
+    }
+}
+
+/// What is in the way of an import while it is not this target's turn.
+fn in_turn(target: &Target, seen: &TargetObserved) -> Option<Need> {
+    match seen.turn {
+        None => Some(Need::Read(Read::Turn(target.name.clone()))),
+        Some(wait) if wait.is_positive() => {
+            let message = "waits for its turn: ACM imports one certificate a second in an account and region".into();
+            Some(Need::Wait(Refusal { reason: "WaitingForTurn", message }, wait))
+        }
+        Some(_) => None,
     }
 }
 
@@ -333,10 +346,17 @@ fn retag_or_done(
             .cloned()
             .collect();
         if !missing.is_empty() || !surplus.is_empty() {
+            // All that will be ours is noted before: whatever comes between, it is taken away again when it is not wanted.
+            let noted: BTreeSet<String> = status.tag_keys.iter().chain(missing.keys()).cloned().collect();
+            let noted: Vec<String> = noted.into_iter().filter(|key| key.as_str() != TAG_SERIAL).collect();
+            if status.tag_keys != noted {
+                status.tag_keys = noted;
+                return Need::Save;
+            }
             return Need::Write(Write::Retag(target.name.clone(), arn.clone(), missing, surplus));
         }
     }
-    status.tag_keys = wanted.into_keys().collect();
+    status.tag_keys = wanted.into_keys().filter(|key| key.as_str() != TAG_SERIAL).collect();
     status.serial_number = Some(serial.to_string());
     status.pending_since = None;
     status.state = TargetState::Delivered;
@@ -384,6 +404,9 @@ fn without_arn(
     // What is about to be replaced would make an ARN that may not take what comes.
     if matches!(wanted::trigger(o, now), Some(Trigger::SpecChanged)) {
         return Need::Nothing;
+    }
+    if let Some(need) = in_turn(target, seen) {
+        return need;
     }
     status.pending_since = Some(Time(whole_seconds(now)));
     status.attempts = Some(status.attempts.unwrap_or(0).saturating_add(1));

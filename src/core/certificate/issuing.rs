@@ -78,6 +78,10 @@ pub(super) fn next(o: &Observed, trigger: &Trigger, now: Timestamp) -> Next {
         match account_in_the_way(o, account, region, now) {
             Some(Next::Read(read)) => return Next::Read(read),
             // A first certificate waits for all of its targets; a renewal must not expire for the sake of one.
+            Some(Next::Stalled(why, rest)) if o.current().is_none() => {
+                let message = format!("target {}: {}", target.name, why.message);
+                return Next::Stalled(Refusal { message, ..why }, rest);
+            }
             Some(next) if o.current().is_none() => return next,
             Some(_) | None => {}
         }
@@ -135,9 +139,15 @@ pub(super) fn brake(o: &Observed, trigger: &Trigger, now: Timestamp) -> Option<N
             annotation(ISSUED_FOR_ANNOTATION) == Some(&wanted) && annotation(TRIGGER_ANNOTATION).is_some_and(lost);
         request.creation_timestamp().filter(|_| again)?.0.checked_add(BRAKE).ok()
     };
+    // A person who asks for a renewal after the last one gets it.
+    let newest = o.requests.get(&base).and_then(|r| r.creation_timestamp());
+    let asked = wanted::renewal_request(&o.certificate, now).and_then(|at| at.parse::<Timestamp>().ok());
+    if asked.zip(newest).is_some_and(|(asked, newest)| asked > newest.0) {
+        return None;
+    }
     let until =
         bought(base).zip(bought(base - 1)).map(|(last, before)| last.min(before)).filter(|_| lost(trigger.name()))?;
-    let message = "the Secret is taken away or changed by something again and again; the next certificate is bought only after an hour";
+    let message = "the Secret is taken away or changed by something again and again; the next certificate is bought after an hour, or when the annotation arnkeeper.dev/renew-requested-at asks for it";
     (now < until).then(|| {
         let why = Refusal { reason: "IssuedTooOften", message: message.into() };
         Next::Stalled(why, until.duration_since(now).min(BRAKE))

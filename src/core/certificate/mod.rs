@@ -150,6 +150,8 @@ pub struct TargetObserved {
     pub tags: Option<Option<Tags>>,
     /// What ACM has under the ARN; `Some(None)`: nothing.
     pub installed: Option<Option<Installed>>,
+    /// How long until it is this target's turn to be imported.
+    pub turn: Option<SignedDuration>,
     /// DER of the certificate itself, as ACM has it; `Some(None)`: nothing that can be read.
     pub body: Option<Option<Vec<u8>>>,
     /// How long ago this process stored the record of the import to come, by the monotonic clock.
@@ -225,6 +227,8 @@ pub enum Read {
     Installed(String, CertificateArn),
     /// The certificate itself that ACM has under a target's ARN.
     Body(String, CertificateArn),
+    /// When it is a target's turn to be imported. A turn that is near is waited for.
+    Turn(String),
 }
 
 /// What to change.

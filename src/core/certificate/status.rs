@@ -47,7 +47,7 @@ pub(super) fn tell(
     facts(o, after, now);
     let generation = o.certificate.metadata.generation.unwrap_or_default();
     let findings = findings(o, after, waits.as_ref(), stalled.as_ref(), &delivery, now);
-    after.next = next_step(o, after, waits.as_ref(), &delivery);
+    after.next = next_step(o, after, waits.as_ref(), &delivery, now);
     after.observed_generation = Some(generation);
     after.conditions = conditions(&before.conditions, &findings, generation, now);
     match delivery.next {
@@ -116,6 +116,7 @@ fn findings(
         let why = t.message.as_deref().unwrap_or("the import is under way");
         format!("target {} ({} in {}): {why}", t.name, t.account, t.region)
     };
+    let for_a_person = stalled.or_else(|| delivery.stalled.first().map(|(_, why)| why));
     let ready = match (leaf, waits, delivery.stalled.first()) {
         (None, Some(why), _) => Finding::no(READY, why.reason, &*why.message),
         (None, None, _) if !spec.enabled => {
@@ -141,7 +142,15 @@ fn findings(
                 Finding::no(READY, why.reason, target_message(target))
             }
             (Some(target), _) => Finding::no(READY, "Delivering", target_message(target)),
-            (None, _) => Finding::yes(READY, "UpToDate", ready_message(after)),
+            // `kubectl get -o wide` shows this message alone: it must not sound as if all were well.
+            (None, _) => Finding::yes(
+                READY,
+                "UpToDate",
+                match for_a_person {
+                    Some(why) => format!("{}, but stalled: {}: {}", ready_message(after), why.reason, why.message),
+                    None => ready_message(after),
+                },
+            ),
         },
     };
     let mut findings = vec![ready];
@@ -154,7 +163,6 @@ fn findings(
             Some(target) => Finding::no(DELIVERED, "Delivering", target_message(target)),
         });
     }
-    let for_a_person = stalled.or_else(|| delivery.stalled.first().map(|(_, why)| why));
     if let Some(why) = for_a_person {
         findings.push(Finding::yes(STALLED, why.reason, &*why.message));
     }
@@ -163,10 +171,16 @@ fn findings(
 
 fn ready_message(after: &CertificateStatus) -> String {
     let time = |t: &Option<Time>| t.as_ref().map_or_else(String::new, |t| t.0.to_string());
-    format!("Valid until {}, renewed at {}", time(&after.not_after), time(&after.renewal_time))
+    format!("Valid until {}, to be renewed at {}", time(&after.not_after), time(&after.renewal_time))
 }
 
-fn next_step(o: &Observed, after: &CertificateStatus, waits: Option<&Refusal>, delivery: &Outcome) -> Option<NextStep> {
+fn next_step(
+    o: &Observed,
+    after: &CertificateStatus,
+    waits: Option<&Refusal>,
+    delivery: &Outcome,
+    now: Timestamp,
+) -> Option<NextStep> {
     let undelivered = after.targets.iter().any(|t| t.state != TargetState::Delivered);
     let step = |action: &str, at, blocked_by| Some(NextStep { action: action.to_owned(), at, blocked_by });
     if !o.certificate.spec.enabled {
@@ -183,7 +197,10 @@ fn next_step(o: &Observed, after: &CertificateStatus, waits: Option<&Refusal>, d
     let unreadable = forced.filter(|value| value.parse::<Timestamp>().is_err());
     let blocked_by =
         unreadable.map(|value| format!("{} is not an RFC 3339 time: {value:?}", crate::api::RENEW_ANNOTATION));
-    step("Renew", after.renewal_time.clone(), blocked_by)
+    let asked =
+        forced.and_then(|at| at.parse::<Timestamp>().ok()).filter(|at| *at > now).map(|at| Time(whole_seconds(at)));
+    let first = [asked, after.renewal_time.clone()].into_iter().flatten().min_by_key(|at| at.0);
+    step("Renew", first, blocked_by)
 }
 
 /// Transitions worth an event: a revision in place, a new reason to be stalled.
