@@ -107,7 +107,7 @@ async fn what_is_not_in_the_certificate_is_changed_without_a_new_one() {
         .issued("app", &authority, json!({ "acm": [{ "name": "edge", "tags": { "team": "pay", "old": "yes" } }] }))
         .await;
     let change = json!({ "spec": {
-        "acm": [{ "name": "edge", "tags": { "team": "ship" } }], "historyLimit": 3,
+        "acm": [{ "name": "edge", "tags": { "team": "ship", "new": "yes" } }], "historyLimit": 3,
         "secret": { "template": { "labels": { "team": "ship" }, "annotations": { "example.com/contact": "ship" } } },
     } });
     world.change(&world.certificates(), "app", change).await;
@@ -117,6 +117,7 @@ async fn what_is_not_in_the_certificate_is_changed_without_a_new_one() {
     assert_eq!(secret.annotations().get("example.com/contact").map(String::as_str), Some("ship"));
     let tags = world.acm(REGIONS[0]).await.tags(&arn(&certificate, "edge")).await;
     assert_eq!(tags.get("team").map(String::as_str), Some("ship"));
+    assert!(tags.contains_key("new"), "a new tag is there");
     assert!(!tags.contains_key("old"), "a tag that the spec names no more is removed");
     world.assert_paid(1).await;
 }

@@ -351,6 +351,7 @@ fn retag_or_done(
             let noted: Vec<String> = noted.into_iter().filter(|key| key.as_str() != TAG_SERIAL).collect();
             if status.tag_keys != noted {
                 status.tag_keys = noted;
+                status.state = TargetState::Pending;
                 return Need::Save;
             }
             return Need::Write(Write::Retag(target.name.clone(), arn.clone(), missing, surplus));

@@ -337,6 +337,40 @@ fn a_secret_that_is_deleted_again_and_again_does_not_buy_for_ever() {
 }
 
 #[test]
+fn a_person_who_asks_for_a_renewal_passes_the_brake() {
+    let mut world = World::new(&one_target());
+    world.converge();
+    for _ in 0..3 {
+        world.now += SignedDuration::from_secs(30);
+        world.secret = None;
+        world.converge();
+    }
+    assert!(stalled(&world).unwrap().starts_with("IssuedTooOften"), "{:?}", stalled(&world));
+    let paid = world.paid;
+    force_renewal(&mut world);
+    world.converge();
+    assert!(ready(&world) && stalled(&world).is_none(), "{:#?}", world.certificate.status);
+    assert_eq!(world.paid, paid + 1);
+}
+
+#[test]
+fn a_tag_whose_writing_was_cut_off_is_taken_away_when_it_is_not_wanted() {
+    let tagged = |key: &str| spec(&json!([{ "name": "edge", "tags": { key: "1" } }]));
+    let target = |key: &str| serde_json::from_value(tagged(key)["acm"].clone()).unwrap();
+    let mut world = World::new(&tagged("a"));
+    world.converge();
+    change_spec(&mut world, |spec| spec.acm = target("b"));
+    // What is noted is stored; the tags are written; the process ends before it says so.
+    assert_eq!(faulty(&mut world, &[Fault::Fine, Fault::CrashAfter]), Pass::Crashed);
+    assert!(world.acm[0].tags.contains_key("b"));
+    change_spec(&mut world, |spec| spec.acm = target("c"));
+    world.converge();
+    let keys: Vec<&String> = world.acm[0].tags.keys().filter(|key| !key.starts_with("arnkeeper.dev/")).collect();
+    assert_eq!(keys, ["c"]);
+    assert_silent(&mut world);
+}
+
+#[test]
 fn a_spec_that_changes_its_mind_while_nothing_is_signed_finds_its_way() {
     let mut world = World::new(&one_target());
     for n in 0..30 {
