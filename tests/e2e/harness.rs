@@ -8,7 +8,7 @@ use crate::{
 };
 use arnkeeper::api::{
     AwsAccount, Certificate, CertificateRequest, RENEW_ANNOTATION,
-    certificate::TargetStatus,
+    certificate::{TargetState, TargetStatus},
     conditions::{READY, STALLED},
 };
 use k8s_openapi::{
@@ -238,7 +238,9 @@ impl World {
     pub async fn revision(&self, name: &str, revision: i64) -> Certificate {
         until(&self.certificates(), name, &format!("revision {revision} delivered"), |c| {
             let status = c.status.as_ref();
-            let delivered = |s: &TargetStatus| s.serial_number == status.and_then(|s| s.serial_number.clone());
+            let delivered = |t: &TargetStatus| {
+                t.state == TargetState::Delivered && t.serial_number == status.and_then(|s| s.serial_number.clone())
+            };
             c.is(READY) && status.is_some_and(|s| s.revision == Some(revision) && s.targets.iter().all(delivered))
         })
         .await

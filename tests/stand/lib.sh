@@ -35,9 +35,14 @@ PY
 
 # alive DIR NAME: whether the process of the pid file runs and is the one that was started (a zombie does not run).
 alive() {
-  local pid
+  local pid _
   pid=$(cat "$1/$2.pid" 2>/dev/null) || return 1
-  grep -qzxF "ARNKEEPER_STAND=$1" "/proc/$pid/environ" 2>/dev/null
+  for _ in {1..20}; do # in the middle of an exec, /proc shows no environment
+    if grep -qzxF "ARNKEEPER_STAND=$1" "/proc/$pid/environ" 2>/dev/null; then return 0; fi
+    kill -0 "$pid" 2>/dev/null || return 1
+    sleep 0.01
+  done
+  return 1
 }
 
 # start DIR NAME COMMAND...: in a session of its own, marked so that nothing else is ever ended in its place.
