@@ -19,6 +19,8 @@ use x509_parser::{
 const LONGEST_BUNDLE: usize = 2 * 1024 * 1024;
 /// The longest serial number that is read, in hexadecimal digits (Private CA API reference, RevokeCertificate).
 const LONGEST_SERIAL: usize = 128;
+/// The most extensions that are read: several times those of any profile. Nothing here may cost more than its length.
+const MOST_EXTENSIONS: usize = 100;
 
 /// A serial number. It is written as AWS writes it: `67:07:44:…`, lower-case, without leading zero bytes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -90,7 +92,7 @@ pub struct Certificate {
     pub not_after: Timestamp,
     /// Its subject alternative names.
     pub names: Names,
-    /// It has alternative names of other kinds, such as directory names.
+    /// It has names of other kinds: directory names, say, or a common name that is a second one or can't be read.
     pub has_other_names: bool,
     /// The first common name of its subject.
     pub common_name: Option<String>,
@@ -121,17 +123,26 @@ impl Certificate {
         if tbs.signature != x509.signature_algorithm {
             return Err(Problem::new("the certificate names two different signature algorithms"));
         }
+        // 99991231235959Z says that there is no end (RFC 5280, section 4.1.2.5); it lies beyond the last time there is here.
         let time = |time: i64| {
-            Timestamp::from_second(time).map_err(|_| Problem::new("the certificate's validity can't be read"))
+            Timestamp::from_second(time.min(Timestamp::MAX.as_second()))
+                .map_err(|_| Problem::new("the certificate's validity can't be read"))
         };
+        let serial = Serial::from_bytes(tbs.raw_serial());
+        if tbs.raw_serial().is_empty() || serial.0.len() * 2 > LONGEST_SERIAL {
+            return Err(Problem::new(format!(
+                "its serial number has none, or more than {LONGEST_SERIAL} hexadecimal digits"
+            )));
+        }
+        let common_names = common_names(&tbs.subject);
         let mut certificate = Self {
             der: der.to_vec(),
-            serial: Serial::from_bytes(tbs.raw_serial()),
+            serial,
             not_before: time(tbs.validity.not_before.timestamp())?,
             not_after: time(tbs.validity.not_after.timestamp())?,
             names: Names::default(),
             has_other_names: false,
-            common_name: common_names(&tbs.subject).into_iter().flatten().next(),
+            common_name: common_names.iter().flatten().next().cloned(),
             algorithm: KeyAlgorithm::of_public_key(&tbs.subject_pki),
             public_key: tbs.subject_pki.raw.to_vec(),
             usages: vec![],
@@ -142,7 +153,8 @@ impl Certificate {
         };
         let extensions = read_extensions(x509.extensions().iter())?;
         certificate.names = extensions.names;
-        certificate.has_other_names = extensions.has_other_names;
+        certificate.has_other_names =
+            extensions.has_other_names || common_names.len() > 1 || common_names.contains(&None);
         certificate.usages = extensions.usages;
         certificate.other_usages = extensions.other_usages;
         certificate.is_ca = extensions.is_ca;
@@ -243,6 +255,9 @@ pub(super) fn read_extensions<'a, 'b: 'a>(
     let mut read = Extensions::default();
     let mut seen = Vec::new();
     for extension in extensions {
+        if seen.len() == MOST_EXTENSIONS {
+            return Err(Problem::new(format!("it has more than {MOST_EXTENSIONS} extensions")));
+        }
         // RFC 5280, section 4.2: at most once each.
         if seen.contains(&&extension.oid) {
             return Err(Problem::new(format!("the extension {} stands there twice", extension.oid)));

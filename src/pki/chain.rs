@@ -6,6 +6,9 @@ use super::{Problem, certificate::Certificate};
 const DEEPEST: usize = 10;
 /// The most certificates that a chain is looked for in.
 const LARGEST_POOL: usize = 200;
+/// The most signatures that are checked for one chain. Only certificates of the issuer's name are tried: that is one a
+/// level, or a few where a CA was renewed.
+const MOST_CHECKS: usize = 50;
 
 /// A certificate with those above it: each is signed by the next.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,12 +33,21 @@ impl Chain {
         let mut pool: Vec<Certificate> = pool.into_iter().filter(|certificate| certificate.der != leaf.der).collect();
         let given = pool.len();
         let mut above: Vec<Certificate> = Vec::new();
+        let mut checks = 0;
         loop {
             let last = above.last().unwrap_or(&leaf);
             if last.is_self_issued() {
                 break;
             }
-            let Some(index) = pool.iter().position(|issuer| last.verify_signed_by(issuer).is_ok()) else { break };
+            let named = pool.iter().enumerate().filter(|(_, issuer)| last.issuer_raw == issuer.subject_raw);
+            let mut tried = named.take(MOST_CHECKS - checks).inspect(|_| checks += 1);
+            let found = tried.find(|(_, issuer)| last.verify_signed_by(issuer).is_ok()).map(|(index, _)| index);
+            let Some(index) = found else {
+                if checks == MOST_CHECKS {
+                    return Err(Problem::new("too many of the certificates with it have the name of its issuer"));
+                }
+                break;
+            };
             // Whoever signed two of the chain is taken once, so this ends.
             let issuer = pool.swap_remove(index);
             pool.retain(|other| other.der != issuer.der);

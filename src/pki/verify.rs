@@ -10,6 +10,11 @@ use super::{
 };
 use jiff::Timestamp;
 
+/// The longest certificate that is taken, in bytes of PEM (ACM API reference, ImportCertificate, Certificate).
+const LONGEST_CERTIFICATE: usize = 32_768;
+/// The longest chain that is taken: ten certificates of that length. It has to fit into a Secret and into a status.
+const LONGEST_CHAIN: usize = 10 * LONGEST_CERTIFICATE;
+
 /// Checks a certificate that a CA returned for a request: key, names, dates, signatures, and that it is this CA's.
 ///
 /// The CA's certificate may have been renewed in between, so it counts as the same if name and key are.
@@ -23,6 +28,13 @@ pub fn verify_issued(
     authority: &Certificate,
     now: Timestamp,
 ) -> Result<Chain, Problem> {
+    for (name, text, most) in
+        [("the certificate", certificate, LONGEST_CERTIFICATE), ("the chain", chain, LONGEST_CHAIN)]
+    {
+        if text.len() > most {
+            return Err(Problem::new(format!("{name} has {} bytes, more than the {most} that are taken", text.len())));
+        }
+    }
     let leaf = parse_pem(certificate).map_err(|e| Problem::new(format!("the certificate: {e}")))?;
     let above = parse_pem_bundle(chain).map_err(|e| Problem::new(format!("the chain: {e}")))?;
     if leaf.public_key != csr.public_key {

@@ -1,6 +1,9 @@
 //! Chains made for the purpose, and whatever can be wrong with them.
 
+mod corpora;
+mod der;
 mod hostile;
+mod odd;
 mod requests;
 
 use super::{
