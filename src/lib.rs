@@ -7,4 +7,6 @@ pub mod controllers;
 pub mod core;
 pub mod kube;
 pub mod pki;
+pub mod probes;
 pub mod run;
+mod tasks;

@@ -108,6 +108,8 @@ fn operator(args: RunArgs) -> Result<(), String> {
         }
         LogFormat::Json => registry.with(fmt::layer().json().with_writer(std::io::stderr)).init(),
     }
+    // In the log like everything else, and not as bare lines on stderr.
+    std::panic::set_hook(Box::new(|panic| tracing::error!("a fault of arnkeeper, please report it: {panic}")));
     let config = run::Config {
         listen: args.listen,
         namespaces: args.namespaces.into_iter().filter(|n| !n.is_empty()).collect(),

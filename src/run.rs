@@ -14,29 +14,35 @@ use crate::{
     },
     kube::{
         client::{Clients, connect},
-        watch::{Change, watch},
+        watch::{Change, events, watch},
     },
+    probes::{self, Health},
+    tasks::Tasks,
 };
 use async_trait::async_trait;
-use axum::{Router, http::StatusCode, routing::get};
-use futures::{Stream, StreamExt, TryStreamExt, channel::mpsc::UnboundedReceiver};
+use axum::Router;
+use futures::{Stream, StreamExt, channel::mpsc::UnboundedReceiver};
 use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::{
     Api, Client,
     core::PartialObjectMeta,
     runtime::{
-        WatchStreamExt,
         events::{Recorder, Reporter},
         reflector::{ObjectRef, Store},
-        watcher::{self, Event, watcher},
+        watcher::{self, Event},
     },
 };
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
-use tokio::{net::TcpListener, sync::watch as flag, task::JoinSet};
+use tokio::{net::TcpListener, sync::watch as flag};
 
 /// What is under way at the end may take this long; the chart gives the pod 30 s.
 const LAST_WORDS: Duration = Duration::from_secs(25);
+
+const WATCHES: [&str; 3] =
+    ["the watch of AwsAccounts", "the watch of Certificates", "the watch of CertificateRequests"];
+const DRIVERS: [&str; 3] =
+    ["the controller of AwsAccounts", "the controller of CertificateRequests", "the controller of Certificates"];
 
 /// What the process is told at its start.
 #[derive(Clone, Debug)]
@@ -73,8 +79,8 @@ pub enum Problem {
     #[error("the namespace kube-system has no uid: set --cluster-id")]
     NoClusterId,
     /// A part of the process ended by itself.
-    #[error("a part of the process ended: {0}")]
-    Ended(&'static str),
+    #[error("{0}, which it never should: it begins anew")]
+    Ended(String),
 }
 
 /// Runs the operator until `stop`, then lets what is under way come to its end.
@@ -90,22 +96,31 @@ pub async fn run(config: Config, stop: impl Future<Output = ()> + Send + 'static
     };
     tracing::info!(version = env!("CARGO_PKG_VERSION"), cluster, namespaces = ?config.namespaces, "arnkeeper starts");
     let (stopping, stopped) = flag::channel(false);
-    let server = serve(&config, stopped.clone()).await?;
-    let mut operator = Operator::start(&config, &clients, &clock, cluster, server, &stopped);
+    let health = Arc::new(Health::default());
+    let listener = TcpListener::bind(config.listen).await.map_err(|e| Problem::Listen(config.listen, e))?;
+    let mut operator = Operator::start(&config, &clients, &clock, cluster, &health, &stopped);
+    operator.tasks.spawn("the server of the probes", serve(listener, probes::router(health.clone())));
     let reason = tokio::select! {
         () = stop => None,
-        ended = operator.tasks.join_next() => Some(match ended {
-            Some(Ok(name)) => name,
-            Some(Err(_)) | None => "a task failed",
-        }),
-        _ = operator.drivers.join_next() => Some("a controller"),
+        ended = operator.tasks.ended() => Some(ended),
+        ended = operator.drivers.ended() => Some(ended),
     };
+    if let Some(ended) = &reason {
+        tracing::error!("{ended}: the process ends, to begin anew");
+    }
     tracing::info!("arnkeeper stops: what is under way comes to its end");
+    health.stop();
     stopping.send_replace(true);
-    if tokio::time::timeout(LAST_WORDS, operator.drivers()).await.is_err() {
+    if tokio::time::timeout(LAST_WORDS, operator.drivers.all_ended()).await.is_err() {
         tracing::warn!("some work did not end in time; it is taken up again by its records");
     }
-    reason.map_or(Ok(()), |name| Err(Problem::Ended(name)))
+    reason.map_or(Ok(()), |ended| Err(Problem::Ended(ended)))
+}
+
+async fn serve(listener: TcpListener, app: Router) {
+    if let Err(error) = axum::serve(listener, app).await {
+        tracing::error!(%error, "the probes are not served any more");
+    }
 }
 
 /// The id of a cluster that was given none.
@@ -114,31 +129,12 @@ async fn cluster_id(client: &Client) -> Result<String, Problem> {
     namespaces.get("kube-system").await?.metadata.uid.ok_or(Problem::NoClusterId)
 }
 
-/// The listener of the probes, and what tells them that the stores are filled.
-struct Server {
-    listener: TcpListener,
-    filled: flag::Sender<bool>,
-    app: Router,
-}
-
-async fn serve(config: &Config, stopped: flag::Receiver<bool>) -> Result<Server, Problem> {
-    let listener = TcpListener::bind(config.listen).await.map_err(|e| Problem::Listen(config.listen, e))?;
-    let (filled, is_filled) = flag::channel(false);
-    let readyz = move || {
-        let ready = *is_filled.borrow() && !*stopped.borrow();
-        let no = (StatusCode::SERVICE_UNAVAILABLE, "the watches are not there yet\n");
-        async move { if ready { (StatusCode::OK, "ok\n") } else { no } }
-    };
-    let app = Router::new().route("/livez", get(|| async { "ok\n" })).route("/readyz", get(readyz));
-    Ok(Server { listener, filled, app })
-}
-
 /// The tasks of the process.
 struct Operator {
     /// They never end by themselves.
-    tasks: JoinSet<&'static str>,
+    tasks: Tasks,
     /// They end when they are told to, after what is under way.
-    drivers: JoinSet<()>,
+    drivers: Tasks,
 }
 
 impl Operator {
@@ -147,12 +143,12 @@ impl Operator {
         clients: &Clients,
         clock: &Arc<ServerClock>,
         cluster: String,
-        server: Server,
+        health: &Arc<Health>,
         stopped: &flag::Receiver<bool>,
     ) -> Self {
-        let (accounts, account_changes) = watch::<AwsAccount>(clients.watches.clone());
-        let (certificates, certificate_changes) = watch::<Certificate>(clients.watches.clone());
-        let (requests, request_changes) = watch::<CertificateRequest>(clients.watches.clone());
+        let (accounts, account_changes) = watch::<AwsAccount>(clients, &health.pulse(WATCHES[0]));
+        let (certificates, certificate_changes) = watch::<Certificate>(clients, &health.pulse(WATCHES[1]));
+        let (requests, request_changes) = watch::<CertificateRequest>(clients, &health.pulse(WATCHES[2]));
         let secrets = KubeSecrets(Api::namespaced(clients.calls.clone(), &config.own_namespace));
         let sessions =
             Sessions::new(SessionParts { secrets: Arc::new(secrets), endpoint_url: config.endpoint_url.clone() });
@@ -172,13 +168,17 @@ impl Operator {
         let (certificate_lane, certificate_queue) =
             Lane::new(Driver::new(Certificates::new(context.clone()), &context, &recorder));
 
-        let mut drivers = JoinSet::new();
-        let turn = Turn { filled: server.filled.subscribe(), stopped: stopped.clone() };
-        drivers.spawn(turn.clone().drive(account_lane.driver.clone(), accounts.clone(), account_queue));
-        drivers.spawn(turn.clone().drive(request_lane.driver.clone(), requests.clone(), request_queue));
-        drivers.spawn(turn.clone().drive(certificate_lane.driver.clone(), certificates.clone(), certificate_queue));
-        let filled = server.filled;
-        drivers.spawn(async move {
+        let mut drivers = Tasks::default();
+        let (is_filled, filled) = flag::channel(false);
+        let turn = Turn { filled, stopped: stopped.clone(), health: health.clone() };
+        let queue = (accounts.clone(), account_queue);
+        drivers.spawn(DRIVERS[0], turn.clone().drive(DRIVERS[0], account_lane.driver.clone(), queue));
+        let queue = (requests.clone(), request_queue);
+        drivers.spawn(DRIVERS[1], turn.clone().drive(DRIVERS[1], request_lane.driver.clone(), queue));
+        let queue = (certificates.clone(), certificate_queue);
+        drivers.spawn(DRIVERS[2], turn.clone().drive(DRIVERS[2], certificate_lane.driver.clone(), queue));
+        let full = health.clone();
+        drivers.spawn("the wait for the stores", async move {
             let all = async {
                 accounts.wait_until_ready().await.is_ok()
                     && certificates.wait_until_ready().await.is_ok()
@@ -186,41 +186,33 @@ impl Operator {
             };
             let end = turn.clone().end();
             tokio::select! {
-                ready = all => drop(filled.send_replace(ready)),
+                true = all => {
+                    full.fill();
+                    is_filled.send_replace(true);
+                }
                 () = turn.end() => {}
             }
             end.await;
         });
 
         let waker = Arc::new(Waker::new(context, account_lane, request_lane, certificate_lane, &config.namespaces));
-        let mut tasks = JoinSet::new();
+        let mut tasks = Tasks::default();
         let tell = waker.clone();
-        tasks.spawn(follow("the watch of AwsAccounts", account_changes, move |changes| tell.accounts(changes)));
+        tasks.spawn(WATCHES[0], follow(account_changes, move |changes| tell.accounts(changes)));
         let tell = waker.clone();
-        tasks
-            .spawn(follow("the watch of Certificates", certificate_changes, move |changes| tell.certificates(changes)));
+        tasks.spawn(WATCHES[1], follow(certificate_changes, move |changes| tell.certificates(changes)));
         let tell = waker.clone();
-        tasks.spawn(follow("the watch of CertificateRequests", request_changes, move |changes| tell.requests(changes)));
+        tasks.spawn(WATCHES[2], follow(request_changes, move |changes| tell.requests(changes)));
+        let secrets = SecretWatches { clients, health };
         let tell = waker.clone();
-        let own = metadata(clients, &config.own_namespace, watcher::Config::default());
-        tasks.spawn(follow_metadata(own, move |secret| tell.credentials(&secret)));
+        let own = (config.own_namespace.as_str(), watcher::Config::default());
+        secrets.follow(&mut tasks, own, move |secret| tell.credentials(&secret));
         for namespace in &config.namespaces {
             let tell = waker.clone();
-            let tls = metadata(clients, namespace, watcher::Config::default().fields("type=kubernetes.io/tls"));
-            tasks.spawn(follow_metadata(tls, move |secret| tell.tls_secret(&secret)));
+            let tls = (namespace.as_str(), watcher::Config::default().fields("type=kubernetes.io/tls"));
+            secrets.follow(&mut tasks, tls, move |secret| tell.tls_secret(&secret));
         }
-        tasks.spawn(async move {
-            if let Err(error) = axum::serve(server.listener, server.app).await {
-                tracing::error!(%error, "the probes are not served any more");
-            }
-            "the server of the probes"
-        });
         Self { tasks, drivers }
-    }
-
-    /// Waits for the drivers, while watches and probes go on.
-    async fn drivers(&mut self) {
-        while self.drivers.join_next().await.is_some() {}
     }
 }
 
@@ -229,6 +221,7 @@ impl Operator {
 struct Turn {
     filled: flag::Receiver<bool>,
     stopped: flag::Receiver<bool>,
+    health: Arc<Health>,
 }
 
 impl Turn {
@@ -239,9 +232,9 @@ impl Turn {
 
     async fn drive<T: Kind>(
         mut self,
+        name: &'static str,
         driver: Arc<Driver<T>>,
-        store: Store<T::Object>,
-        queue: UnboundedReceiver<ObjectRef<T::Object>>,
+        (store, queue): (Store<T::Object>, UnboundedReceiver<ObjectRef<T::Object>>),
     ) {
         let (end, stop) = (self.clone().end(), self.clone().end());
         let runs = tokio::select! {
@@ -249,42 +242,45 @@ impl Turn {
             () = stop => false,
         };
         if runs {
-            driver.run(store, queue, end).await;
+            driver.run(store, queue, end, self.health.pulse(name)).await;
         }
     }
 }
 
-async fn follow<K>(
-    name: &'static str,
-    changes: impl Stream<Item = Vec<Change<K>>>,
-    tell: impl Fn(Vec<Change<K>>),
-) -> &'static str {
+async fn follow<K>(changes: impl Stream<Item = Vec<Change<K>>>, tell: impl Fn(Vec<Change<K>>)) {
     let mut changes = std::pin::pin!(changes);
     while let Some(told) = changes.next().await {
         tell(told);
     }
-    name
 }
 
-type SecretMetadata = Result<Event<PartialObjectMeta<Secret>>, watcher::Error>;
-
-fn metadata(clients: &Clients, namespace: &str, config: watcher::Config) -> impl Stream<Item = SecretMetadata> + use<> {
-    let api: Api<PartialObjectMeta<Secret>> = Api::namespaced(clients.watches.clone(), namespace);
-    watcher(api, config).default_backoff()
+/// Watches of the metadata of Secrets.
+struct SecretWatches<'a> {
+    clients: &'a Clients,
+    health: &'a Health,
 }
 
-async fn follow_metadata(
-    events: impl Stream<Item = SecretMetadata>,
-    tell: impl Fn(PartialObjectMeta<Secret>),
-) -> &'static str {
-    let mut events = std::pin::pin!(events);
-    loop {
-        match events.try_next().await {
-            Ok(Some(Event::Apply(secret) | Event::InitApply(secret) | Event::Delete(secret))) => tell(secret),
-            Ok(Some(Event::Init | Event::InitDone)) => {}
-            Ok(None) => return "a watch of Secrets",
-            Err(error) => tracing::warn!(%error, "a watch of Secrets broke off and is opened again"),
-        }
+impl SecretWatches<'_> {
+    fn follow(
+        &self,
+        tasks: &mut Tasks,
+        (namespace, config): (&str, watcher::Config),
+        tell: impl Fn(PartialObjectMeta<Secret>) + Send + 'static,
+    ) {
+        let name = format!("the watch of Secrets in {namespace}");
+        let pulse = self.health.pulse(name.clone());
+        let api: Api<PartialObjectMeta<Secret>> = Api::namespaced(self.clients.watch(&pulse), namespace);
+        let events = events(api, config, &pulse);
+        tasks.spawn(name.clone(), async move {
+            let mut events = std::pin::pin!(events);
+            while let Some(event) = events.next().await {
+                match event {
+                    Ok(Event::Apply(secret) | Event::InitApply(secret) | Event::Delete(secret)) => tell(secret),
+                    Ok(Event::Init | Event::InitDone) => {}
+                    Err(error) => tracing::warn!(%error, "{name} broke off and is opened again"),
+                }
+            }
+        });
     }
 }
 

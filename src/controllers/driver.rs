@@ -4,6 +4,7 @@ use super::context::Context;
 use crate::{
     clock::Clock,
     core::{Decision, Event, Step, backoff},
+    probes::{BEAT, Pulse},
 };
 use async_trait::async_trait;
 use futures::{FutureExt, Stream, StreamExt, channel::mpsc::UnboundedReceiver, future::BoxFuture};
@@ -121,6 +122,7 @@ impl<T: Kind> Driver<T> {
         store: Store<T::Object>,
         queue: UnboundedReceiver<ObjectRef<T::Object>>,
         stop: impl Future<Output = ()> + Send + 'static,
+        pulse: Pulse,
     ) -> BoxFuture<'static, ()> {
         let queue = queue.take_until(Box::pin(stop)).map(Ok::<_, Infallible>);
         let config = controller::Config::default().concurrency(CONCURRENCY);
@@ -128,7 +130,7 @@ impl<T: Kind> Driver<T> {
             |object, driver: Arc<Self>| Box::pin(async move { Ok::<_, Infallible>(driver.reconcile(object).await) });
         let never = |_, error: &Infallible, _| match *error {};
         let results = controller::applier(reconcile, never, self, store, queue, config);
-        Box::pin(drain(results))
+        Box::pin(drain(results, pulse))
     }
 
     /// Something around the object changed: its next reconcile is not skipped.
@@ -292,11 +294,18 @@ fn begin<K: ResourceExt, M: Clone + Default>(entry: &mut Entry<M>, object: &K) -
     Begin::Pass(entry.memory.clone())
 }
 
-async fn drain<R, E: std::error::Error>(results: impl Stream<Item = Result<R, E>>) {
+/// Runs to the end. All reconciles run within this task: one that blocks it silences the pulse.
+async fn drain<R, E: std::error::Error>(results: impl Stream<Item = Result<R, E>>, pulse: Pulse) {
     let mut results = std::pin::pin!(results);
-    while let Some(result) = results.next().await {
-        if let Err(error) = result {
-            tracing::debug!(%error, "an object went before its reconcile");
+    let mut beats = tokio::time::interval(BEAT);
+    loop {
+        tokio::select! {
+            _ = beats.tick() => pulse.beat(),
+            result = results.next() => match result {
+                None => return,
+                Some(Err(error)) => tracing::debug!(%error, "an object went before its reconcile"),
+                Some(Ok(_)) => {}
+            }
         }
     }
 }

@@ -1,22 +1,31 @@
-//! The clients: one for calls, with a time-out, and one for watches, which may be silent for long.
+//! The clients: one for calls, with a time-out, and one for watches, which may be silent for a while.
 
-use crate::clock::ServerClock;
-use http::{HeaderMap, header::DATE};
+use crate::{clock::ServerClock, probes::Pulse};
+use http::{HeaderMap, Request, Response, header::DATE};
 use jiff::Timestamp;
-use kube::{Client, Config, client::ClientBuilder};
-use std::{sync::Arc, time::Duration};
-use tower::util::MapResponseLayer;
+use kube::{
+    Client, Config,
+    client::{Body, ClientBuilder},
+};
+use std::{io, sync::Arc, time::Duration};
+use tower::util::{MapResponseLayer, service_fn};
 
 /// A call that is not answered after this long has failed.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+/// A watch whose opening is not answered after this long has failed.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(15);
+/// The API server ends a watch after this long, in seconds, and it is opened again where it ended: a watch on which
+/// nothing comes for longer is dead, though its connection may not know. The cost is a cheap read for each watch.
+pub const WATCH_LASTS: u32 = 40;
+/// The watcher waits 5 s more for that end (kube 5, `WATCH_IDLE_TIMEOUT_MARGIN`).
+const WATCH_SILENCE: Duration = Duration::from_secs(WATCH_LASTS as u64 + 5);
 
 /// The clients of the process.
 #[derive(Clone)]
 pub struct Clients {
     /// For calls.
     pub calls: Client,
-    /// For watches.
-    pub watches: Client,
+    watches: Client,
 }
 
 /// Makes the clients. Every answer to a call sets the clock.
@@ -24,18 +33,47 @@ pub struct Clients {
 /// # Errors
 /// If the configuration makes no TLS client.
 pub fn connect(config: Config, clock: &Arc<ServerClock>) -> Result<Clients, kube::Error> {
-    let watches = Client::try_from(config.clone())?;
+    let mut config = config;
+    // Else the time that a connection was idle counts for the next call on it.
+    config.reset_reader_on_write = true;
+    config.connect_timeout = Some(OPEN_TIMEOUT);
+    let mut patient = config.clone();
+    patient.read_timeout = Some(WATCH_SILENCE);
+    // The watcher tries again by itself, and tells of it.
+    patient.default_retry = false;
+    let watches = Client::try_from(patient)?;
     let clock = clock.clone();
-    let mut timed = config;
-    timed.read_timeout = Some(CALL_TIMEOUT);
-    let sets_clock = MapResponseLayer::new(move |response: http::Response<_>| {
+    config.read_timeout = Some(CALL_TIMEOUT);
+    let sets_clock = MapResponseLayer::new(move |response: Response<_>| {
         if let Some(date) = date(response.headers()) {
             clock.observe(date);
         }
         response
     });
-    let calls = ClientBuilder::try_from(timed)?.with_layer(&sets_clock).build();
+    let calls = ClientBuilder::try_from(config)?.with_layer(&sets_clock).build();
     Ok(Clients { calls, watches })
+}
+
+impl Clients {
+    /// A client for one watch. Whatever it sends and is answered is a sign of life.
+    #[must_use]
+    pub fn watch(&self, pulse: &Pulse) -> Client {
+        let (watches, pulse) = (self.watches.clone(), pulse.clone());
+        let service = service_fn(move |request: Request<Body>| {
+            let (watches, pulse) = (watches.clone(), pulse.clone());
+            async move {
+                pulse.beat();
+                let answer = tokio::time::timeout(OPEN_TIMEOUT, watches.send(request)).await;
+                pulse.beat();
+                answer.unwrap_or_else(|_| Err(kube::Error::Service(Box::new(no_answer()))))
+            }
+        });
+        Client::new(service, self.watches.default_namespace())
+    }
+}
+
+fn no_answer() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {} s", OPEN_TIMEOUT.as_secs()))
 }
 
 fn date(headers: &HeaderMap) -> Option<Timestamp> {

@@ -1,17 +1,23 @@
 //! One watch a kind: it keeps the store and tells what changed, in this order.
 
+use super::client::{Clients, WATCH_LASTS};
+use crate::probes::Pulse;
 use futures::{Stream, StreamExt};
 use kube::{
-    Api, Client, Resource, ResourceExt,
+    Api, Resource, ResourceExt,
     core::DeserializeGuard,
     runtime::{
         WatchStreamExt,
         reflector::{Store, store},
+        utils::Backoff,
         watcher::{self, Event, watcher},
     },
 };
 use serde::de::DeserializeOwned;
-use std::{fmt::Debug, hash::Hash, sync::Arc};
+use std::{fmt::Debug, hash::Hash, sync::Arc, time::Duration};
+
+/// The longest wait before a watch that broke off is opened again.
+const LONGEST: Duration = Duration::from_secs(8);
 
 /// What became of an object.
 #[derive(Clone, Debug)]
@@ -25,15 +31,15 @@ pub enum Change<K> {
 /// Watches all objects of a kind. One that can't be decoded is told in the log and left out, and stops nobody else.
 ///
 /// After a new list, changes are told only once the store holds that list: nobody acts on what was before.
-pub fn watch<K>(client: Client) -> (Store<K>, impl Stream<Item = Vec<Change<K>>> + Send)
+pub fn watch<K>(clients: &Clients, pulse: &Pulse) -> (Store<K>, impl Stream<Item = Vec<Change<K>>> + Send + use<K>)
 where
     K: Resource<DynamicType = ()> + DeserializeOwned + Clone + Debug + Send + Sync + 'static,
     K::DynamicType: Eq + Hash + Clone + Default,
 {
     let (reader, mut writer) = store();
-    let guarded: Api<DeserializeGuard<K>> = Api::all(client);
+    let guarded: Api<DeserializeGuard<K>> = Api::all(clients.watch(pulse));
     let mut listed: Vec<Change<K>> = Vec::new();
-    let events = watcher(guarded, watcher::Config::default()).default_backoff();
+    let events = events(guarded, watcher::Config::default(), pulse);
     let changes = events.filter_map(move |event| {
         let event = match event {
             Ok(event) => decoded(event),
@@ -56,6 +62,39 @@ where
         std::future::ready((!told.is_empty()).then_some(told))
     });
     (reader, changes)
+}
+
+/// What a watch tells, opened again and again; all of it is a sign of life.
+pub fn events<K>(
+    api: Api<K>,
+    config: watcher::Config,
+    pulse: &Pulse,
+) -> impl Stream<Item = Result<Event<K>, watcher::Error>> + Send + use<K>
+where
+    K: Resource + DeserializeOwned + Clone + Debug + Send + 'static,
+{
+    let pulse = pulse.clone();
+    watcher(api, config.timeout(WATCH_LASTS)).backoff(Patience::default()).inspect(move |_| pulse.beat())
+}
+
+/// Waits that double: kube's own may last longer than a watch may be silent.
+#[derive(Default)]
+struct Patience(u32);
+
+impl Iterator for Patience {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        let wait = Duration::from_millis(500 << self.0.min(8)).min(LONGEST);
+        self.0 = self.0.saturating_add(1);
+        Some(wait)
+    }
+}
+
+impl Backoff for Patience {
+    fn reset(&mut self) {
+        self.0 = 0;
+    }
 }
 
 fn decoded<K>(event: Event<DeserializeGuard<K>>) -> Option<Event<K>>
@@ -82,4 +121,18 @@ where
         Event::Apply(guard) => Event::Apply(decode(guard)?),
         Event::Delete(guard) => Event::Delete(decode(guard)?),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_double_up_to_eight_seconds() {
+        let mut patience = Patience::default();
+        let waits: Vec<u128> = patience.by_ref().take(7).map(|wait| wait.as_millis()).collect();
+        assert_eq!(waits, [500, 1000, 2000, 4000, 8000, 8000, 8000]);
+        patience.reset();
+        assert_eq!(patience.next(), Some(Duration::from_millis(500)));
+    }
 }
