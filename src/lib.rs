@@ -10,3 +10,4 @@ pub mod pki;
 pub mod probes;
 pub mod run;
 mod tasks;
+pub mod text;

@@ -1,5 +1,6 @@
 //! Conditions by the Kubernetes API conventions, and the reasons that this operator gives.
 
+use crate::text::plain;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
@@ -15,6 +16,9 @@ pub const APPROVED: &str = "Approved";
 pub const ISSUING: &str = "Issuing";
 /// Certificate: every target in ACM has the current certificate.
 pub const DELIVERED: &str = "Delivered";
+
+/// The longest message of a condition, in bytes: an object holds several, and a few hundred events. The schema allows 32,768.
+const LONGEST_MESSAGE: usize = 4096;
 
 /// One thing to say about an object: how a condition stands, why, and what a person may do about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +47,7 @@ impl Finding {
 
 /// The conditions that `findings` make of `before`: a transition time moves only when a status changes.
 ///
-/// A condition that no finding names is dropped. Messages are cut at 32,768 characters, the limit of the schema.
+/// A condition that no finding names is dropped. Messages are one line, and bounded.
 #[must_use]
 pub fn conditions(before: &[Condition], findings: &[Finding], generation: i64, now: Timestamp) -> Vec<Condition> {
     findings
@@ -55,7 +59,7 @@ pub fn conditions(before: &[Condition], findings: &[Finding], generation: i64, n
                 type_: finding.kind.into(),
                 status: status.into(),
                 reason: finding.reason.into(),
-                message: finding.message.chars().take(32_768).collect(),
+                message: plain(&finding.message, LONGEST_MESSAGE),
                 observed_generation: Some(generation),
                 last_transition_time: kept.map_or(Time(whole_seconds(now)), |c| c.last_transition_time.clone()),
             }

@@ -63,7 +63,7 @@ pub fn labels(_: &mut SchemaGenerator) -> Schema {
                 "rule": "self.all(k, !format.qualifiedName().validate(k).hasValue() && !format.labelValue().validate(self[k]).hasValue())",
                 "message": "a label has a qualified name (prefix/name) and a value of at most 63 letters, digits, - _ and .",
             },
-            { "rule": "self.all(k, !k.startsWith('arnkeeper.dev/'))", "message": "labels that begin with arnkeeper.dev/ are reserved" },
+            { "rule": "self.all(k, !k.lowerAscii().startsWith('arnkeeper.dev/'))", "message": "labels that begin with arnkeeper.dev/ are reserved" },
         ],
     })
 }
@@ -79,7 +79,7 @@ pub fn annotations(_: &mut SchemaGenerator) -> Schema {
                 "rule": "self.all(k, !format.qualifiedName().validate(k.lowerAscii()).hasValue())",
                 "message": "an annotation has a qualified name (prefix/name)",
             },
-            { "rule": "self.all(k, !k.startsWith('arnkeeper.dev/'))", "message": "annotations that begin with arnkeeper.dev/ are reserved" },
+            { "rule": "self.all(k, !k.lowerAscii().startsWith('arnkeeper.dev/'))", "message": "annotations that begin with arnkeeper.dev/ are reserved" },
         ],
     })
 }
@@ -98,7 +98,7 @@ pub fn tags(_: &mut SchemaGenerator) -> Schema {
                 "message": "a tag's key has 1 to 127 characters: letters, numbers, spaces and _ . : / = + - @",
             },
             {
-                "rule": "self.all(k, !k.lowerAscii().startsWith('aws:') && !k.startsWith('arnkeeper.dev/'))",
+                "rule": "self.all(k, !k.lowerAscii().startsWith('aws:') && !k.lowerAscii().startsWith('arnkeeper.dev/'))",
                 "message": "a tag's key must not begin with aws: or arnkeeper.dev/ (both are reserved)",
             },
         ],

@@ -10,7 +10,7 @@ use crate::{
         access::Refusal,
         authority::{KnownAuthority, problem},
     },
-    pki::certificate::{Certificate, parse_pem},
+    pki::certificate::{Certificate, parse_pem, parse_pem_bundle},
 };
 use jiff::{SignedDuration, Timestamp};
 use std::{
@@ -102,11 +102,14 @@ impl Authorities {
         let authority = aws.describe_authority(arn).await?;
         let before = slot.as_ref().and_then(|seen| seen.result.as_ref().ok());
         // A CA gets another certificate when its own is renewed, and then that ends later.
-        let unchanged = before.filter(|b| b.authority.not_after == authority.not_after).map(|b| b.certificate.clone());
+        let unchanged =
+            before.filter(|b| b.authority.not_after == authority.not_after).map(|b| (b.certificate.clone(), b.above));
         let result = match (unsuitable(&authority, now), unchanged) {
             (Some(refusal), _) => Err(refusal),
-            (None, Some(certificate)) => Ok(KnownAuthority { authority, certificate }),
-            (None, None) => read(aws, arn).await?.map(|certificate| KnownAuthority { authority, certificate }),
+            (None, Some((certificate, above))) => Ok(KnownAuthority { authority, certificate, above }),
+            (None, None) => {
+                read(aws, arn).await?.map(|(certificate, above)| KnownAuthority { authority, certificate, above })
+            }
         };
         Ok(slot.insert(Seen { at: now, result }).result.clone())
     }
@@ -151,10 +154,11 @@ fn unsuitable(authority: &Authority, now: Timestamp) -> Option<Refusal> {
     if without_certificate || authority.algorithm.is_none() { problem(authority, now, now) } else { None }
 }
 
-/// Reads a CA's own certificate.
-async fn read(aws: &dyn Aws, arn: &AuthorityArn) -> Result<Result<Arc<Certificate>, Refusal>, AwsError> {
+/// Reads a CA's own certificate, and how many stand above it.
+async fn read(aws: &dyn Aws, arn: &AuthorityArn) -> Result<Result<(Arc<Certificate>, usize), Refusal>, AwsError> {
     let pem = aws.authority_certificate(arn).await?;
-    Ok(parse_pem(&pem.certificate).map(Arc::new).map_err(|error| Refusal {
+    let above = parse_pem_bundle(&pem.chain).map_or(0, |above| above.len());
+    Ok(parse_pem(&pem.certificate).map(|certificate| (Arc::new(certificate), above)).map_err(|error| Refusal {
         reason: "AuthorityUnsupported",
         message: format!("the certificate of the private CA {arn} can't be read: {error}; name another CA"),
     }))

@@ -3,6 +3,7 @@
 //! Codes: "Common Error Types" of the ACM, Private CA and STS API references, and the errors of each operation.
 
 use super::error::{AwsError, Kind};
+use crate::text::plain;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_sts::operation::{
     assume_role::AssumeRoleError, assume_role_with_web_identity::AssumeRoleWithWebIdentityError,
@@ -11,8 +12,10 @@ use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::SdkErro
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use std::error::Error;
 
-/// Characters of a message that are kept; status messages and events have to hold it.
-const MOST_CHARACTERS: usize = 1000;
+/// Bytes of a message that are kept; status messages and events have to hold it.
+const LONGEST_MESSAGE: usize = 1000;
+/// Bytes of an error's code that are kept.
+const LONGEST_CODE: usize = 100;
 
 /// Sorts an error of the SDK. `action` is the IAM action that was called, such as `acm:ImportCertificate`.
 ///
@@ -27,7 +30,7 @@ where
         let (code, words) = (answer.err().code(), answer.err().message());
         let kind = code.and_then(by_code).unwrap_or_else(|| by_status(status));
         let message = words.map_or_else(|| format!("HTTP status {}", status.unwrap_or_default()), |w| tell(code, w));
-        return AwsError { kind, action, code: code.map(|code| bounded(code, 100)), message };
+        return AwsError { kind, action, code: code.map(|code| plain(code, LONGEST_CODE)), message };
     }
     if let Some(about_credentials) = of_provider(action, error) {
         return about_credentials;
@@ -153,21 +156,9 @@ fn chain(error: &(dyn Error + 'static)) -> String {
     parts.join(": ")
 }
 
-/// One line of at most 1,000 characters, up to the first PEM block.
+/// One line of at most 1,000 bytes, up to the first PEM block.
 fn one_line(words: &str) -> String {
-    let words = words.split("-----BEGIN").next().unwrap_or_default();
-    bounded(
-        &words
-            .split(|c: char| c.is_whitespace() || c.is_control())
-            .filter(|w| !w.is_empty())
-            .collect::<Vec<_>>()
-            .join(" "),
-        MOST_CHARACTERS,
-    )
-}
-
-fn bounded(words: &str, most: usize) -> String {
-    words.chars().take(most).collect()
+    plain(words.split("-----BEGIN").next().unwrap_or_default(), LONGEST_MESSAGE)
 }
 
 #[cfg(test)]
@@ -284,6 +275,8 @@ mod tests {
         );
         assert_eq!(pem.message, "bad key:");
         let long = from_sdk("acm:X", &answered(400, Some("ValidationException"), &"é ".repeat(4000)));
-        assert_eq!(long.message.chars().count(), 1000);
+        assert!((990..=1000).contains(&long.message.len()), "{}", long.message.len());
+        let code = from_sdk("acm:X", &answered(400, Some("Odd\n\u{1b}[31mCode"), "a\u{202e}b\u{7}c"));
+        assert_eq!((code.code.as_deref(), &*code.message), (Some("Odd [31mCode"), "a b c"));
     }
 }

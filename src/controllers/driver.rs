@@ -5,6 +5,7 @@ use crate::{
     clock::Clock,
     core::{Decision, Event, Step, backoff},
     probes::{BEAT, Pulse},
+    text::plain,
 };
 use async_trait::async_trait;
 use futures::{FutureExt, Stream, StreamExt, channel::mpsc::UnboundedReceiver, future::BoxFuture};
@@ -35,6 +36,8 @@ const MOST_STEPS: usize = 400;
 const MOST_STATUSES: u32 = 3;
 /// Reconciles of one kind that run at the same time; what is slow in them is AWS.
 const CONCURRENCY: u16 = 256;
+/// The longest note of an event, in bytes (Kubernetes API reference, Event).
+const LONGEST_NOTE: usize = 1024;
 /// A conflict means that the watch will tell of a newer object; this is for the case that it does not.
 const AFTER_CONFLICT: Duration = Duration::from_millis(500);
 
@@ -255,7 +258,7 @@ impl<T: Kind> Driver<T> {
         let event = KubeEvent {
             type_,
             reason: event.reason.clone(),
-            note: Some(event.note),
+            note: Some(plain(&event.note, LONGEST_NOTE)),
             action: event.reason,
             secondary: None,
         };
@@ -318,8 +321,7 @@ fn is_conflict(error: &kube::Error) -> bool {
 fn refusal(error: &kube::Error) -> Option<String> {
     let kube::Error::Api(status) = error else { return None };
     let for_good = matches!(status.code, 400 | 403 | 413 | 422);
-    let text: String = status.message.chars().take(900).collect();
-    for_good.then(|| format!("the API server refuses what this needs: {text}"))
+    for_good.then(|| format!("the API server refuses what this needs: {}", plain(&status.message, 900)))
 }
 
 fn to_std(duration: jiff::SignedDuration) -> Duration {

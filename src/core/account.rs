@@ -12,6 +12,7 @@ use crate::{
         error::{AwsError, Kind},
         port::{Authority, Identity},
     },
+    text::plain,
 };
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -24,6 +25,9 @@ const INTERVAL: SignedDuration = SignedDuration::from_mins(10);
 const AFTER_FAULT: SignedDuration = SignedDuration::from_secs(15);
 /// CAs that the status lists; AWS allows 200 in a region (Private CA quotas).
 const MOST_AUTHORITIES: usize = 200;
+
+/// The longest word of AWS that the status repeats, in bytes: an ARN, a name.
+const LONGEST_WORD: usize = 512;
 
 /// What was seen of an account. An absent key means: not looked at yet.
 pub struct Observed {
@@ -86,8 +90,8 @@ pub fn decide(o: &Observed, now: Timestamp) -> Decision<AwsAccountStatus, Read, 
     }
     let mut status = AwsAccountStatus {
         account_id: Some(identity.account.to_string()),
-        caller_arn: Some(identity.arn.clone()),
-        partition: identity.arn.split(':').nth(1).map(str::to_owned),
+        caller_arn: Some(plain(&identity.arn, LONGEST_WORD)),
+        partition: identity.arn.split(':').nth(1).map(|partition| plain(partition, LONGEST_WORD)),
         certificate_authorities: o.authorities.values().flatten().flatten().map(authority_status).collect(),
         ..AwsAccountStatus::default()
     };
@@ -154,9 +158,9 @@ fn authority_status(authority: &Authority) -> AuthorityStatus {
     AuthorityStatus {
         arn: authority.arn.clone(),
         region: authority.region.clone(),
-        common_name: authority.common_name.clone(),
-        status: authority.state_name.clone(),
-        key_algorithm: authority.algorithm_name.clone(),
+        common_name: authority.common_name.as_deref().map(|name| plain(name, LONGEST_WORD)),
+        status: plain(&authority.state_name, LONGEST_WORD),
+        key_algorithm: plain(&authority.algorithm_name, LONGEST_WORD),
         usage_mode: if authority.short_lived { "SHORT_LIVED_CERTIFICATE" } else { "GENERAL_PURPOSE" }.into(),
         not_after: authority.not_after.map(|t| Time(whole_seconds(t))),
     }
@@ -174,11 +178,7 @@ fn events(before: &AwsAccountStatus, after: &AwsAccountStatus) -> Vec<Event> {
     let (old, new) = (before.conditions.iter().find(why), after.conditions.iter().find(why));
     match new {
         Some(new) if !ready && old.is_none_or(|old| old.reason != new.reason) => {
-            vec![Event {
-                warning: new.reason != "Disabled",
-                reason: new.reason.clone(),
-                note: new.message.chars().take(1000).collect(),
-            }]
+            vec![Event { warning: new.reason != "Disabled", reason: new.reason.clone(), note: new.message.clone() }]
         }
         _ => vec![],
     }

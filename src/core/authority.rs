@@ -19,6 +19,8 @@ pub struct KnownAuthority {
     pub authority: Authority,
     /// Its own certificate.
     pub certificate: Arc<Certificate>,
+    /// How many certificates stand above it.
+    pub above: usize,
 }
 
 /// Why the CA can't sign until `not_after` at `now`, if so.

@@ -24,7 +24,7 @@ pub struct Event {
     pub warning: bool,
     /// CamelCase.
     pub reason: String,
-    /// For people; at most 1 kB.
+    /// For people. It is cut at 1 kB when it is published.
     pub note: String,
 }
 

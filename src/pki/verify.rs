@@ -67,6 +67,20 @@ pub fn verify_issued(
     Chain::in_order(leaf, above)
 }
 
+/// Checks that a chain was not cut off: the CA's own certificate has so many above it.
+///
+/// # Errors
+/// If there are fewer.
+pub fn complete(chain: Chain, above_authority: usize) -> Result<Chain, Problem> {
+    let above = chain.above().count().saturating_sub(1);
+    if chain.root.is_none() && above < above_authority {
+        return Err(Problem::new(format!(
+            "the chain is cut off: above the private CA it has {above} certificates, and the CA's own chain has {above_authority}"
+        )));
+    }
+    Ok(chain)
+}
+
 /// All alternative names that were asked for, and no name besides. One that is missing would be asked and paid for again
 /// and again; AWS Private CA takes them from the request with every template.
 fn check_names(leaf: &Certificate, csr: &Csr) -> Result<(), Problem> {

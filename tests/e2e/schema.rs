@@ -74,6 +74,18 @@ async fn accounts() {
                 json!({ "assumeRoles": [{ "roleArn": "arn:aws:iam::111122223333:role/x", "externalId": "1" }] }),
                 &["externalId"],
             ),
+            (
+                json!({ "assumeRoles": vec![json!({ "roleArn": "arn:aws:iam::111122223333:role/x" }); 1000] }),
+                &["spec.assumeRoles", "5"],
+            ),
+            (
+                json!({ "regions": (0..1000).map(|n| format!("eu-w{n}-1")).collect::<Vec<_>>() }),
+                &["spec.regions", "40"],
+            ),
+            (
+                json!({ "assumeRoles": [{ "roleArn": "arn:azure:iam::111122223333:role/x" }] }),
+                &["spec.assumeRoles[0].roleArn"],
+            ),
             (role("5m"), &["spec.assumeRoles[0].duration", "15m"]),
             (role("13h"), &["spec.assumeRoles[0].duration", "12h"]),
             (
@@ -131,9 +143,27 @@ async fn requests() {
             (json!({ "usages": ["server authentication"] }), &["spec.usages[0]", "server auth"]),
             (json!({ "tags": { "aws:team": "pay" } }), &["spec.tags", "reserved"]),
             (json!({ "tags": { "arnkeeper.dev/name": "pay" } }), &["spec.tags", "reserved"]),
+            (json!({ "tags": { "ArnKeeper.DEV/name": "pay" } }), &["spec.tags", "reserved"]),
+            (json!({ "tags": { "AWS:team": "pay" } }), &["spec.tags", "reserved"]),
+            (json!({ "tags": { "team\u{202e}": "pay" } }), &["spec.tags", "letters, numbers"]),
+            (json!({ "tags": { "team": "pay\n\u{1b}[31m" } }), &["spec.tags"]),
             (json!({ "tags": { "team": "x".repeat(256) } }), &["spec.tags", "255"]),
             (subject(json!({ "domainName": "" })), &["spec.subject.domainName"]),
             (subject(json!({ "domainName": "under score.example" })), &["spec.subject.domainName"]),
+            (subject(json!({ "domainName": "bücher.example" })), &["spec.subject.domainName"]),
+            (subject(json!({ "domainName": "рaypal.example" })), &["spec.subject.domainName"]),
+            (subject(json!({ "domainName": "a.example." })), &["spec.subject.domainName"]),
+            (subject(json!({ "domainName": "a.*.example" })), &["spec.subject.domainName"]),
+            (subject(json!({ "domainName": "*.*.example" })), &["spec.subject.domainName"]),
+            (subject(json!({ "domainName": "a\u{202e}b.example" })), &["spec.subject.domainName"]),
+            (
+                subject(json!({ "domainName": "a.example", "additionalNames": ["b.example\0"] })),
+                &["additionalNames[0]"],
+            ),
+            (
+                subject(json!({ "domainName": "a.example", "additionalNames": vec!["b.example"; 100_000] })),
+                &["spec.subject.additionalNames"],
+            ),
             (subject(json!({ "domainName": "a.example", "country": "Germany" })), &["spec.subject.country"]),
             (
                 subject(json!({ "domainName": "a.example", "organization": "a\nb, CN=other" })),
@@ -219,6 +249,15 @@ async fn certificates() {
                 json!({ "secret": { "template": { "labels": { "arnkeeper.dev/certificate": "x" } } } }),
                 &["spec.secret.template.labels", "reserved"],
             ),
+            (
+                json!({ "secret": { "template": { "annotations": { "arnkeeper.dev/certificate": "other" } } } }),
+                &["spec.secret.template.annotations", "reserved"],
+            ),
+            (
+                json!({ "secret": { "template": { "annotations": { "Arnkeeper.dev/adopt-by": "other" } } } }),
+                &["spec.secret.template.annotations", "reserved"],
+            ),
+            (json!({ "secret": { "template": { "annotations": { "a": "x".repeat(4097) } } } }), &["4096"]),
             (json!({ "region": "us-east-1" }), &["must lie in region"]),
             (json!({ "duration": "0h" }), &["spec.duration", "1h or more"]),
             (json!({ "duration": "-2160h" }), &["spec.duration", "1h or more"]),

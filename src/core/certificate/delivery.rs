@@ -20,6 +20,7 @@ use crate::{
     },
     core::{access::Refusal, backoff::FOR_A_PERSON},
     pki::certificate::Serial,
+    text::plain,
 };
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -31,6 +32,9 @@ pub const RECORD_FRESH: Duration = Duration::from_secs(5);
 const SKEW: SignedDuration = SignedDuration::from_secs(5);
 /// Between looks at a serial number that is not the one imported.
 const READ_BACK: SignedDuration = SignedDuration::from_secs(2);
+
+/// The longest message of a target, in bytes: a status holds fifty.
+const LONGEST_MESSAGE: usize = 2048;
 
 /// What the targets need, all together.
 pub(super) struct Outcome {
@@ -136,7 +140,7 @@ pub(super) fn fresh(o: &Observed, target: &Target) -> TargetStatus {
 
 fn note(status: &mut TargetStatus, state: TargetState, why: &Refusal) {
     status.state = state;
-    status.message = Some(why.message.clone());
+    status.message = Some(plain(&why.message, LONGEST_MESSAGE));
 }
 
 fn need(o: &Observed, target: &Target, status: &mut TargetStatus, now: Timestamp) -> Need {
@@ -342,7 +346,9 @@ fn retag_or_done(
             wanted.iter().filter(|(k, v)| tags.get(*k) != Some(v)).map(|(k, v)| (k.clone(), v.clone())).collect();
         let surplus: Vec<String> = tags
             .keys()
-            .filter(|k| !wanted.contains_key(*k) && (status.tag_keys.contains(k) || *k == TAG_SERIAL))
+            .filter(|k| {
+                !wanted.contains_key(*k) && (*k == TAG_SERIAL || (status.tag_keys.contains(k) && !is_reserved(k)))
+            })
             .cloned()
             .collect();
         if !missing.is_empty() || !surplus.is_empty() {
@@ -414,6 +420,11 @@ fn without_arn(
     status.state = TargetState::Pending;
     status.message = None;
     Need::Save
+}
+
+/// A tag of the operator's own: no spec has it, so a status that lists it is somebody else's writing.
+fn is_reserved(key: &str) -> bool {
+    key.to_ascii_lowercase().starts_with("arnkeeper.dev/")
 }
 
 /// Entries of removed targets that stay for now, and what the first of them needs.

@@ -8,6 +8,7 @@ use crate::{
     },
     core::{Event, Step, access::Refusal},
     pki::certificate::Certificate as X509,
+    text::plain,
 };
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -196,7 +197,7 @@ fn next_step(
     let forced = o.certificate.annotations().get(crate::api::RENEW_ANNOTATION);
     let unreadable = forced.filter(|value| value.parse::<Timestamp>().is_err());
     let blocked_by =
-        unreadable.map(|value| format!("{} is not an RFC 3339 time: {value:?}", crate::api::RENEW_ANNOTATION));
+        unreadable.map(|v| format!("{} is not an RFC 3339 time: {:?}", crate::api::RENEW_ANNOTATION, plain(v, 64)));
     let asked =
         forced.and_then(|at| at.parse::<Timestamp>().ok()).filter(|at| *at > now).map(|at| Time(whole_seconds(at)));
     let first = [asked, after.renewal_time.clone()].into_iter().flatten().min_by_key(|at| at.0);
@@ -223,18 +224,13 @@ pub(super) fn events(before: &CertificateStatus, after: &CertificateStatus) -> V
         let place = if arns.is_empty() { String::new() } else { format!(", in ACM as {}", arns.join(", ")) };
         let reason = if trigger == wanted::Trigger::First.name() { "Issued" } else { "Renewed" };
         let revision = after.revision.unwrap_or_default();
-        let note: String =
-            format!("Revision {revision} ({trigger}) with serial number {serial}{place}").chars().take(1000).collect();
+        let note = format!("Revision {revision} ({trigger}) with serial number {serial}{place}");
         events.push(Event { warning: false, reason: reason.into(), note });
     }
     if let Some(stalled) = after.conditions.iter().find(|c| c.type_ == STALLED)
         && !before.conditions.iter().any(|c| c.type_ == STALLED && c.reason == stalled.reason)
     {
-        events.push(Event {
-            warning: true,
-            reason: stalled.reason.clone(),
-            note: stalled.message.chars().take(1000).collect(),
-        });
+        events.push(Event { warning: true, reason: stalled.reason.clone(), note: stalled.message.clone() });
     }
     events
 }

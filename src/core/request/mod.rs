@@ -35,6 +35,9 @@ pub const PATIENCE: SignedDuration = SignedDuration::from_secs(10);
 /// Nothing to wait for but a change.
 pub const LONG: SignedDuration = SignedDuration::from_hours(8);
 
+/// A private CA signs within seconds; after so long people are told that it has not.
+const LATE: SignedDuration = SignedDuration::from_mins(5);
+
 /// What was seen of a request and around it. `None` means: not looked at yet.
 pub struct Observed {
     /// The request, as it was read or written last.
@@ -272,8 +275,20 @@ fn csr(o: &Observed, authority: &KnownAuthority) -> Result<Csr, Box<Next>> {
     // The Secret is written before the staged key is deleted: then the CSR is that of the key in the Secret.
     let staged = match &o.staged {
         None => return Err(Box::new(Next::Read(Read::Staged))),
+        // A key that was made for something else is neither signed nor copied, and not deleted.
+        Some(Some(staged)) if !staged.is_owned_by(o.request.metadata.uid.as_deref().unwrap_or_default()) => {
+            let message = format!(
+                "the Secret {:?}, where the key waits for its certificate, belongs to something else and is left alone: \
+                 delete it, or make a request of another name",
+                staged_name(o.request.metadata.name.as_deref().unwrap_or_default())
+            );
+            return Err(Box::new(Next::Stalled(Refusal { reason: "SecretConflict", message }, FOR_A_PERSON)));
+        }
         Some(Some(staged)) => staged.text("tls.csr"),
-        Some(None) => o.secret.as_ref().and_then(|s| s.as_ref()).and_then(|s| s.text("tls.csr")),
+        Some(None) => {
+            let ours = |s: &&SecretObject| s.claim_of_request(&o.request) == Claim::Ours;
+            o.secret.as_ref().and_then(|s| s.as_ref()).filter(ours).and_then(|s| s.text("tls.csr"))
+        }
     };
     match staged {
         Some(pem) => parse(&pem),
@@ -330,19 +345,22 @@ fn issue(
 fn fetch(o: &Observed, arn: &IssuedArn, authority: &KnownAuthority, csr: &Csr, now: Timestamp) -> Next {
     let Some(answer) = &o.answer else {
         return match o.memory.poll_at {
-            Some(at) if now < at => Next::Quiet(at.duration_since(now)),
+            Some(at) if now < at => late(o, at.duration_since(now), now),
             _ => Next::Read(Read::Answer(arn.clone())),
         };
     };
-    let chain = match verify::verify_issued(&answer.certificate, &answer.chain, csr, &authority.certificate, now) {
+    let verified = verify::verify_issued(&answer.certificate, &answer.chain, csr, &authority.certificate, now)
+        .and_then(|chain| verify::complete(chain, authority.above));
+    let chain = match verified {
         Ok(chain) => chain,
         // The CA may have got a new certificate since it was remembered.
         Err(_) if !o.authority_is_fresh => return Next::Read(Read::AuthorityAgain),
         Err(problem) => {
             let message = format!(
-                "what the private CA returned as {arn} is not what was asked for, and is not used: {problem}; make a new request"
+                "what the private CA returned as {arn} is not what was asked for, and is not used: {problem}; it is fetched \
+                 again every ten minutes; if it stays so, make a new request"
             );
-            return Next::Stalled(Refusal { reason: "Failed", message }, LONG);
+            return Next::Stalled(Refusal { reason: "Failed", message }, FOR_A_PERSON);
         }
     };
     if o.request.spec.subject.is_some() {
@@ -355,6 +373,22 @@ fn fetch(o: &Observed, arn: &IssuedArn, authority: &KnownAuthority, csr: &Csr, n
         }
     }
     Next::Done(Box::new(chain))
+}
+
+/// The CA is still at it: told once that has taken long.
+fn late(o: &Observed, rest: SignedDuration, now: Timestamp) -> Next {
+    let attempt = o.request.status.as_ref().and_then(|s| s.attempt.as_ref()).map(|a| &a.at);
+    match attempt.or(o.request.metadata.creation_timestamp.as_ref()) {
+        Some(asked) if now.duration_since(asked.0) >= LATE => {
+            let message = format!(
+                "The private CA was asked to sign at {} and has not done so yet; it is asked for the certificate again and again, and \
+                 nothing is paid for twice",
+                asked.0
+            );
+            Next::Wait(Refusal { reason: "Issuing", message }, rest)
+        }
+        _ => Next::Quiet(rest),
+    }
 }
 
 /// Transitions worth an event: a new reason to be stalled, an attempt that may have been paid for in vain.

@@ -1,5 +1,6 @@
 //! One signature, paid for once, whatever crashes or gets lost; and nothing believed that was not asked for.
 
+mod hostile;
 mod world;
 
 use crate::{

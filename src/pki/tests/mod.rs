@@ -15,7 +15,7 @@ use super::{
     key::PrivateKey,
     names::Names,
     pem,
-    verify::{verify_issued, verify_key_pair},
+    verify::{complete, verify_issued, verify_key_pair},
 };
 use crate::api::shared::Usage;
 use jiff::Timestamp;
@@ -216,6 +216,11 @@ fn chains_that_are_none() {
     params.not_after = date_time_ymd(2034, 1, 1);
     let renewed = pem::encode("CERTIFICATE", params.signed_by(scene.sub.key.pair(), &again).unwrap().der());
     assert!(scene.verify_pem(&leaf, &format!("{renewed}{root}")).is_ok());
+    // Cut off: fewer above the CA than its own chain has. Whose chain has no root ends where it ends.
+    let cut = scene.verify_pem(&leaf, &sub).unwrap();
+    assert!(complete(cut.clone(), 1).unwrap_err().to_string().contains("cut off"));
+    assert!(complete(cut, 0).is_ok());
+    assert!(complete(scene.verify_pem(&leaf, &scene.chain_pem()).unwrap(), 1).is_ok());
     // Deeper than any.
     let mut levels = vec![ca("0", EC, None)];
     for level in 1..=11 {
