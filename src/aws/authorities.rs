@@ -10,7 +10,10 @@ use crate::{
         access::Refusal,
         authority::{KnownAuthority, problem},
     },
-    pki::certificate::{Certificate, parse_pem, parse_pem_bundle},
+    pki::{
+        certificate::{Certificate, parse_pem, parse_pem_bundle},
+        chain::Chain,
+    },
 };
 use jiff::{SignedDuration, Timestamp};
 use std::{
@@ -102,8 +105,9 @@ impl Authorities {
         let authority = aws.describe_authority(arn).await?;
         let before = slot.as_ref().and_then(|seen| seen.result.as_ref().ok());
         // A CA gets another certificate when its own is renewed, and then that ends later.
-        let unchanged =
-            before.filter(|b| b.authority.not_after == authority.not_after).map(|b| (b.certificate.clone(), b.above));
+        let unchanged = before
+            .filter(|b| b.authority.not_after == authority.not_after)
+            .map(|b| (b.certificate.clone(), b.above.clone()));
         let result = match (unsuitable(&authority, now), unchanged) {
             (Some(refusal), _) => Err(refusal),
             (None, Some((certificate, above))) => Ok(KnownAuthority { authority, certificate, above }),
@@ -154,14 +158,22 @@ fn unsuitable(authority: &Authority, now: Timestamp) -> Option<Refusal> {
     if without_certificate || authority.algorithm.is_none() { problem(authority, now, now) } else { None }
 }
 
-/// Reads a CA's own certificate, and how many stand above it.
-async fn read(aws: &dyn Aws, arn: &AuthorityArn) -> Result<Result<(Arc<Certificate>, usize), Refusal>, AwsError> {
+/// A CA's own certificate, and what stands above it.
+type Own = (Arc<Certificate>, Arc<[Certificate]>);
+
+async fn read(aws: &dyn Aws, arn: &AuthorityArn) -> Result<Result<Own, Refusal>, AwsError> {
     let pem = aws.authority_certificate(arn).await?;
-    let above = parse_pem_bundle(&pem.chain).map_or(0, |above| above.len());
-    Ok(parse_pem(&pem.certificate).map(|certificate| (Arc::new(certificate), above)).map_err(|error| Refusal {
-        reason: "AuthorityUnsupported",
-        message: format!("the certificate of the private CA {arn} can't be read: {error}; name another CA"),
-    }))
+    let certificate = match parse_pem(&pem.certificate) {
+        Ok(certificate) => certificate,
+        Err(error) => {
+            let message = format!("the certificate of the private CA {arn} can't be read: {error}; name another CA");
+            return Ok(Err(Refusal { reason: "AuthorityUnsupported", message }));
+        }
+    };
+    // It serves to complete the chains of what the CA signs: one that is none is left out.
+    let chain = parse_pem_bundle(&pem.chain).and_then(|above| Chain::in_order(certificate.clone(), above));
+    let above = chain.map_or_else(|_| Arc::default(), |chain| chain.above().cloned().collect());
+    Ok(Ok((Arc::new(certificate), above)))
 }
 
 /// How long ago; a time to come, which a clock that was set back leaves, is as far off as it is.

@@ -19,8 +19,8 @@ pub struct KnownAuthority {
     pub authority: Authority,
     /// Its own certificate.
     pub certificate: Arc<Certificate>,
-    /// How many certificates stand above it.
-    pub above: usize,
+    /// What stands above it, its issuer first.
+    pub above: Arc<[Certificate]>,
 }
 
 /// Why the CA can't sign until `not_after` at `now`, if so.

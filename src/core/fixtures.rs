@@ -61,7 +61,7 @@ impl Ca {
             short_lived: false,
             not_after: Some(self.root.not_after),
         };
-        KnownAuthority { authority, certificate: Arc::new(self.root.clone()), above: 0 }
+        KnownAuthority { authority, certificate: Arc::new(self.root.clone()), above: Arc::default() }
     }
 }
 

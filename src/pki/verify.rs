@@ -67,18 +67,19 @@ pub fn verify_issued(
     Chain::in_order(leaf, above)
 }
 
-/// Checks that a chain was not cut off: the CA's own certificate has so many above it.
+/// Puts back what was cut off a chain: whatever stands above the CA in its own chain, and not in this one.
 ///
 /// # Errors
-/// If there are fewer.
-pub fn complete(chain: Chain, above_authority: usize) -> Result<Chain, Problem> {
-    let above = chain.above().count().saturating_sub(1);
-    if chain.root.is_none() && above < above_authority {
-        return Err(Problem::new(format!(
-            "the chain is cut off: above the private CA it has {above} certificates, and the CA's own chain has {above_authority}"
-        )));
+/// If it does not fit.
+pub fn complete(chain: Chain, above_authority: &[Certificate]) -> Result<Chain, Problem> {
+    let known = chain.above().count().saturating_sub(1);
+    if chain.root.is_some() || above_authority.len() <= known {
+        return Ok(chain);
     }
-    Ok(chain)
+    let mut above = chain.intermediates;
+    above.extend_from_slice(above_authority.get(known..).unwrap_or_default());
+    Chain::in_order(chain.leaf, above)
+        .map_err(|e| Problem::new(format!("the chain is cut off, and the CA's own chain: {e}")))
 }
 
 /// All alternative names that were asked for, and no name besides. One that is missing would be asked and paid for again

@@ -350,7 +350,7 @@ fn fetch(o: &Observed, arn: &IssuedArn, authority: &KnownAuthority, csr: &Csr, n
         };
     };
     let verified = verify::verify_issued(&answer.certificate, &answer.chain, csr, &authority.certificate, now)
-        .and_then(|chain| verify::complete(chain, authority.above));
+        .and_then(|chain| verify::complete(chain, &authority.above));
     let chain = match verified {
         Ok(chain) => chain,
         // The CA may have got a new certificate since it was remembered.

@@ -13,6 +13,7 @@ use crate::{
         chain::Chain,
         csr,
         key::PrivateKey,
+        verify,
     },
 };
 use kube::{Resource, ResourceExt};
@@ -49,7 +50,10 @@ pub fn issued(o: &Observed) -> Result<SecretObject, String> {
     let answer = o.answer.as_ref().ok_or("the certificate is missing")?;
     let staged = o.staged.as_ref().and_then(|s| s.as_ref()).ok_or("the staged key is gone: make a new request")?;
     let leaf = parse_pem(&answer.certificate).map_err(|e| e.to_string())?;
-    let chain = Chain::in_order(leaf, parse_pem_bundle(&answer.chain).map_err(|e| e.to_string())?)
+    let above = o.authority.iter().flatten().next().map(|authority| authority.above.clone()).unwrap_or_default();
+    let chain = parse_pem_bundle(&answer.chain)
+        .and_then(|chain| Chain::in_order(leaf, chain))
+        .and_then(|chain| verify::complete(chain, &above))
         .map_err(|e| e.to_string())?;
     let key = staged.text("tls.key").ok_or("the staged key is gone: make a new request")?;
     let mut data = BTreeMap::from([

@@ -216,11 +216,13 @@ fn chains_that_are_none() {
     params.not_after = date_time_ymd(2034, 1, 1);
     let renewed = pem::encode("CERTIFICATE", params.signed_by(scene.sub.key.pair(), &again).unwrap().der());
     assert!(scene.verify_pem(&leaf, &format!("{renewed}{root}")).is_ok());
-    // Cut off: fewer above the CA than its own chain has. Whose chain has no root ends where it ends.
+    // Cut off: what the CA's own chain has is put back. Whose chain has no root ends where it ends.
     let cut = scene.verify_pem(&leaf, &sub).unwrap();
-    assert!(complete(cut.clone(), 1).unwrap_err().to_string().contains("cut off"));
-    assert!(complete(cut, 0).is_ok());
-    assert!(complete(scene.verify_pem(&leaf, &scene.chain_pem()).unwrap(), 1).is_ok());
+    let whole = scene.verify_pem(&leaf, &scene.chain_pem()).unwrap();
+    assert_eq!(complete(cut.clone(), std::slice::from_ref(&scene.root.certificate)).unwrap(), whole);
+    assert_eq!(complete(whole.clone(), std::slice::from_ref(&scene.root.certificate)).unwrap(), whole);
+    assert_eq!(complete(cut.clone(), &[]).unwrap(), cut);
+    assert!(complete(cut, &[ca("Root", EC, None).certificate]).unwrap_err().to_string().contains("cut off"));
     // Deeper than any.
     let mut levels = vec![ca("0", EC, None)];
     for level in 1..=11 {

@@ -1,6 +1,7 @@
 //! Faults that are put into calls on request.
 
 use serde::Deserialize;
+use serde_json::{Map, Value, json};
 
 /// What goes wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -26,6 +27,55 @@ pub enum Effect {
     },
     /// Private CA's GetCertificate gives a certificate of another key.
     WrongCertificate,
+    /// The call has its effect and the answer is another one.
+    Answer {
+        /// What goes over the answer (RFC 7396, JSON Merge Patch): null takes a field away.
+        with: Value,
+    },
+    /// The call has its effect and one field of the answer is a very long text.
+    Fill {
+        /// The field's name.
+        field: String,
+        /// Its length.
+        bytes: usize,
+    },
+}
+
+impl Effect {
+    /// What this makes of the answer to a call that succeeded, if it is of that kind.
+    #[must_use]
+    pub fn change(&self, mut answer: Value) -> Value {
+        match self {
+            Self::Answer { with } => merge(&mut answer, with),
+            Self::Fill { field, bytes } => answer[field] = json!("x".repeat(*bytes)),
+            _ => {}
+        }
+        answer
+    }
+
+    /// Whether it needs an answer to work upon: it waits for a call that succeeds.
+    #[must_use]
+    pub fn needs_success(&self) -> bool {
+        matches!(self, Self::WrongCertificate | Self::Answer { .. } | Self::Fill { .. })
+    }
+}
+
+/// RFC 7396, section 2.
+fn merge(target: &mut Value, patch: &Value) {
+    let Value::Object(patch) = patch else {
+        *target = patch.clone();
+        return;
+    };
+    if !target.is_object() {
+        *target = Value::Object(Map::new());
+    }
+    for (name, value) in patch {
+        if value.is_null() {
+            target.as_object_mut().map(|fields| fields.remove(name));
+        } else {
+            merge(&mut target[name], value);
+        }
+    }
 }
 
 /// A fault and the calls it is for.
@@ -98,9 +148,8 @@ impl Faults {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
-    fn fault(value: serde_json::Value) -> Fault {
+    fn fault(value: Value) -> Fault {
         serde_json::from_value(value).unwrap()
     }
 
@@ -117,6 +166,18 @@ mod tests {
         assert_eq!(take(), Some(Effect::Delay { millis: 5 }));
         assert_eq!(take(), Some(Effect::Delay { millis: 5 }));
         assert_eq!(take(), None);
+    }
+
+    /// Control interface, POST /_sim/faults, `answer` and `fill`.
+    #[test]
+    fn an_answer_is_changed() {
+        let effect = |value| serde_json::from_value::<Effect>(value).unwrap();
+        let answer = json!({"Certificate": {"Serial": "67:07", "Type": "IMPORTED"}});
+        let with = effect(json!({"kind": "answer", "with": {"Certificate": {"Serial": null, "Type": 7}}}));
+        assert_eq!(with.change(answer.clone()), json!({"Certificate": {"Type": 7}}));
+        let fill = effect(json!({"kind": "fill", "field": "Certificate", "bytes": 3}));
+        assert_eq!(fill.change(answer.clone()), json!({"Certificate": "xxx"}));
+        assert_eq!(Effect::DropReply.change(answer.clone()), answer);
     }
 
     /// Control interface, POST /_sim/faults: a service may be named; null counts never end; wrongCertificate is for

@@ -207,14 +207,17 @@ impl State {
                     None => Ok(answer),
                 }
             }),
+            Some(effect @ (Effect::Answer { .. } | Effect::Fill { .. })) => {
+                self.carry_out(request, &call).map(|answer| effect.change(answer))
+            }
             Some(Effect::DropReply | Effect::Delay { .. }) | None => self.carry_out(request, &call),
         };
         let is_dropped = fault == Some(Effect::DropReply);
         let delay = match fault {
             Some(Effect::Delay { millis }) => Duration::from_millis(millis),
             // What is still in progress has no certificate to swap: the fault waits for the next call.
-            Some(Effect::WrongCertificate) if result.is_err() => {
-                self.faults.restore(&call.account, &call.region, &request.operation, Effect::WrongCertificate);
+            Some(effect) if effect.needs_success() && result.is_err() => {
+                self.faults.restore(&call.account, &call.region, &request.operation, effect);
                 Duration::ZERO
             }
             _ => Duration::ZERO,

@@ -13,7 +13,7 @@ use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::Secret;
 use serde_json::json;
 
-fn secret(name: &str, uid: &str, more: serde_json::Value) -> Secret {
+fn secret(name: &str, uid: &str, more: &serde_json::Value) -> Secret {
     let mut object = json!({ "metadata": { "name": name, "namespace": "pay", "uid": uid } });
     object.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     serde_json::from_value(object).unwrap()
@@ -29,7 +29,7 @@ fn a_key_that_waits_for_something_else_is_neither_signed_nor_copied_nor_deleted(
     } });
     for content in [data, json!({ "data": {} })] {
         let mut world = from_subject();
-        let theirs = secret("app-key", "theirs", content);
+        let theirs = secret("app-key", "theirs", &content);
         world.staged = Some(theirs.clone());
         world.converge();
         assert_eq!(reason(&world, STALLED).as_deref(), Some("SecretConflict"));
@@ -48,7 +48,7 @@ fn a_csr_in_a_secret_that_is_only_offered_is_not_paid_for() {
     let mut offered = secret(
         "app-tls",
         "theirs",
-        json!({ "data": { "tls.csr": k8s_openapi::ByteString(csr(&["app.pay.example"]).into_bytes()) } }),
+        &json!({ "data": { "tls.csr": k8s_openapi::ByteString(csr(&["app.pay.example"]).into_bytes()) } }),
     );
     offered.metadata.annotations = Some([("arnkeeper.dev/adopt-by".to_owned(), "app".to_owned())].into());
     world.secret = Some(offered);
