@@ -16,12 +16,16 @@ use crate::{
 };
 use jiff::{SignedDuration, Timestamp};
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-/// The least time between the beginnings of two lists of one place.
-pub const SWEEP_EVERY: SignedDuration = SignedDuration::from_secs(10);
+/// The least time between the beginnings of two lists of one place, after a minute with at most one: what comes in one
+/// stroke does not wait long. With [`SWEEP_EVERY`] that makes at most six lists in any minute.
+pub const SWEEP_SOON: SignedDuration = SignedDuration::from_secs(3);
+
+/// The least time between the beginnings of two lists of one place, where lists are needed all the time.
+pub const SWEEP_EVERY: SignedDuration = SignedDuration::from_secs(12);
 
 /// A list is used again for so long from its beginning.
 pub const LIST_LASTS: SignedDuration = SignedDuration::from_secs(60);
@@ -68,9 +72,13 @@ struct Place {
 /// What is known of a place.
 #[derive(Default)]
 struct Known {
-    /// When the last list began, whether or not it came to an end.
-    swept: Option<Timestamp>,
+    /// When the last lists began, whether or not they came to an end; those of the last minute, and at least one.
+    swept: VecDeque<Timestamp>,
     list: Option<List>,
+    /// The certificates of the list and of `own` by each of their names, in lower case.
+    named: HashMap<String, Vec<CertificateArn>>,
+    /// Those that may have any name.
+    unnamed: HashSet<CertificateArn>,
     /// What this process imported, until a list must tell of it.
     own: HashMap<CertificateArn, Own>,
     /// What was found gone, and when the first list after that began: an older view of ACM may still show it.
@@ -160,6 +168,7 @@ impl Inventory {
         };
         known.gone.remove(arn);
         known.tags.insert(arn.clone(), tags.clone());
+        known.index(&summary);
         known.own.insert(arn.clone(), Own { summary, at });
     }
 
@@ -220,12 +229,18 @@ impl Known {
         if self.list.as_ref().is_some_and(lasts) {
             return Need::Nothing;
         }
-        let paced = self.swept.map_or(now, |swept| later(swept, SWEEP_EVERY));
+        let lately =
+            self.swept.iter().filter(|swept| now.duration_since(**swept) < SignedDuration::from_mins(1)).count();
+        let gap = if lately < 2 { SWEEP_SOON } else { SWEEP_EVERY };
+        let paced = self.swept.back().map_or(now, |swept| later(*swept, gap));
         let until = paced.max(later(newer_than, SignedDuration::from_nanos(1)));
         if until > now {
             return Need::Patience(until);
         }
-        self.swept = Some(now);
+        self.swept.push_back(now);
+        while self.swept.len() > 6 {
+            self.swept.pop_front();
+        }
         for since in self.gone.values_mut() {
             since.get_or_insert(now);
         }
@@ -234,10 +249,12 @@ impl Known {
 
     /// The clock was set back: what bears a time to come says nothing about its age, so it counts from now.
     fn clock_set_back(&mut self, now: Timestamp) {
-        if self.swept.is_none_or(|swept| swept <= now) {
+        if self.swept.back().is_none_or(|swept| *swept <= now) {
             return;
         }
-        self.swept = Some(now);
+        for swept in &mut self.swept {
+            *swept = (*swept).min(now);
+        }
         self.list = self.list.take().filter(|list| list.began <= now);
         for own in self.own.values_mut() {
             own.at = own.at.min(now);
@@ -255,6 +272,13 @@ impl Known {
         self.own.retain(|_, own| !settled(own.at));
         // None: noted while this list was under way, which says nothing about that.
         self.gone.retain(|_, since| since.is_none_or(|since| !settled(since)));
+        self.named.clear();
+        self.unnamed.clear();
+        let all: Vec<Summary> =
+            certificates.values().chain(self.own.values().map(|own| &own.summary)).cloned().collect();
+        for summary in &all {
+            self.index(summary);
+        }
         self.list = Some(List { began, certificates });
         let mut tags = std::mem::take(&mut self.tags);
         tags.retain(|arn, _| self.holds(arn));
@@ -274,28 +298,32 @@ impl Known {
         }
     }
 
-    /// The candidates, and the ARNs of those whose tags have to be read first.
-    fn select(&self, names: &HashSet<String>) -> (Vec<Candidate>, Vec<CertificateArn>) {
-        let fits = |summary: &Summary| {
-            summary.more_names || summary.names.iter().any(|name| names.contains(&name.to_ascii_lowercase()))
-        };
-        let mut fitting: HashMap<&CertificateArn, &Summary> =
-            self.own.iter().filter(|(_, own)| fits(&own.summary)).map(|(arn, own)| (arn, &own.summary)).collect();
-        for (arn, summary) in self.list.iter().flat_map(|list| &list.certificates) {
-            // The list knows more of our own import than we do, but may not know all its names.
-            if fits(summary) || fitting.contains_key(arn) {
-                fitting.insert(arn, summary);
+    fn index(&mut self, summary: &Summary) {
+        if summary.more_names {
+            self.unnamed.insert(summary.arn.clone());
+        }
+        for name in &summary.names {
+            let arns = self.named.entry(name.to_ascii_lowercase()).or_default();
+            if !arns.contains(&summary.arn) {
+                arns.push(summary.arn.clone());
             }
         }
+    }
+
+    /// The candidates, and the ARNs of those whose tags have to be read first.
+    fn select(&self, names: &HashSet<String>) -> (Vec<Candidate>, Vec<CertificateArn>) {
+        let fitting: BTreeSet<&CertificateArn> =
+            names.iter().filter_map(|name| self.named.get(name)).flatten().chain(&self.unnamed).collect();
         let (mut found, mut untold) = (Vec::new(), Vec::new());
-        for (arn, summary) in fitting.into_iter().filter(|(arn, _)| !self.gone.contains_key(*arn)) {
+        for arn in fitting.into_iter().filter(|arn| !self.gone.contains_key(*arn)) {
+            // The list knows more of our own import than we do.
+            let listed = self.list.as_ref().and_then(|list| list.certificates.get(arn));
+            let Some(summary) = listed.or_else(|| self.own.get(arn).map(|own| &own.summary)) else { continue };
             match self.tags.get(arn) {
                 Some(tags) => found.push(Candidate { summary: summary.clone(), tags: tags.clone() }),
                 None => untold.push(arn.clone()),
             }
         }
-        found.sort_by(|a, b| a.summary.arn.cmp(&b.summary.arn));
-        untold.sort();
         (found, untold)
     }
 }

@@ -1,5 +1,6 @@
 //! What all controllers share.
 
+use super::recent::Recent;
 use crate::{
     api::{AwsAccount, Certificate, CertificateRequest, names::AccountId, names::Region, shared::AuthorityRef},
     aws::{
@@ -28,7 +29,11 @@ use kube::{
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
+
+/// A staged key that was just stored is used again for so long, instead of being read back.
+const STAGED_LASTS: Duration = Duration::from_mins(1);
 
 /// What all controllers share.
 pub struct Context {
@@ -52,6 +57,8 @@ pub struct Context {
     pub authorities: Authorities,
     /// Whose turn it is to import.
     pub pacer: Pacer,
+    /// Keys that this process just staged.
+    pub staged: Recent<SecretObject>,
     /// Which Certificate keeps which Secret, by namespace and Secret: when it was created, and its name.
     claims: Mutex<HashMap<(String, String), (Timestamp, String)>>,
 }
@@ -90,6 +97,7 @@ impl Context {
             inventory: Inventory::default(),
             authorities: Authorities::default(),
             pacer: Pacer::default(),
+            staged: Recent::new(STAGED_LASTS),
             claims: Mutex::default(),
         }
     }

@@ -4,5 +4,6 @@ pub mod account;
 pub mod certificate;
 pub mod context;
 pub mod driver;
+pub mod recent;
 pub mod request;
 pub mod wake;

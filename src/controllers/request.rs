@@ -21,12 +21,18 @@ use crate::{
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use kube::{Api, Client, ResourceExt};
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// AWS needs about a second to sign; asking at once would be one call for nothing.
 const FIRST_LOOK: SignedDuration = SignedDuration::from_millis(500);
 /// The longest time between looks.
 const SLOWEST_LOOK: SignedDuration = SignedDuration::from_secs(30);
+
+/// A key that this process staged within this time need not be looked for before its certificate is paid for.
+const STAGED_JUST_NOW: Duration = Duration::from_secs(10);
 
 /// The controller of CertificateRequests.
 pub struct Requests(pub Arc<Context>);
@@ -74,10 +80,11 @@ impl Requests {
         let api: Api<Certificate> = Api::namespaced(self.0.client.clone(), &o.request.namespace().unwrap_or_default());
         let certificate = api.get_opt(&owner.name).await?;
         let wanted = certificate.is_some_and(|certificate| still_wanted(&certificate, &o.request));
-        // Without its key the certificate would be of no use.
+        // Without its key the certificate would be of no use. What this process stored a moment ago is there.
         let key = staged_name(&o.request.name_any());
         let namespace = o.request.namespace().unwrap_or_default();
-        o.wanted = Some(wanted && self.0.secret(&namespace, &key).await?.is_some());
+        let staged = self.0.staged.has(&namespace, &key, STAGED_JUST_NOW, Instant::now());
+        o.wanted = Some(wanted && (staged || self.0.secret(&namespace, &key).await?.is_some()));
         Ok(())
     }
 

@@ -59,6 +59,9 @@ impl<T: Kind> Lane<T> {
     }
 }
 
+/// The reason of a request that goes on by itself: as good as nothing told.
+const PASSING: &str = "Issuing";
+
 /// What of an account or a request concerns others; they are woken when it changes.
 #[derive(PartialEq)]
 struct News {
@@ -70,12 +73,21 @@ struct News {
 impl News {
     fn of<K: Resource>(object: &K, conditions: Option<&[Condition]>) -> Self {
         let told = conditions.unwrap_or_default().iter().filter(|c| c.type_ == READY || c.type_ == STALLED);
+        let told = told.filter(|c| c.reason != PASSING);
         Self {
             uid: object.meta().uid.clone(),
             generation: object.meta().generation,
             told: told.map(|c| (c.type_.clone(), c.status.clone(), c.reason.clone())).collect(),
         }
     }
+}
+
+/// What an object was before its news.
+#[derive(PartialEq)]
+enum Before {
+    /// Nothing was seen of it, and it does not tell anything yet.
+    Nothing,
+    Other,
 }
 
 /// The last news of each object.
@@ -86,14 +98,16 @@ impl<K: Eq + Hash> Seen<K> {
         Self(Mutex::default())
     }
 
-    /// Whether it is news.
-    fn note(&self, key: K, news: News) -> bool {
+    /// What was seen before, if it is news.
+    fn note(&self, key: K, news: News) -> Option<Before> {
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if seen.get(&key) == Some(&news) {
-            return false;
+        let before = seen.get(&key);
+        if before == Some(&news) {
+            return None;
         }
+        let before = if before.is_some() || !news.told.is_empty() { Before::Other } else { Before::Nothing };
         seen.insert(key, news);
-        true
+        Some(before)
     }
 
     fn forget(&self, key: &K) {
@@ -170,7 +184,7 @@ impl Waker {
             Change::Applied(account) => {
                 self.accounts.changed(&account);
                 let conditions = account.status.as_ref().map(|s| &*s.conditions);
-                if self.seen_accounts.note(ObjectRef::from_obj(&*account), News::of(&*account, conditions)) {
+                if self.seen_accounts.note(ObjectRef::from_obj(&*account), News::of(&*account, conditions)).is_some() {
                     self.wake_users(&account.name_any());
                 }
             }
@@ -188,14 +202,18 @@ impl Waker {
             Change::Applied(request) if self.serves(&*request) => {
                 self.requests.changed(&request);
                 let conditions = request.status.as_ref().map(|s| &*s.conditions);
-                if self.seen_requests.note(ObjectRef::from_obj(&*request), News::of(&*request, conditions)) {
+                let news = self.seen_requests.note(ObjectRef::from_obj(&*request), News::of(&*request, conditions));
+                if news == Some(Before::Other) {
                     self.wake_owner(&request);
                 }
             }
             Change::Deleted(request) if self.serves(&*request) => {
                 self.requests.forget(&request);
                 self.seen_requests.forget(&ObjectRef::from_obj(&*request));
-                self.wake_owner(&request);
+                // A signed one has done its part.
+                if !request.status.iter().flat_map(|s| &s.conditions).any(|c| c.type_ == READY && c.status == "True") {
+                    self.wake_owner(&request);
+                }
             }
             Change::Applied(_) | Change::Deleted(_) => {}
         }

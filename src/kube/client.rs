@@ -1,7 +1,10 @@
 //! The clients: one for calls, with a time-out, and one for watches, which may be silent for a while.
 
 use crate::{clock::ServerClock, probes::Pulse};
-use http::{HeaderMap, Request, Response, header::DATE};
+use http::{
+    HeaderMap, HeaderValue, Request, Response,
+    header::{DATE, USER_AGENT},
+};
 use jiff::Timestamp;
 use kube::{
     Client, Config,
@@ -20,6 +23,9 @@ pub const WATCH_LASTS: u32 = 40;
 /// The watcher waits 5 s more for that end (kube 5, `WATCH_IDLE_TIMEOUT_MARGIN`).
 const WATCH_SILENCE: Duration = Duration::from_secs(WATCH_LASTS as u64 + 5);
 
+/// What the API server's audit log and metrics call us.
+const AGENT: &str = concat!("arnkeeper/", env!("CARGO_PKG_VERSION"));
+
 /// The clients of the process.
 #[derive(Clone)]
 pub struct Clients {
@@ -34,6 +40,7 @@ pub struct Clients {
 /// If the configuration makes no TLS client.
 pub fn connect(config: Config, clock: &Arc<ServerClock>) -> Result<Clients, kube::Error> {
     let mut config = config;
+    config.headers.push((USER_AGENT, HeaderValue::from_static(AGENT)));
     // Else the time that a connection was idle counts for the next call on it.
     config.reset_reader_on_write = true;
     config.connect_timeout = Some(OPEN_TIMEOUT);

@@ -8,6 +8,7 @@
 
 mod accounts;
 mod aws;
+mod budget;
 mod certificates;
 mod deletion;
 mod delivery;

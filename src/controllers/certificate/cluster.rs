@@ -15,7 +15,7 @@ use kube::{
     api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions},
 };
 use serde_json::json;
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 impl Certificates {
     pub(super) async fn stage(
@@ -42,7 +42,11 @@ impl Certificates {
     }
 
     pub(super) async fn see_staged(&self, o: &mut Observed, revision: i64) -> Result<(), kube::Error> {
-        let staged = self.context.secret(&o.namespace(), &staged_name(&o.name(), revision)).await?;
+        let (namespace, name) = (o.namespace(), staged_name(&o.name(), revision));
+        let staged = match self.context.staged.take(&namespace, &name, Instant::now()) {
+            Some(staged) => Some(staged),
+            None => self.context.secret(&namespace, &name).await?,
+        };
         o.staged.insert(revision, staged);
         Ok(())
     }
@@ -54,6 +58,10 @@ impl Certificates {
             o.staged.remove(&revision);
             return Ok(());
         };
+        // Its next reader is this process, in a moment.
+        if let Some(Some(staged)) = o.staged.remove(&revision) {
+            self.context.staged.put(&o.namespace(), &staged_name(&o.name(), revision), staged, Instant::now());
+        }
         let api: Api<CertificateRequest> = Api::namespaced(self.context.client.clone(), &o.namespace());
         let stored = match api.create(&PostParams::default(), &request).await {
             Err(kube::Error::Api(status)) if status.is_already_exists() => api.get(&request.name_any()).await,
@@ -65,7 +73,9 @@ impl Certificates {
 
     pub(super) async fn delete_staged(&self, o: &mut Observed, revision: i64) -> Result<(), kube::Error> {
         let uid = o.staged.get(&revision).and_then(|s| s.as_ref()).and_then(|s| s.version().0);
-        self.context.delete_secret(&o.namespace(), &staged_name(&o.name(), revision), uid).await?;
+        let (namespace, name) = (o.namespace(), staged_name(&o.name(), revision));
+        drop(self.context.staged.take(&namespace, &name, Instant::now()));
+        self.context.delete_secret(&namespace, &name, uid).await?;
         o.staged.insert(revision, None);
         o.memory.unstaged = Some(revision);
         Ok(())

@@ -19,13 +19,16 @@ use crate::{
 };
 use acm::{located, seen};
 use async_trait::async_trait;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use kube::{Api, Client, runtime::reflector::ObjectRef};
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, PoisonError},
     time::Instant,
 };
+
+/// Before the first certificate, that there is no Secret is not asked again for so long.
+const ABSENT_LASTS: SignedDuration = SignedDuration::from_mins(1);
 
 /// The controller of Certificates.
 pub struct Certificates {
@@ -114,7 +117,12 @@ impl Kind for Certificates {
             .collect();
         let claimed_by = self.context.claim(&certificate);
         let targets = spec.acm.iter().map(|t| (t.name.clone(), TargetObserved::default())).collect();
-        Observed {
+        // Who makes such a Secret meanwhile is not overwritten: a new one is made by POST.
+        let absent = memory.absent.filter(|seen| {
+            certificate.status.as_ref().is_none_or(|s| s.revision.is_none())
+                && self.context.clock.now().duration_since(*seen).abs() < ABSENT_LASTS
+        });
+        let mut o = Observed {
             cluster: self.context.cluster.clone(),
             certificate,
             accounts,
@@ -122,7 +130,7 @@ impl Kind for Certificates {
             namespace_ends: false,
             sessions: BTreeMap::new(),
             authority: None,
-            secret: None,
+            secret: absent.map(|_| None),
             pair: None,
             claimed_by,
             requests: BTreeMap::new(),
@@ -130,7 +138,11 @@ impl Kind for Certificates {
             targets,
             memory,
             failed: false,
+        };
+        if o.secret.is_some() {
+            self.see_requests(&mut o);
         }
+        o
     }
 
     fn decide(&self, o: &mut Observed, now: Timestamp) -> Decision<CertificateStatus, Read, Write> {
@@ -174,6 +186,7 @@ impl Kind for Certificates {
             }
             Read::Secret => {
                 let secret = self.context.secret(&o.namespace(), &o.certificate.spec.secret.name).await?;
+                o.memory.absent = secret.is_none().then(|| self.context.clock.now());
                 self.see_secret(o, secret);
             }
             Read::Staged(revision) => self.see_staged(o, revision).await?,
@@ -193,6 +206,7 @@ impl Kind for Certificates {
             Write::Request { revision, trigger } => self.request(o, revision, trigger).await?,
             Write::Secret(revision) => match write::issued(o, revision, self.context.clock.now()) {
                 Ok(secret) => {
+                    o.memory.absent = None;
                     let stored = self.context.put_secret(&secret).await?;
                     self.see_secret(o, Some(stored));
                 }

@@ -26,6 +26,8 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use std::{collections::BTreeSet, time::Duration};
 
+/// The reason of a target that waits for a new list of what ACM has.
+pub(super) const LOOKING: &str = "LookingAtAcm";
 /// An import without an ARN begins at most this long after its record was stored (DESIGN: one ARN).
 pub const RECORD_FRESH: Duration = Duration::from_secs(5);
 /// So far may the clocks of two machines be apart.
@@ -35,6 +37,13 @@ const READ_BACK: SignedDuration = SignedDuration::from_secs(2);
 
 /// The longest message of a target, in bytes: a status holds fifty.
 const LONGEST_MESSAGE: usize = 2048;
+/// So much passes before anybody could read of it: a list that all share, a little more often than one a `SWEEP_EVERY`.
+const MOMENT: SignedDuration = SignedDuration::from_secs(15);
+
+/// Whether a wait is not worth a write.
+pub(super) fn is_quiet(why: &Refusal, rest: SignedDuration) -> bool {
+    why.reason == LOOKING && rest <= MOMENT
+}
 
 /// What the targets need, all together.
 pub(super) struct Outcome {
@@ -42,12 +51,14 @@ pub(super) struct Outcome {
     pub next: Next,
     /// Targets that wait for a person: their names and why.
     pub stalled: Vec<(String, Refusal)>,
+    /// Nothing is worth telling: some target waits for a moment, for what all targets share.
+    pub quiet: bool,
 }
 
 impl Outcome {
     /// Nothing to deliver.
     pub(super) fn idle() -> Self {
-        Self { next: Next::Settled(super::LONG), stalled: vec![] }
+        Self { next: Next::Settled(super::LONG), stalled: vec![], quiet: false }
     }
 }
 
@@ -68,6 +79,7 @@ pub(super) fn next(o: &Observed, status: &mut CertificateStatus, now: Timestamp)
     let mut stalled = Vec::new();
     let (mut write, mut read, mut save, mut wait) = (None, None, false, None::<(Refusal, SignedDuration)>);
     let mut entries = Vec::new();
+    let mut quiet = false;
     for target in &spec.acm {
         let mut target_status = entry(status, &target.name).cloned().unwrap_or_else(|| fresh(o, target));
         match need(o, target, &mut target_status, now) {
@@ -76,6 +88,7 @@ pub(super) fn next(o: &Observed, status: &mut CertificateStatus, now: Timestamp)
             Need::Read(r) => read = read.or(Some(r)),
             Need::Save => save = true,
             Need::Wait(why, rest) => {
+                quiet |= is_quiet(&why, rest);
                 note(&mut target_status, TargetState::Waiting, &why);
                 if wait.as_ref().is_none_or(|(_, other)| rest < *other) {
                     wait = Some((why, rest));
@@ -116,7 +129,8 @@ pub(super) fn next(o: &Observed, status: &mut CertificateStatus, now: Timestamp)
     } else {
         Next::Settled(super::LONG)
     };
-    Outcome { next, stalled }
+    let quiet = quiet && stalled.is_empty() && matches!(next, Next::Wait(..));
+    Outcome { next, stalled, quiet }
 }
 
 pub(super) fn fresh(o: &Observed, target: &Target) -> TargetStatus {

@@ -191,6 +191,8 @@ pub struct Memory {
     pub target_failures: BTreeMap<String, Failure>,
     /// The last failures that belong to no target.
     pub failure: Option<Failure>,
+    /// When there was no Secret; while there never was a certificate, that is believed for a moment.
+    pub absent: Option<Timestamp>,
     /// The revision whose staged key is known to be gone.
     pub unstaged: Option<i64>,
 }

@@ -85,7 +85,7 @@ fn waits(need: Need) -> Option<Next> {
     match need {
         Need::Read(read) => Some(Next::Read(read)),
         // So much passes before anybody could read of it.
-        Need::Wait(_, rest) if rest <= PATIENCE => Some(Next::Quiet(rest)),
+        Need::Wait(why, rest) if rest <= PATIENCE || delivery::is_quiet(&why, rest) => Some(Next::Quiet(rest)),
         Need::Wait(why, rest) => Some(Next::Wait(why, rest)),
         Need::Stalled(why, rest) => Some(Next::Stalled(why, rest)),
         Need::Nothing | Need::Save | Need::Write(_) => None,

@@ -2,7 +2,7 @@
 
 use super::{
     Lookup, Observed, Read, Summary,
-    delivery::Need,
+    delivery::{LOOKING, Need},
     write::{TAG_SERIAL, ownership_tags},
 };
 use crate::{
@@ -56,7 +56,7 @@ pub(super) fn ours<'a>(
         Some(Lookup::NotYet(until)) => {
             let rest = until.duration_since(now).max(SignedDuration::from_millis(200));
             let message = "waits for a new list of what ACM has".into();
-            return Err(Need::Wait(Refusal { reason: "LookingAtAcm", message }, rest));
+            return Err(Need::Wait(Refusal { reason: LOOKING, message }, rest));
         }
         Some(Lookup::Found(candidates)) => candidates,
     };

@@ -37,10 +37,10 @@ pub(super) fn tell(
     }
     let rest = [issuance, &delivery.next].into_iter().filter_map(wait).min().unwrap_or(super::LONG);
     // A revision on its way says nothing of itself: the request does, and each write is paid for by the API server.
-    if matches!(issuance, Next::Quiet(_))
+    let nothing_new =
+        matches!(issuance, Next::Quiet(_)) && !matches!(delivery.next, Next::Save) && after.targets == before.targets;
+    if (nothing_new || delivery.quiet && matches!(issuance, Next::Quiet(_) | Next::Settled(_)))
         && !is_true(&before.conditions, STALLED)
-        && !matches!(delivery.next, Next::Save)
-        && after.targets == before.targets
     {
         after.clone_from(before);
         return Step::Rest(rest);

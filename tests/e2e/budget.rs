@@ -1,0 +1,60 @@
+//! What a certificate costs the API server: requests of the operator, counted from the audit log.
+
+use crate::{harness::World, wait::eventually};
+use serde_json::{Value, json};
+use std::{env, fs};
+
+/// The operator's requests about objects of a namespace, of which at most so many may be.
+struct Budget {
+    requests: usize,
+    writes: usize,
+}
+
+/// The operator's requests in this namespace so far: verb and resource.
+fn requests(namespace: &str) -> Vec<(String, String)> {
+    let stand = env::var("ARNKEEPER_STAND").expect("ARNKEEPER_STAND is set by the stand");
+    let log = fs::read_to_string(format!("{stand}/audit.log")).expect("the stand's API server keeps an audit log");
+    let lines = log.lines().filter(|line| line.contains(namespace));
+    // The last line may be half written.
+    let entries = lines.filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let ours = entries.filter(|e| {
+        e["userAgent"].as_str().is_some_and(|agent| agent.starts_with("arnkeeper/"))
+            && e["objectRef"]["namespace"] == namespace
+    });
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    ours.map(|e| (text(&e["verb"]), text(&e["objectRef"]["resource"]))).collect()
+}
+
+fn assert_within(what: &str, made: &[(String, String)], budget: &Budget) {
+    let writes = made.iter().filter(|(verb, _)| verb != "get").count();
+    assert!(
+        made.len() <= budget.requests && writes <= budget.writes,
+        "{what} took {} requests, {writes} of them writes: {made:?}",
+        made.len()
+    );
+}
+
+/// Waits for the event of a revision, the last write of all.
+async fn told(namespace: &str, events: usize) -> Vec<(String, String)> {
+    eventually("the event is published", || async {
+        let made = requests(namespace);
+        let found = made.iter().filter(|(_, resource)| resource == "events").count();
+        if found >= events { Ok(made) } else { Err(format!("{found} events")) }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_certificate_costs_no_more_requests_than_it_may() {
+    let (world, authority) = World::new("budget").await;
+    // What is shared by many certificates is there already.
+    world.issued("first", &authority, json!({ "acm": [{ "name": "edge" }] })).await;
+    let shared = told(&world.namespace, 1).await.len();
+    world.issued("app", &authority, json!({ "acm": [{ "name": "edge" }] })).await;
+    let issued = told(&world.namespace, 2).await;
+    assert_within("a first issuance", &issued[shared..], &Budget { requests: 13, writes: 9 });
+    world.renew("app").await;
+    world.revision("app", 2).await;
+    let renewed = told(&world.namespace, 3).await;
+    assert_within("a renewal", &renewed[issued.len()..], &Budget { requests: 12, writes: 8 });
+}
