@@ -10,6 +10,7 @@ use aws_sdk_sts::operation::{
 };
 use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::SdkError};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use http_body_util::LengthLimitError;
 use std::error::Error;
 
 /// Bytes of a message that are kept; status messages and events have to hold it.
@@ -34,6 +35,10 @@ where
     }
     if let Some(about_credentials) = of_provider(action, error) {
         return about_credentials;
+    }
+    if is_too_long(error) {
+        let message = "the answer is longer than any that AWS documents, and was not read to its end".to_owned();
+        return AwsError { kind: Kind::Transient, action, code: None, message };
     }
     let kind = match error {
         SdkError::ConstructionFailure(_) => Kind::Refused,
@@ -110,6 +115,18 @@ fn by_status(status: Option<u16>) -> Kind {
         Some(status) if status < 500 => Kind::Refused,
         _ => Kind::Transient,
     }
+}
+
+/// Whether reading the answer was broken off (see `bounded`).
+fn is_too_long(error: &(dyn Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if error.is::<LengthLimitError>() {
+            return true;
+        }
+        next = error.source();
+    }
+    false
 }
 
 /// What the chain of causes says about credentials; none: it is not about them.

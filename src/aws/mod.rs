@@ -2,6 +2,7 @@
 
 pub mod adapter;
 pub mod authorities;
+pub mod bounded;
 pub mod classify;
 pub mod credentials;
 pub mod error;

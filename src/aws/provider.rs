@@ -1,6 +1,6 @@
 //! Where the credentials of a session come from, and the HTTP client of all of them.
 
-use super::credentials::AccessKeys;
+use super::{bounded::bounded, credentials::AccessKeys};
 use crate::api::account::AssumeRole;
 use aws_config::{SdkConfig, sts::AssumeRoleProvider};
 use aws_credential_types::{
@@ -30,10 +30,10 @@ const SESSION_LENGTH: Duration = Duration::from_hours(1);
 /// Credentials are renewed this long before they end.
 const EARLY: Duration = Duration::from_mins(2);
 
-/// One HTTP client for all accounts, services and regions; HTTPS_PROXY and its kin are obeyed.
+/// One HTTP client for all accounts, services and regions; HTTPS_PROXY and its kin are obeyed, and answers are bounded.
 #[must_use]
 pub fn http_client() -> SharedHttpClient {
-    Builder::new().build_with_connector_fn(|settings, components| {
+    let client = Builder::new().build_with_connector_fn(|settings, components| {
         let mut connector = ConnectorBuilder::default().tls_provider(Provider::Rustls(CryptoMode::AwsLc));
         connector.set_connector_settings(settings.cloned());
         connector.set_proxy_config(Some(ProxyConfig::from_env()));
@@ -41,7 +41,8 @@ pub fn http_client() -> SharedHttpClient {
             connector.set_sleep_impl(components.sleep_impl());
         }
         connector.build()
-    })
+    });
+    bounded(client)
 }
 
 /// Credentials that never change.

@@ -32,6 +32,8 @@ const LIST: &str = "acm:ListCertificates";
 const PAGE: i32 = 1000;
 /// A first import takes at most this long.
 const IMPORT_NEW: Duration = Duration::from_secs(15);
+/// Many more tags than the 50 of a certificate (ACM user guide, "Tag restrictions"): what is remembered is bounded.
+const MOST_TAGS: usize = 200;
 /// Hexadecimal digits of the longest serial number (RFC 5280, 4.1.2.2: 20 octets).
 const MOST_HEX_DIGITS: usize = 40;
 
@@ -124,6 +126,9 @@ pub(super) async fn body(client: &Client, arn: &CertificateArn) -> Result<PemCha
 pub(super) async fn tags(client: &Client, arn: &CertificateArn) -> Result<Tags, AwsError> {
     let answer = client.list_tags_for_certificate().certificate_arn(arn.as_str()).send().await;
     let answer = answer.map_err(|error| from_sdk(LIST_TAGS, &error))?;
+    if answer.tags().len() > MOST_TAGS {
+        return Err(unexpected(LIST_TAGS, "list of tags: it has more than a certificate can have"));
+    }
     Ok(answer.tags().iter().map(|tag| (tag.key().to_owned(), tag.value().unwrap_or_default().to_owned())).collect())
 }
 

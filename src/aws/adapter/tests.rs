@@ -1,3 +1,5 @@
+mod nonsense;
+
 use super::*;
 use crate::{
     aws::{
