@@ -22,6 +22,11 @@ const OWNED_BY_REQUEST_ANNOTATION: &str = "arnkeeper.dev/certificate-request";
 /// The label that every Secret of the operator carries.
 const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "arnkeeper");
 
+/// The most bytes that the values of a Secret may have together (Kubernetes documentation, "Secrets").
+const LARGEST: usize = 1 << 20;
+/// The most bytes that are written into one: a key, a request, a certificate and its chain.
+const ROOM: usize = 64 << 10;
+
 /// A Secret. It has no `Debug`, and wipes what it holds.
 pub struct SecretObject(Secret);
 
@@ -129,6 +134,22 @@ impl SecretObject {
 
     fn annotation(&self, key: &str) -> Option<&str> {
         self.0.annotations().get(key).map(String::as_str)
+    }
+
+    /// Why the API server would not let it be written, if so: told before a certificate for it is paid for.
+    #[must_use]
+    pub fn takes_nothing(&self) -> Option<&'static str> {
+        let kept = |(key, _): &(&String, &ByteString)| !["tls.crt", "tls.key", "tls.csr", "ca.crt"].contains(&&***key);
+        let others: usize = self.0.data.iter().flatten().filter(kept).map(|(_, value)| value.0.len()).sum();
+        if self.0.immutable == Some(true) {
+            Some("it is immutable: make it again without that, or choose another name")
+        } else if others > LARGEST - ROOM {
+            Some(
+                "its other keys leave no room in the 1 MiB that Kubernetes allows: remove some, or choose another name",
+            )
+        } else {
+            None
+        }
     }
 
     /// A value as text.

@@ -50,6 +50,8 @@ pub struct Authority {
     /// The common name of its subject.
     pub name: String,
     pub certificate: Cert,
+    /// The root that its chain ends at: itself, or on moto one above it.
+    pub root: Cert,
     /// Its key is an RSA key; moto has no others.
     pub rsa: bool,
 }
@@ -62,7 +64,8 @@ impl Authority {
         let Some(sim) = world.stand.sim() else { return Self::by_the_sdk(world, name).await };
         let rsa = suffix.starts_with("RSA");
         let made = sim.authority(&world.id, REGIONS[0], &name, more).await;
-        Self { arn: made.arn, name, certificate: Cert::first(&made.certificate), rsa }
+        let certificate = Cert::first(&made.certificate);
+        Self { arn: made.arn, name, root: certificate.clone(), certificate, rsa }
     }
 
     async fn by_the_sdk(world: &World, name: String) -> Self {
@@ -86,9 +89,9 @@ impl Authority {
         // A root of moto's own would end before all that it signs: each lasts a year from the moment it is signed.
         let (own, root) = crate::tls::subordinate(&name, &csr.expect("its CSR"));
         let import = client.import_certificate_authority_certificate().certificate_authority_arn(&arn);
-        let import = import.certificate(Blob::new(own.clone())).certificate_chain(Blob::new(root));
+        let import = import.certificate(Blob::new(own.clone())).certificate_chain(Blob::new(root.clone()));
         import.send().await.expect("its certificate is installed");
-        Self { arn, name, certificate: Cert::first(&own), rsa: true }
+        Self { arn, name, certificate: Cert::first(&own), root: Cert::first(&root), rsa: true }
     }
 
     /// The `privateKey` of a spec: an algorithm that is not the CA's.

@@ -25,7 +25,7 @@ async fn a_certificate_goes_to_its_secret_and_to_acm() {
     let tls = world.tls("app").await;
     assert_eq!(tls.leaf().dns_names(), BTreeSet::from([world.domain("app"), world.domain("www")]));
     assert!(tls.leaf().is_signed_by(&authority.certificate) && tls.leaf().serves());
-    assert_eq!(tls.authorities, [authority.certificate]);
+    assert_eq!(tls.authorities, [authority.root]);
 
     let status = certificate.status.clone().expect("a status");
     assert_eq!(plain_serial(status.serial_number.as_deref().expect("a serial number")), tls.leaf().serial());

@@ -8,6 +8,7 @@
 
 mod accounts;
 mod aws;
+mod bad_input;
 mod budget;
 mod certificates;
 mod deletion;

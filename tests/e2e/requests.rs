@@ -40,7 +40,7 @@ async fn a_csr_is_signed_and_the_result_verified() {
     assert!(leaf.is_signed_by(&authority.certificate));
     assert!(leaf.serves());
     let chain = Cert::all(request.status.as_ref().and_then(|s| s.chain.as_deref()).expect("a chain"));
-    assert_eq!(chain.last(), Some(&authority.certificate), "the chain ends at the CA");
+    assert_eq!(chain.last(), Some(&authority.root), "the chain ends at the root");
     world.assert_paid(1).await;
 }
 
@@ -53,7 +53,7 @@ async fn a_subject_gets_a_key_in_the_named_secret() {
     let tls = Tls::of(&world.secrets().get("app-keys").await.expect("the Secret"));
     assert_eq!(*tls.leaf(), certificate(&request));
     assert_eq!(tls.leaf().dns_names(), BTreeSet::from([world.domain("app"), world.domain("www")]));
-    assert_eq!(tls.authorities, [authority.certificate]);
+    assert_eq!(tls.authorities, [authority.root]);
     gone::<Secret>(&world.secrets(), "app-key").await;
     world.assert_paid(1).await;
 }

@@ -343,6 +343,10 @@ fn issuance(o: &Observed, now: Timestamp) -> Next {
         return next;
     }
     if let Some(trigger) = wanted::trigger(o, now) {
+        if let Some(why) = secret.as_ref().and_then(SecretObject::takes_nothing) {
+            let message = format!("the Secret {:?} can't be written: {why}", spec.secret.name);
+            return Next::Stalled(Refusal { reason: "SecretConflict", message }, FOR_A_PERSON);
+        }
         if let Some(next) = issuing::brake(o, &trigger, now) {
             return next;
         }

@@ -270,6 +270,10 @@ fn csr(o: &Observed, authority: &KnownAuthority) -> Result<Csr, Box<Next>> {
             );
             return Err(Box::new(Next::Stalled(Refusal { reason: "SecretConflict", message }, FOR_A_PERSON)));
         }
+        Some(Some(secret)) if let Some(why) = secret.takes_nothing() => {
+            let message = format!("the Secret {name:?} can't be written: {why}");
+            return Err(Box::new(Next::Stalled(Refusal { reason: "SecretConflict", message }, FOR_A_PERSON)));
+        }
         Some(_) => {}
     }
     // The Secret is written before the staged key is deleted: then the CSR is that of the key in the Secret.
