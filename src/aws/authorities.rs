@@ -97,8 +97,8 @@ impl Authorities {
         let slot = self.seen.slot((aws.identity().account.clone(), arn.clone()));
         let mut slot = slot.lock().await;
         if let Some(seen) = slot.as_ref().filter(|_| !again) {
-            let lasts = if seen.result.is_ok() { LASTS } else { REFUSAL_LASTS };
-            if age(seen.at, now) < lasts {
+            let signs = seen.result.as_ref().is_ok_and(|known| known.authority.state == AuthorityState::Active);
+            if age(seen.at, now) < if signs { LASTS } else { REFUSAL_LASTS } {
                 return Ok(seen.result.clone());
             }
         }

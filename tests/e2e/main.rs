@@ -14,6 +14,7 @@ mod certificates;
 mod deletion;
 mod delivery;
 mod examples;
+mod faults;
 mod harness;
 mod kubectl;
 mod one_arn;

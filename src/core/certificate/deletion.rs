@@ -26,6 +26,8 @@ use kube::ResourceExt;
 const GIVE_UP: SignedDuration = SignedDuration::from_hours(24);
 /// Between tries to delete what is in use.
 const IN_USE: SignedDuration = SignedDuration::from_mins(1);
+/// The reason of an account that is out of reach only for now.
+const PASSES: &str = "AwsUnavailable";
 /// The tag on a certificate that was let go.
 pub const RELEASED_TAG: &str = "arnkeeper.dev/released";
 
@@ -102,14 +104,22 @@ pub(super) fn target(o: &Observed, entry: &TargetStatus, now: Timestamp) -> Fate
     match o.sessions.get(&entry.account) {
         None => return Fate::Read(Read::Session(entry.account.clone())),
         Some(Err(_)) if overdue => return Fate::Done,
-        Some(Err(why)) => return Fate::Wait(why.clone(), IN_USE),
+        Some(Err(why)) => match ends(o) {
+            None => return Fate::Read(Read::Namespace),
+            Some(true) if why.reason != PASSES => return Fate::Done,
+            Some(_) => return Fate::Wait(why.clone(), IN_USE),
+        },
         Some(Ok(_)) => {}
     }
     let failure = o.memory.target_failures.get(&entry.name).filter(|_| seen.failed);
     let found = find(o, entry, seen, now);
     if let Some(failure) = failure {
         let in_use = failure.error.kind == Kind::InUse;
-        if overdue || (in_use && o.namespace_ends) {
+        let stays = in_use || failure.needs_a_person();
+        if stays && !overdue && ends(o).is_none() {
+            return Fate::Read(Read::Namespace);
+        }
+        if overdue || (stays && o.namespace_ends) {
             // Where even the mark fails, or it was never found, it is let go as it is.
             let unmarked = |arn: &CertificateArn| in_use.then(|| release(entry, seen, arn));
             return found.ok().flatten().as_ref().and_then(unmarked).unwrap_or(Fate::Done);
@@ -132,6 +142,11 @@ pub(super) fn target(o: &Observed, entry: &TargetStatus, now: Timestamp) -> Fate
         // It is not ours.
         Some(_) => Fate::Done,
     }
+}
+
+/// Whether the namespace is being deleted; none: it has to be looked at.
+fn ends(o: &Observed) -> Option<bool> {
+    o.namespace_labels.as_ref().map(|_| o.namespace_ends)
 }
 
 /// Waits until ACM shows what came of the last import.
