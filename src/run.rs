@@ -150,8 +150,11 @@ impl Operator {
         let (certificates, certificate_changes) = watch::<Certificate>(clients, &health.pulse(WATCHES[1]));
         let (requests, request_changes) = watch::<CertificateRequest>(clients, &health.pulse(WATCHES[2]));
         let secrets = KubeSecrets(Api::namespaced(clients.calls.clone(), &config.own_namespace));
-        let sessions =
-            Sessions::new(SessionParts { secrets: Arc::new(secrets), endpoint_url: config.endpoint_url.clone() });
+        let sessions = Sessions::new(SessionParts {
+            secrets: Arc::new(secrets),
+            endpoint_url: config.endpoint_url.clone(),
+            pacer: Arc::default(),
+        });
         let context = Arc::new(Context::new(Parts {
             client: clients.calls.clone(),
             clock: clock.clone(),

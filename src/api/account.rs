@@ -8,6 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector, T
 use kube::{CustomResource, KubeSchema, core::Duration};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// An AWS account that certificates are issued from and delivered to.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -59,10 +60,49 @@ pub struct AwsAccountSpec {
     /// Default of the targets' `reimport`: whether a renewal keeps the ARN.
     #[serde(default = "yes")]
     pub reimport: bool,
+    /// Requests a second that AWS granted in each region, by operation, where they differ from AWS's published quotas.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "quotas")]
+    pub quotas: BTreeMap<String, i32>,
 }
 
 fn yes() -> bool {
     true
+}
+
+/// The names in `quotas`. ACM and Private CA both have a GetCertificate, so that one is named with its service.
+pub const QUOTAS: [&str; 13] = [
+    "ImportCertificate",
+    "ListCertificates",
+    "DescribeCertificate",
+    "acm:GetCertificate",
+    "ListTagsForCertificate",
+    "AddTagsToCertificate",
+    "RemoveTagsFromCertificate",
+    "DeleteCertificate",
+    "IssueCertificate",
+    "acm-pca:GetCertificate",
+    "DescribeCertificateAuthority",
+    "ListCertificateAuthorities",
+    "GetCertificateAuthorityCertificate",
+];
+
+fn quotas(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({
+        "type": "object",
+        "maxProperties": QUOTAS.len(),
+        "additionalProperties": { "type": "integer", "format": "int32", "minimum": 1, "maximum": 10_000 },
+        "x-kubernetes-validations": [
+            {
+                "rule": "!('GetCertificate' in self)",
+                "message": "GetCertificate is an operation of two services: write acm:GetCertificate or acm-pca:GetCertificate",
+            },
+            {
+                "rule": format!("self.all(k, k == 'GetCertificate' || k in ['{}'])", QUOTAS.join("', '")),
+                "message": format!("a quota is named after an operation that is used: {}", QUOTAS.join(", ")),
+            },
+        ],
+    })
 }
 
 /// How to authenticate: exactly one way.

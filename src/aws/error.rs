@@ -1,12 +1,14 @@
 //! What went wrong at AWS, sorted by what is to be done about it.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 /// What is to be done about an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// Too many calls: slower, again.
     Throttled,
+    /// It was not called: the account's quota is used by others for so long. It is nobody's failure.
+    NotYourTurn(Duration),
     /// A passing fault (network, time-out, 5xx): again. The call may have had effect.
     Transient,
     /// The credentials are wrong or have ended: read them again.
@@ -54,6 +56,7 @@ impl fmt::Display for AwsError {
             Kind::Throttled => {
                 write!(f, "AWS asks for fewer calls of {action}; it is tried again more slowly ({code}: {message})")
             }
+            Kind::NotYourTurn(_) => write!(f, "{action} waits for its turn: {message}"),
             Kind::Transient => write!(f, "{action} failed for now and is tried again ({code}: {message})"),
             Kind::LimitExceeded => write!(
                 f,

@@ -9,7 +9,7 @@ pub mod error;
 #[cfg(test)]
 mod fake;
 pub mod inventory;
-pub mod pacer;
+pub mod paced;
 pub mod port;
 pub mod provider;
 pub mod sessions;

@@ -6,6 +6,7 @@ use crate::api::shared::Tags;
 use crate::pki::algorithm::KeyAlgorithm;
 use async_trait::async_trait;
 use jiff::Timestamp;
+use std::time::Duration;
 use zeroize::Zeroizing;
 
 /// Who the credentials are (STS API reference, GetCallerIdentity).
@@ -163,6 +164,11 @@ pub trait Aws: Send + Sync {
 
     /// The tags of a certificate in ACM.
     async fn tags(&self, arn: &CertificateArn) -> Result<Tags, AwsError>;
+
+    /// Waits a little for leave to import: nothing, or how long to come back later. Whoever has leave imports soon.
+    async fn turn_to_import(&self, _: &Region) -> Duration {
+        Duration::ZERO
+    }
 
     /// Imports under a new ARN: one HTTP attempt, never repeated, 15 s in all. It may have had effect when it fails.
     async fn import_new(&self, region: &Region, material: &Material, tags: &Tags) -> Result<CertificateArn, AwsError>;

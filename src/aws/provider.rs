@@ -2,11 +2,12 @@
 
 use super::{bounded::bounded, credentials::AccessKeys};
 use crate::api::account::AssumeRole;
-use aws_config::{SdkConfig, sts::AssumeRoleProvider};
+use aws_config::SdkConfig;
 use aws_credential_types::{
     Credentials,
-    provider::{self, ProvideCredentials, SharedCredentialsProvider, future},
+    provider::{self, ProvideCredentials, SharedCredentialsProvider, error::CredentialsError, future},
 };
+use aws_sdk_sts::{config::retry::RetryPartition, operation::assume_role::builders::AssumeRoleFluentBuilder};
 use aws_smithy_http_client::{
     Builder, ConnectorBuilder,
     proxy::ProxyConfig,
@@ -51,25 +52,61 @@ pub fn fixed(keys: &AccessKeys) -> SharedCredentialsProvider {
     SharedCredentialsProvider::new(keys.to_sdk())
 }
 
+/// A budget of retries of one account's own, for its calls to STS. The SDK's default one is shared by all accounts of a
+/// region, so that one account in trouble would take the retries of the others.
+#[must_use]
+pub fn own_retries() -> RetryPartition {
+    // Each one that is built has a budget of its own, whatever its name.
+    RetryPartition::custom("arnkeeper").build()
+}
+
 /// Credentials of roles that are assumed one after the other, beginning with `base`. Each stage is held until it ends.
-pub async fn assume(
+#[must_use]
+pub fn assume(
     config: &SdkConfig,
+    retries: &RetryPartition,
     base: SharedCredentialsProvider,
     roles: &[AssumeRole],
 ) -> SharedCredentialsProvider {
-    let mut provider = base;
-    for role in roles {
-        let mut stage = AssumeRoleProvider::builder(role.role_arn.as_str())
-            .configure(config)
-            .session_name(SESSION_NAME)
-            .session_length(role.duration.map_or(SESSION_LENGTH, |duration| duration.0.into()));
-        if let Some(id) = &role.external_id {
-            stage = stage.external_id(id);
-        }
-        let stage = stage.build_from_provider(provider).await;
-        provider = SharedCredentialsProvider::new(Held::new(SharedCredentialsProvider::new(stage)));
+    roles.iter().fold(base, |provider, role| {
+        let config = config.to_builder().credentials_provider(provider).build();
+        let config = aws_sdk_sts::config::Builder::from(&config).retry_partition(retries.clone()).build();
+        let length: Duration = role.duration.map_or(SESSION_LENGTH, |duration| duration.0.into());
+        let stage = Assumed {
+            call: aws_sdk_sts::Client::from_conf(config)
+                .assume_role()
+                .role_arn(role.role_arn.as_str())
+                .role_session_name(SESSION_NAME)
+                .duration_seconds(i32::try_from(length.as_secs()).unwrap_or(i32::MAX))
+                .set_external_id(role.external_id.clone()),
+        };
+        SharedCredentialsProvider::new(Held::new(SharedCredentialsProvider::new(stage)))
+    })
+}
+
+/// The credentials of a role. aws-config has such a provider, too, but it takes no budget of retries.
+#[derive(Debug)]
+struct Assumed {
+    call: AssumeRoleFluentBuilder,
+}
+
+impl Assumed {
+    async fn get(&self) -> provider::Result {
+        let answer = self.call.clone().send().await.map_err(CredentialsError::provider_error)?;
+        let given = answer.credentials.ok_or_else(|| CredentialsError::unhandled("STS gave no credentials"))?;
+        let end = SystemTime::try_from(given.expiration).map_err(CredentialsError::unhandled)?;
+        let token = Some(given.session_token);
+        Ok(Credentials::new(given.access_key_id, given.secret_access_key, token, Some(end), "AssumeRole"))
     }
-    provider
+}
+
+impl ProvideCredentials for Assumed {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        future::ProvideCredentials::new(self.get())
+    }
 }
 
 /// Holds credentials until shortly before they end. Callers that come meanwhile wait for one call.
@@ -140,7 +177,6 @@ impl ProvideCredentials for Held {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use aws_credential_types::provider::error::CredentialsError;
 
     /// Gives numbered credentials, the first ones with a given life, and fails from a given call on.
     #[derive(Debug)]

@@ -7,7 +7,6 @@ use crate::{
         authorities::Authorities,
         error::{AwsError, Kind},
         inventory::Inventory,
-        pacer::Pacer,
         port::Aws,
         sessions::{SessionProblem, Sessions},
     },
@@ -55,8 +54,6 @@ pub struct Context {
     pub inventory: Inventory,
     /// The private CAs.
     pub authorities: Authorities,
-    /// Whose turn it is to import.
-    pub pacer: Pacer,
     /// Keys that this process just staged.
     pub staged: Recent<SecretObject>,
     /// Which Certificate keeps which Secret, by namespace and Secret: when it was created, and its name.
@@ -96,7 +93,6 @@ impl Context {
             sessions,
             inventory: Inventory::default(),
             authorities: Authorities::default(),
-            pacer: Pacer::default(),
             staged: Recent::new(STAGED_LASTS),
             claims: Mutex::default(),
         }
@@ -233,7 +229,9 @@ pub fn refusal(problem: &SessionProblem) -> Refusal {
 /// One more failure in a row.
 #[must_use]
 pub fn failed_again(before: Option<&Failure>, error: AwsError) -> Failure {
-    Failure { count: before.map_or(0, |f| f.count).saturating_add(1), error }
+    let count = before.map_or(0, |f| f.count);
+    let more = u32::from(!matches!(error.kind, Kind::NotYourTurn(_)));
+    Failure { count: count.saturating_add(more), error }
 }
 
 /// The account id of a session.

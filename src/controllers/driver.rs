@@ -2,6 +2,7 @@
 
 use super::context::Context;
 use crate::{
+    aws::paced::{asking, line::Asker},
     clock::Clock,
     core::{Decision, Event, Step, backoff},
     probes::{BEAT, Pulse},
@@ -154,7 +155,9 @@ impl<T: Kind> Driver<T> {
     /// A fault of this program in one object stops none of the others.
     async fn reconcile(&self, object: Arc<T::Object>) -> Action {
         let key = ObjectRef::from_obj(&*object);
-        let guarded = AssertUnwindSafe(self.reconcile_object(&key, object)).catch_unwind();
+        // In AWS's lines an object keeps its place over its passes.
+        let asker = Asker { key: key.to_string(), left: None };
+        let guarded = AssertUnwindSafe(asking(asker, self.reconcile_object(&key, object))).catch_unwind();
         guarded.await.unwrap_or_else(|_| {
             tracing::error!(object = %key, "a fault of arnkeeper: please report what was logged before this line; the object is tried again later");
             Action::requeue(to_std(backoff::FOR_A_PERSON))

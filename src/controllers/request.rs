@@ -8,6 +8,7 @@ use crate::{
     api::{Certificate, CertificateRequest, conditions::refused, request::CertificateRequestStatus},
     aws::{
         error::{AwsError, Kind as ErrorKind},
+        paced::{asking, line::Asker},
         port::{Aws, Issue},
     },
     core::{
@@ -20,7 +21,7 @@ use crate::{
 };
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
-use kube::{Api, Client, ResourceExt};
+use kube::{Api, Client, ResourceExt, runtime::reflector::ObjectRef};
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -99,7 +100,7 @@ impl Requests {
             not_after: plan.not_after,
             idempotency_token: plan.token,
         };
-        match aws.issue(&issue).await {
+        match asking(self.asker(o), aws.issue(&issue)).await {
             Ok(arn) => {
                 tracing::info!(request = %o.request.name_any(), namespace = o.request.namespace(), %arn, "the private CA signs");
                 o.memory.issued = Some(arn);
@@ -115,6 +116,16 @@ impl Requests {
                 self.fail(o, error);
             }
         }
+    }
+
+    /// As urgent as the certificate that it is to replace.
+    fn asker(&self, o: &Observed) -> Asker {
+        let owner = o.request.owner_references().iter().find(|owner| owner.kind == "Certificate");
+        let namespace = o.request.namespace().unwrap_or_default();
+        let owner = owner.and_then(|owner| self.0.certificates.get(&ObjectRef::new(&owner.name).within(&namespace)));
+        let ends = owner.and_then(|certificate| certificate.status.as_ref()?.not_after.as_ref().map(|t| t.0));
+        let left = ends.map(|ends| ends.duration_since(self.0.clock.now()).try_into().unwrap_or_default());
+        Asker { key: o.request.uid().unwrap_or_default(), left }
     }
 
     async fn answer(&self, o: &mut Observed, arn: crate::api::names::IssuedArn) {

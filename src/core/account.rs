@@ -100,6 +100,13 @@ pub fn decide(o: &Observed, now: Timestamp) -> Decision<AwsAccountStatus, Read, 
     let valid = Finding::yes(CREDENTIALS_VALID, "Valid", format!("The credentials are {}", identity.arn));
     let failures: Vec<(&Region, &AwsError)> =
         o.authorities.iter().filter_map(|(r, a)| Some((r, a.as_ref().err()?))).collect();
+    // Its turn will come: nothing is known that has to be told.
+    if let Some(Kind::NotYourTurn(wait)) =
+        failures.iter().map(|(_, error)| error.kind).find(|k| matches!(k, Kind::NotYourTurn(_)))
+    {
+        let wait = SignedDuration::try_from(wait).unwrap_or(AFTER_FAULT);
+        return Decision { step: Step::Rest(wait), status: before, events: vec![] };
+    }
     let unreachable = failures.iter().find(|(_, e)| !matches!(e.kind, Kind::AccessDenied));
     if let Some((region, error)) = unreachable {
         let message = format!("region {region}: {error}");

@@ -30,14 +30,24 @@ impl Failure {
         match self.error.kind {
             Kind::AccessDenied | Kind::Refused | Kind::LimitExceeded | Kind::NotFound => true,
             Kind::Credentials => self.count > 1,
-            Kind::Throttled | Kind::Transient | Kind::InUse | Kind::Conflict => false,
+            Kind::Throttled | Kind::NotYourTurn(_) | Kind::Transient | Kind::InUse | Kind::Conflict => false,
+        }
+    }
+
+    /// Whether it changes nothing of the status: a call was put off, or credentials have ended and are read again.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        match self.error.kind {
+            Kind::NotYourTurn(_) => true,
+            Kind::Credentials => self.count <= 1,
+            _ => false,
         }
     }
 
     /// Whether to say so in the status.
     #[must_use]
     pub fn is_told(&self) -> bool {
-        self.needs_a_person() || self.count >= TOLD_FROM
+        self.needs_a_person() || (self.count >= TOLD_FROM && !self.is_quiet())
     }
 
     /// CamelCase, for a condition.
@@ -45,6 +55,7 @@ impl Failure {
     pub fn reason(&self) -> &'static str {
         match self.error.kind {
             Kind::Throttled => "Throttled",
+            Kind::NotYourTurn(_) => "WaitingForTurn",
             Kind::Transient | Kind::Conflict => "AwsUnavailable",
             Kind::Credentials => "CredentialsInvalid",
             Kind::AccessDenied => "AccessDenied",
@@ -60,6 +71,7 @@ impl Failure {
     pub fn wait(&self) -> SignedDuration {
         match self.error.kind {
             _ if self.needs_a_person() => FOR_A_PERSON,
+            Kind::NotYourTurn(wait) => SignedDuration::try_from(wait).unwrap_or(LONGEST).min(LONGEST),
             // A quota fills up again by the second.
             Kind::Throttled => exponential(self.count).min(THROTTLED),
             _ => exponential(self.count),

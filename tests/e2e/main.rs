@@ -18,6 +18,7 @@ mod faults;
 mod harness;
 mod kubectl;
 mod one_arn;
+mod pacing;
 mod preflight;
 mod quiet;
 mod refusals;

@@ -54,6 +54,16 @@ async fn accounts() {
             (json!({ "accountId": "11112222333" }), &["spec.accountId", "twelve digits"]),
             (json!({ "accountId": 111_122_223_333_u64 }), &["spec.accountId", "string"]),
             (json!({ "regions": [] }), &["spec.regions"]),
+            (
+                json!({ "quotas": { "ImportCertificate": 0 } }),
+                &["spec.quotas.ImportCertificate", "greater than or equal to 1"],
+            ),
+            (json!({ "quotas": { "ImportCertificate": "1" } }), &["spec.quotas.ImportCertificate", "integer"]),
+            (json!({ "quotas": { "Import": 1 } }), &["spec.quotas", "ImportCertificate, ListCertificates"]),
+            (
+                json!({ "quotas": { "GetCertificate": 1 } }),
+                &["spec.quotas", "acm:GetCertificate or acm-pca:GetCertificate"],
+            ),
             (json!({ "regions": null }), &["spec.regions", "Required"]),
             (json!({ "regions": ["EU (Ireland)"] }), &["spec.regions[0]", "such as eu-west-1"]),
             (json!({ "regions": ["eu-west-1", "eu-west-1"] }), &["spec.regions[1]", "Duplicate"]),

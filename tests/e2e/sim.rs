@@ -14,6 +14,7 @@ pub struct Sim {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Call {
+    operation: String,
     /// `ok`, an error code, or `dropped`.
     pub outcome: String,
     /// Whether the call changed something.
@@ -102,6 +103,19 @@ impl Sim {
     pub async fn calls(&self, account: &str, operation: &str) -> Vec<Call> {
         let calls = self.call("GET", &format!("ledger?account={account}&operation={operation}"), None).await;
         serde_json::from_value(calls).expect("a ledger")
+    }
+
+    /// The operations of all calls for an account that AWS throttled.
+    pub async fn throttled(&self, account: &str) -> Vec<String> {
+        let calls = self.call("GET", &format!("ledger?account={account}"), None).await;
+        let calls: Vec<Call> = serde_json::from_value(calls).expect("a ledger");
+        let throttled = |call: &Call| ["ThrottlingException", "TooManyRequestsException"].contains(&&*call.outcome);
+        calls.into_iter().filter(throttled).map(|call| call.operation).collect()
+    }
+
+    /// AWS's request rates hold for this account.
+    pub async fn quotas(&self, account: &str) {
+        self.post("quotas", json!({ "enabled": true, "account": account })).await;
     }
 
     /// How many calls of an operation had an effect.

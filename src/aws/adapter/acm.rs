@@ -2,15 +2,19 @@
 
 use super::{CONNECT, timestamp};
 use crate::{
-    api::{names::CertificateArn, shared::Tags},
+    api::{
+        names::{CertificateArn, Region},
+        shared::Tags,
+    },
     aws::{
         classify::{from_sdk, unexpected, unusable},
         error::AwsError,
+        paced::{Gate, quotas::Operation},
         port::{Description, Material, PemChain, Summary},
     },
     pki::{algorithm::KeyAlgorithm, certificate::Serial},
 };
-use aws_config::{retry::RetryConfig, timeout::TimeoutConfig};
+use aws_config::timeout::TimeoutConfig;
 use aws_sdk_acm::{
     Client,
     operation::import_certificate::builders::ImportCertificateFluentBuilder,
@@ -38,16 +42,21 @@ const MOST_TAGS: usize = 200;
 const MOST_HEX_DIGITS: usize = 40;
 
 /// All certificates, whatever their state. Without a filter ACM tells only those with RSA keys of 1024 and 2048 bits.
-pub(super) async fn list(client: &Client) -> Result<Vec<Summary>, AwsError> {
+pub(super) async fn list(client: &Client, gate: &Gate, region: &Region) -> Result<Vec<Summary>, AwsError> {
     let types = KeyAlgorithm::ALL.iter().map(|algorithm| algorithm.acm_name().into()).collect();
     let filters = Filters::builder().set_key_types(Some(types)).build();
-    let mut pages = client.list_certificates().includes(filters).into_paginator().page_size(PAGE).send();
+    let list = client.list_certificates().includes(filters).max_items(PAGE);
+    let page = async |token| {
+        let answer = Box::pin(list.clone().set_next_token(token).send()).await;
+        answer.map_err(|error| from_sdk(LIST, &error))
+    };
+    let mut answer = page(None).await?;
     let mut summaries = vec![];
-    while let Some(page) = pages.next().await {
-        let page = page.map_err(|error| from_sdk(LIST, &error))?;
-        summaries.extend(page.certificate_summary_list().iter().filter_map(summary));
+    loop {
+        summaries.extend(answer.certificate_summary_list().iter().filter_map(summary));
+        let Some(token) = answer.next_token.filter(|token| !token.is_empty()) else { return Ok(summaries) };
+        answer = gate.again(Operation::ListCertificates, region, || page(Some(token.clone()))).await?;
     }
-    Ok(summaries)
 }
 
 /// None: it has no ARN that could be used.
@@ -132,14 +141,14 @@ pub(super) async fn tags(client: &Client, arn: &CertificateArn) -> Result<Tags, 
     Ok(answer.tags().iter().map(|tag| (tag.key().to_owned(), tag.value().unwrap_or_default().to_owned())).collect())
 }
 
-/// One attempt: a repeat after a lost answer would make a second certificate.
+/// One attempt, as all calls here: a repeat after a lost answer would make a second certificate.
 pub(super) async fn import_new(client: &Client, material: &Material, tags: &Tags) -> Result<CertificateArn, AwsError> {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(CONNECT)
         .operation_attempt_timeout(IMPORT_NEW)
         .operation_timeout(IMPORT_NEW)
         .build();
-    let once = aws_sdk_acm::config::Builder::new().retry_config(RetryConfig::disabled()).timeout_config(timeouts);
+    let once = aws_sdk_acm::config::Builder::new().timeout_config(timeouts);
     let tags = if tags.is_empty() { None } else { Some(to_sdk(IMPORT, tags)?) };
     let answer = import(client, material).set_tags(tags).customize().config_override(once).send().await;
     let answer = answer.map_err(|error| from_sdk(IMPORT, &error))?;

@@ -8,6 +8,7 @@ mod pca;
 use super::{
     classify::unusable,
     error::AwsError,
+    paced::Gate,
     port::{Authority, Aws, Description, Identity, Issue, Material, PemChain, Summary},
 };
 use crate::api::{
@@ -16,7 +17,6 @@ use crate::api::{
 };
 use async_trait::async_trait;
 use aws_config::{SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
-use aws_sdk_acm::config::retry::RetryPartition;
 use aws_smithy_types::DateTime;
 use jiff::Timestamp;
 use std::{
@@ -29,7 +29,7 @@ use std::{
 const CONNECT: Duration = Duration::from_millis(3100);
 /// One attempt of a call, credentials included.
 const ATTEMPT: Duration = Duration::from_secs(10);
-/// A call with all its attempts.
+/// A call with all the attempts that the SDK makes of it.
 const OPERATION: Duration = Duration::from_secs(30);
 
 /// The timeouts of a call; the SDK sets none but for connecting.
@@ -42,25 +42,23 @@ pub fn timeouts() -> TimeoutConfig {
         .build()
 }
 
-/// The retries of a call: three attempts with growing waits.
-#[must_use]
-pub fn retries() -> RetryConfig {
-    RetryConfig::standard()
-}
-
 /// One account by the AWS SDK.
 pub struct Sdk {
     identity: Identity,
     config: SdkConfig,
+    gate: Gate,
     acm: Mutex<HashMap<Region, aws_sdk_acm::Client>>,
     pca: Mutex<HashMap<Region, aws_sdk_acmpca::Client>>,
 }
 
 impl Sdk {
-    /// An account. `config` holds all but the region: credentials, HTTP client, timeouts, retries, endpoint.
+    /// An account. `config` holds all but the region: credentials, HTTP client, timeouts, endpoint. The first page of a
+    /// list, like every other call, has had its turn already; those that follow wait at the `gate`.
     #[must_use]
-    pub fn new(identity: Identity, config: SdkConfig) -> Self {
-        Self { identity, config, acm: Mutex::default(), pca: Mutex::default() }
+    pub fn new(identity: Identity, config: SdkConfig, gate: Gate) -> Self {
+        // Each attempt needs its turn, so the gate repeats. The SDK would also repeat what a used-up quota refused.
+        let config = config.into_builder().retry_config(RetryConfig::disabled()).build();
+        Self { identity, config, gate, acm: Mutex::default(), pca: Mutex::default() }
     }
 
     fn config_of(&self, region: &Region) -> SdkConfig {
@@ -70,7 +68,7 @@ impl Sdk {
     fn acm(&self, region: &Region) -> aws_sdk_acm::Client {
         let mut clients = self.acm.lock().unwrap_or_else(PoisonError::into_inner);
         let make = || {
-            let config = aws_sdk_acm::config::Builder::from(&self.config_of(region)).retry_partition(partition());
+            let config = aws_sdk_acm::config::Builder::from(&self.config_of(region));
             aws_sdk_acm::Client::from_conf(config.build())
         };
         clients.entry(region.clone()).or_insert_with(make).clone()
@@ -79,7 +77,7 @@ impl Sdk {
     fn pca(&self, region: &Region) -> aws_sdk_acmpca::Client {
         let mut clients = self.pca.lock().unwrap_or_else(PoisonError::into_inner);
         let make = || {
-            let config = aws_sdk_acmpca::config::Builder::from(&self.config_of(region)).retry_partition(partition());
+            let config = aws_sdk_acmpca::config::Builder::from(&self.config_of(region));
             aws_sdk_acmpca::Client::from_conf(config.build())
         };
         clients.entry(region.clone()).or_insert_with(make).clone()
@@ -92,12 +90,6 @@ impl Sdk {
     fn pca_at(&self, action: &'static str, arn: &impl Located) -> Result<aws_sdk_acmpca::Client, AwsError> {
         Ok(self.pca(&region_of(action, arn)?))
     }
-}
-
-/// A budget of retries of a client's own: the SDK's default one is shared by all accounts of a region, so that one
-/// throttled account would take the retries of the others.
-fn partition() -> RetryPartition {
-    RetryPartition::custom("arnkeeper").build()
 }
 
 fn region_of(action: &'static str, arn: &impl Located) -> Result<Region, AwsError> {
@@ -115,7 +107,7 @@ impl Aws for Sdk {
     }
 
     async fn list_authorities(&self, region: &Region) -> Result<Vec<Authority>, AwsError> {
-        pca::list(&self.pca(region)).await
+        pca::list(&self.pca(region), &self.gate, region).await
     }
 
     async fn describe_authority(&self, arn: &AuthorityArn) -> Result<Authority, AwsError> {
@@ -135,7 +127,7 @@ impl Aws for Sdk {
     }
 
     async fn list_certificates(&self, region: &Region) -> Result<Vec<Summary>, AwsError> {
-        acm::list(&self.acm(region)).await
+        acm::list(&self.acm(region), &self.gate, region).await
     }
 
     async fn describe_certificate(&self, arn: &CertificateArn) -> Result<Description, AwsError> {

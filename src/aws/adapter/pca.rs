@@ -2,10 +2,11 @@
 
 use super::timestamp;
 use crate::{
-    api::names::{AuthorityArn, IssuedArn, Located},
+    api::names::{AuthorityArn, IssuedArn, Located, Region},
     aws::{
         classify::{from_sdk, unexpected, unusable},
         error::AwsError,
+        paced::{Gate, quotas::Operation},
         port::{Authority, AuthorityState, Issue, PemChain},
     },
     pki::algorithm::KeyAlgorithm,
@@ -29,14 +30,19 @@ const LIST: &str = "acm-pca:ListCertificateAuthorities";
 /// The largest page (ListCertificateAuthorities, MaxResults).
 const PAGE: i32 = 1000;
 
-pub(super) async fn list(client: &Client) -> Result<Vec<Authority>, AwsError> {
-    let mut pages = client.list_certificate_authorities().into_paginator().page_size(PAGE).send();
+pub(super) async fn list(client: &Client, gate: &Gate, region: &Region) -> Result<Vec<Authority>, AwsError> {
+    let list = client.list_certificate_authorities().max_results(PAGE);
+    let page = async |token| {
+        let answer = Box::pin(list.clone().set_next_token(token).send()).await;
+        answer.map_err(|error| from_sdk(LIST, &error))
+    };
+    let mut answer = page(None).await?;
     let mut authorities = vec![];
-    while let Some(page) = pages.next().await {
-        let page = page.map_err(|error| from_sdk(LIST, &error))?;
-        authorities.extend(page.certificate_authorities().iter().filter_map(authority));
+    loop {
+        authorities.extend(answer.certificate_authorities().iter().filter_map(authority));
+        let Some(token) = answer.next_token.filter(|token| !token.is_empty()) else { return Ok(authorities) };
+        answer = gate.again(Operation::ListCertificateAuthorities, region, || page(Some(token.clone()))).await?;
     }
-    Ok(authorities)
 }
 
 pub(super) async fn describe(client: &Client, arn: &AuthorityArn) -> Result<Authority, AwsError> {

@@ -4,6 +4,7 @@ use super::*;
 use crate::{
     aws::{
         error::Kind,
+        paced::quotas::Quotas,
         port::AuthorityState,
         provider::http_client,
         stand_in::{Call, Fake},
@@ -13,6 +14,7 @@ use crate::{
 use aws_config::BehaviorVersion;
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use serde_json::json;
+use std::sync::Arc;
 use zeroize::Zeroizing;
 
 const CERTIFICATE: &str = "arn:aws:acm:eu-west-1:111122223333:certificate/11111111-2222-3333-4444-555555555555";
@@ -30,11 +32,11 @@ async fn sdk(answer: impl Fn(&Call, usize) -> (u16, String) + Send + Sync + 'sta
         .credentials_provider(SharedCredentialsProvider::new(keys))
         .timeout_config(timeouts())
         .sleep_impl(aws_smithy_async::rt::sleep::SharedAsyncSleep::new(aws_smithy_async::rt::sleep::TokioSleep::new()))
-        .retry_config(retries().with_initial_backoff(Duration::from_millis(1)))
         .build();
     let identity =
         Identity { account: "111122223333".parse().unwrap(), arn: "arn:aws:iam::111122223333:user/arnkeeper".into() };
-    (Sdk::new(identity, config), fake)
+    let gate = Gate::new(Arc::default(), identity.account.clone(), Quotas::default());
+    (Sdk::new(identity, config, gate), fake)
 }
 
 fn region() -> Region {
@@ -84,9 +86,9 @@ async fn certificates_of_every_key_type_are_listed_from_all_pages() {
 }
 
 #[tokio::test]
-async fn a_first_import_is_tried_once_and_a_second_one_again_without_tags() {
+async fn an_import_is_tried_once_and_a_second_one_is_without_tags() {
     let (sdk, fake) = sdk(|_, number| match number {
-        0 | 1 => (500, json!({ "__type": "InternalFailure", "message": "later" }).to_string()),
+        0 => (500, json!({ "__type": "InternalFailure", "message": "later" }).to_string()),
         _ => (200, json!({ "CertificateArn": CERTIFICATE }).to_string()),
     })
     .await;
@@ -98,18 +100,33 @@ async fn a_first_import_is_tried_once_and_a_second_one_again_without_tags() {
     );
     assert_eq!(fake.calls().len(), 1, "a first import is not repeated");
     sdk.reimport(&certificate(), &material()).await.unwrap();
-    assert_eq!(fake.calls().len(), 3, "a re-import is");
     assert_eq!(sdk.import_new(&region(), &material(), &Tags::new()).await.unwrap(), certificate());
     let sent: Vec<_> = fake.calls().iter().map(Call::json).collect();
     assert_eq!(sent[0]["Tags"], json!([{ "Key": "owner", "Value": "arnkeeper" }]));
     assert!(sent[0].get("CertificateArn").is_none());
-    assert_eq!(sent[2]["CertificateArn"], CERTIFICATE);
+    assert_eq!(sent[1]["CertificateArn"], CERTIFICATE);
     assert_eq!(
-        (&sent[2]["Certificate"], &sent[2]["PrivateKey"], &sent[2]["CertificateChain"]),
+        (&sent[1]["Certificate"], &sent[1]["PrivateKey"], &sent[1]["CertificateChain"]),
         (&json!("bGVhZg=="), &json!("a2V5"), &json!("cm9vdA=="))
     );
     for again in &sent[1..] {
         assert!(again.get("Tags").is_none(), "{again}");
+    }
+}
+
+/// Each attempt needs its turn; and the SDK would take a quota that is used up for throttling.
+#[tokio::test]
+async fn the_sdk_repeats_nothing() {
+    for (status, code) in [
+        (400, "LimitExceededException"),
+        (400, "ThrottlingException"),
+        (429, "TooManyRequestsException"),
+        (503, "ServiceUnavailableException"),
+    ] {
+        let (sdk, fake) = sdk(move |_, _| (status, json!({ "__type": code, "message": "no" }).to_string())).await;
+        assert_eq!(sdk.tags(&certificate()).await.unwrap_err().code.as_deref(), Some(code));
+        sdk.reimport(&certificate(), &material()).await.unwrap_err();
+        assert_eq!(fake.calls().len(), 2, "{code}");
     }
 }
 

@@ -1,20 +1,22 @@
 //! Sessions: the way into each account, opened once and kept.
 
 use super::{
-    adapter::{Sdk, retries, timeouts},
+    adapter::{Sdk, timeouts},
     classify::{from_sdk, unexpected},
     credentials::AccessKeys,
     error::{AwsError, Kind},
+    paced::{Gate, Paced, pacer::Pacer, quotas::Quotas},
     port::{Aws, Identity},
-    provider::{Held, assume, fixed, http_client},
+    provider::{Held, assume, fixed, http_client, own_retries},
 };
 use crate::api::{AwsAccount, account::AssumeRole, names::Region};
 use async_trait::async_trait;
 use aws_config::{
     AppName, BehaviorVersion, SdkConfig, environment::EnvironmentVariableRegionProvider, identity::IdentityCache,
-    meta::region::RegionProviderChain,
+    meta::region::RegionProviderChain, retry::RetryConfig,
 };
 use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_sdk_sts::config::retry::RetryPartition;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use kube::ResourceExt;
 use std::{
@@ -52,6 +54,8 @@ pub struct SessionParts {
     pub secrets: Arc<dyn SecretSource>,
     /// An endpoint for all AWS services, for tests and emulators; none: AWS's own, or those of `AWS_ENDPOINT_URL*`.
     pub endpoint_url: Option<String>,
+    /// The pace of all calls but those to STS.
+    pub pacer: Arc<Pacer>,
 }
 
 /// What keeps us out of an account.
@@ -116,9 +120,12 @@ impl SessionProblem {
 impl From<AwsError> for SessionProblem {
     fn from(error: AwsError) -> Self {
         let kind = match error.kind {
-            Kind::Throttled | Kind::Transient | Kind::LimitExceeded | Kind::Conflict | Kind::InUse => {
-                ProblemKind::Transient
-            }
+            Kind::Throttled
+            | Kind::NotYourTurn(_)
+            | Kind::Transient
+            | Kind::LimitExceeded
+            | Kind::Conflict
+            | Kind::InUse => ProblemKind::Transient,
             Kind::AccessDenied => ProblemKind::AccessDenied,
             // STS: "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining".
             Kind::Refused if error.message.contains("role chaining") => ProblemKind::RoleChain,
@@ -165,6 +172,7 @@ struct Base {
 pub struct Sessions {
     secrets: Arc<dyn SecretSource>,
     endpoint_url: Option<String>,
+    pacer: Arc<Pacer>,
     http: SharedHttpClient,
     base: OnceCell<Base>,
     slots: Mutex<HashMap<String, Arc<Slot>>>,
@@ -180,10 +188,11 @@ impl Sessions {
     /// No session is open yet.
     #[must_use]
     pub fn new(parts: SessionParts) -> Self {
-        let SessionParts { secrets, endpoint_url } = parts;
+        let SessionParts { secrets, endpoint_url, pacer } = parts;
         Self {
             secrets,
             endpoint_url,
+            pacer,
             http: http_client(),
             base: OnceCell::new(),
             slots: Mutex::default(),
@@ -271,11 +280,15 @@ impl Sessions {
             })?,
         };
         let config = base.config.to_builder().region(aws_config::Region::new(region)).build();
-        let provider = assume(&config, first, &spec.assume_roles).await;
+        let retries = own_retries();
+        let provider = assume(&config, &retries, first, &spec.assume_roles);
         let config = config.into_builder().credentials_provider(provider).build();
-        let identity = identity(&config).await?;
+        let identity = identity(&config, retries).await?;
         check_identity(account, &identity)?;
-        Ok(Arc::new(Sdk::new(identity, config)))
+        let quotas = Quotas::granted(&account.spec.quotas);
+        let gate = Gate::new(Arc::clone(&self.pacer), identity.account.clone(), quotas);
+        let sdk = Sdk::new(identity, config, gate.clone());
+        Ok(Arc::new(Paced::new(Arc::new(sdk), gate)))
     }
 
     /// Reads the environment. `region` is only for finding credentials where the environment names none.
@@ -285,7 +298,7 @@ impl Sessions {
             .http_client(self.http.clone())
             .region(RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new()).or_else(region))
             .timeout_config(timeouts())
-            .retry_config(retries())
+            .retry_config(RetryConfig::standard())
             // Every provider below holds what it gives.
             .identity_cache(IdentityCache::no_cache());
         if let Ok(name) = AppName::new("arnkeeper") {
@@ -338,8 +351,9 @@ fn check_chain(roles: &[AssumeRole]) -> Result<(), SessionProblem> {
     })
 }
 
-async fn identity(config: &SdkConfig) -> Result<Identity, SessionProblem> {
-    let answer = aws_sdk_sts::Client::new(config).get_caller_identity().send().await;
+async fn identity(config: &SdkConfig, retries: RetryPartition) -> Result<Identity, SessionProblem> {
+    let config = aws_sdk_sts::config::Builder::from(config).retry_partition(retries).build();
+    let answer = aws_sdk_sts::Client::from_conf(config).get_caller_identity().send().await;
     let answer = answer.map_err(|error| from_sdk(WHO, &error))?;
     let account = answer.account().and_then(|id| id.parse().ok()).ok_or_else(|| unexpected(WHO, "account id"))?;
     let arn = answer.arn.ok_or_else(|| unexpected(WHO, "ARN"))?;

@@ -49,7 +49,11 @@ impl Stand {
         let sts = Fake::start(answer).await;
         let secrets = Arc::new(Secrets { content: Mutex::new(Ok(None)), reads: AtomicUsize::new(0) });
         secrets.set(Ok(Some(&[("accessKeyId", ID), ("secretAccessKey", SECRET)])));
-        let parts = SessionParts { secrets: Arc::clone(&secrets) as _, endpoint_url: Some(sts.url.clone()) };
+        let parts = SessionParts {
+            secrets: Arc::clone(&secrets) as _,
+            endpoint_url: Some(sts.url.clone()),
+            pacer: Arc::default(),
+        };
         let (start, seconds) = (Instant::now(), Arc::new(AtomicU64::new(0)));
         let clock = Arc::clone(&seconds);
         let now = Box::new(move || start + Duration::from_secs(clock.load(Ordering::SeqCst)));

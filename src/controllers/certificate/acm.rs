@@ -10,7 +10,8 @@ use crate::{
     aws::{
         error::Kind as ErrorKind,
         inventory,
-        port::{Aws, Material},
+        paced::{asking, line::Asker, pacer::LONGEST_WAIT},
+        port::Material,
     },
     controllers::context::account_id,
     core::certificate::{Imported, Installed, Lookup, Observed, RECORD_FRESH, TargetObserved, write},
@@ -23,8 +24,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A turn to import that is not further away is waited for.
-const NEAR: Duration = Duration::from_secs(2);
+/// A call waits for its turn after it was begun here, so its record may be so old.
+const RECORD_LASTS: Duration = RECORD_FRESH.saturating_sub(LONGEST_WAIT);
 
 impl Certificates {
     pub(super) async fn lookup(&self, o: &mut Observed, target: &str, newer_than: Timestamp) {
@@ -86,21 +87,11 @@ impl Certificates {
     }
 
     /// A turn that is near is waited for: that costs less than to come back for it.
-    pub(super) async fn turn(&self, o: &mut Observed, target: &str) {
+    pub(super) async fn turn(&self, o: &mut Observed, target: &str, ends: Option<Timestamp>) {
         let Some((aws, region)) = self.place(o, target).await else { return };
-        let key = (o.uid(), target.to_owned());
-        let turn = self.context.pacer.turn(&aws.identity().account, &region, &key, Instant::now());
-        let mut wait = turn.saturating_duration_since(Instant::now());
-        if wait <= NEAR {
-            tokio::time::sleep(wait).await;
-            wait = Duration::ZERO;
-        }
+        let left = ends.map(|ends| ends.duration_since(self.context.clock.now()).try_into().unwrap_or_default());
+        let wait = asking(Asker { left, ..importer(o, target) }, aws.turn_to_import(&region)).await;
         seen(o, target).turn = Some(SignedDuration::try_from(wait).unwrap_or(SignedDuration::MAX));
-    }
-
-    fn turn_taken(&self, o: &mut Observed, target: &str, aws: &dyn Aws, region: &Region) {
-        self.context.pacer.taken(&aws.identity().account, region, &(o.uid(), target.to_owned()));
-        seen(o, target).turn = None;
     }
 
     pub(super) async fn import_new(&self, o: &mut Observed, name: &str) {
@@ -109,13 +100,13 @@ impl Certificates {
         let Some(material) = material(o) else { return };
         let tags = write::import_tags(o, &target);
         // The record carries one call, whatever comes of it; and none, if the way to the account took too long.
-        let fresh = self.take_record(o, name).is_some_and(|stored| stored.elapsed() <= RECORD_FRESH);
+        let fresh = self.take_record(o, name).is_some_and(|stored| stored.elapsed() <= RECORD_LASTS);
         if !fresh {
             return;
         }
         self.begun().insert((o.namespace(), o.name(), name.to_owned()), self.context.clock.now());
-        self.turn_taken(o, name, &*aws, &region);
-        match aws.import_new(&region, &material, &tags).await {
+        seen(o, name).turn = None;
+        match asking(importer(o, name), aws.import_new(&region, &material, &tags)).await {
             Ok(arn) => {
                 tracing::info!(certificate = %o.name(), namespace = %o.namespace(), target = name, %arn, "imported under a new ARN");
                 self.context.inventory.note_import(
@@ -141,10 +132,10 @@ impl Certificates {
     }
 
     pub(super) async fn reimport(&self, o: &mut Observed, name: &str, arn: CertificateArn) {
-        let Some((aws, region)) = self.place(o, name).await else { return };
+        let Some((aws, _)) = self.place(o, name).await else { return };
         let Some(material) = material(o) else { return };
-        self.turn_taken(o, name, &*aws, &region);
-        match aws.reimport(&arn, &material).await {
+        seen(o, name).turn = None;
+        match asking(importer(o, name), aws.reimport(&arn, &material)).await {
             Ok(()) => {
                 tracing::info!(certificate = %o.name(), namespace = %o.namespace(), target = name, %arn, "imported again under its ARN");
                 self.imported(o, name, arn);
@@ -239,6 +230,11 @@ impl Certificates {
     pub(super) fn begun(&self) -> MutexGuard<'_, HashMap<(String, String, String), Timestamp>> {
         self.begun.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Who imports: leave to do so is for this target.
+fn importer(o: &Observed, target: &str) -> Asker {
+    Asker { key: format!("{}/{target}", o.uid()), left: None }
 }
 
 /// What was seen of a target.

@@ -194,7 +194,7 @@ impl Kind for Certificates {
             Read::Tags(target, arn) => self.tags(o, &target, &arn).await,
             Read::Installed(target, arn) => self.installed(o, &target, &arn).await,
             Read::Body(target, arn) => self.body(o, &target, &arn).await,
-            Read::Turn(target) => self.turn(o, &target).await,
+            Read::Turn(target, ends) => self.turn(o, &target, ends).await,
         }
         Ok(())
     }

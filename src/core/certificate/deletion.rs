@@ -47,6 +47,7 @@ pub(super) fn next(o: &Observed, status: &mut CertificateStatus, now: Timestamp)
             Fate::Done => {}
             Fate::Read(read) => return Step::Read(read),
             Fate::Write(write) => return Step::Write(write),
+            Fate::Quiet(rest) => return Step::Rest(rest),
             Fate::Wait(why, rest) => {
                 let generation = o.certificate.metadata.generation.unwrap_or_default();
                 let findings = [Finding::no(READY, "Deleting", format!("target {}: {}", entry.name, why.message))];
@@ -86,6 +87,8 @@ pub(super) enum Fate {
     Write(Write),
     /// Not yet.
     Wait(Refusal, SignedDuration),
+    /// Not yet, and it is not worth a word.
+    Quiet(SignedDuration),
 }
 
 /// One step to delete a target's certificate from ACM: only what carries our tags.
@@ -114,6 +117,9 @@ pub(super) fn target(o: &Observed, entry: &TargetStatus, now: Timestamp) -> Fate
     let failure = o.memory.target_failures.get(&entry.name).filter(|_| seen.failed);
     let found = find(o, entry, seen, now);
     if let Some(failure) = failure {
+        if failure.is_quiet() {
+            return Fate::Quiet(failure.wait());
+        }
         let in_use = failure.error.kind == Kind::InUse;
         let stays = in_use || failure.needs_a_person();
         if stays && !overdue && ends(o).is_none() {

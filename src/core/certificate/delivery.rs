@@ -71,6 +71,8 @@ pub(super) enum Need {
     Save,
     Wait(Refusal, SignedDuration),
     Stalled(Refusal, SignedDuration),
+    /// Wait, and say nothing: it passes by itself, soon.
+    Quiet(SignedDuration),
 }
 
 /// The next step for all targets. An import whose record is fresh comes before anything else.
@@ -78,6 +80,7 @@ pub(super) fn next(o: &Observed, status: &mut CertificateStatus, now: Timestamp)
     let spec = &o.certificate.spec;
     let mut stalled = Vec::new();
     let (mut write, mut read, mut save, mut wait) = (None, None, false, None::<(Refusal, SignedDuration)>);
+    let mut put_off = None::<SignedDuration>;
     let mut entries = Vec::new();
     let mut quiet = false;
     for target in &spec.acm {
@@ -87,6 +90,7 @@ pub(super) fn next(o: &Observed, status: &mut CertificateStatus, now: Timestamp)
             Need::Write(w) => write = write.or(Some(w)),
             Need::Read(r) => read = read.or(Some(r)),
             Need::Save => save = true,
+            Need::Quiet(rest) => put_off = Some(put_off.map_or(rest, |other: SignedDuration| other.min(rest))),
             Need::Wait(why, rest) => {
                 quiet |= is_quiet(&why, rest);
                 note(&mut target_status, TargetState::Waiting, &why);
@@ -114,6 +118,7 @@ pub(super) fn next(o: &Observed, status: &mut CertificateStatus, now: Timestamp)
                 wait = Some((why, rest));
             }
         }
+        Need::Quiet(rest) => put_off = Some(put_off.map_or(rest, |other| other.min(rest))),
         Need::Save => save = true,
         Need::Nothing => {}
     }
@@ -125,7 +130,9 @@ pub(super) fn next(o: &Observed, status: &mut CertificateStatus, now: Timestamp)
     } else if save {
         Next::Save
     } else if let Some((why, rest)) = wait {
-        Next::Wait(why, rest)
+        Next::Wait(why, put_off.map_or(rest, |other| other.min(rest)))
+    } else if let Some(rest) = put_off {
+        Next::Quiet(rest)
     } else {
         Next::Settled(super::LONG)
     };
@@ -211,6 +218,9 @@ fn need(o: &Observed, target: &Target, status: &mut TargetStatus, now: Timestamp
 /// What a failed call of this pass makes of a target.
 pub(super) fn failed(o: &Observed, target: &str) -> Option<Need> {
     let failure = o.memory.target_failures.get(target).filter(|_| o.targets.get(target).is_some_and(|t| t.failed))?;
+    if failure.is_quiet() {
+        return Some(Need::Quiet(failure.wait()));
+    }
     let why = Refusal { reason: failure.reason(), message: failure.error.to_string() };
     Some(if failure.needs_a_person() {
         Need::Stalled(why, failure.wait())
@@ -312,9 +322,12 @@ fn reimport(o: &Observed, target: &Target, seen: &TargetObserved, arn: &Certific
 /// What is in the way of an import while it is not this target's turn.
 fn in_turn(target: &Target, seen: &TargetObserved) -> Option<Need> {
     match seen.turn {
-        None => Some(Need::Read(Read::Turn(target.name.clone()))),
+        None => {
+            let ends = seen.installed.as_ref().and_then(|i| i.as_ref()).and_then(|i| i.description.not_after);
+            Some(Need::Read(Read::Turn(target.name.clone(), ends)))
+        }
         Some(wait) if wait.is_positive() => {
-            let message = "waits for its turn: ACM imports one certificate a second in an account and region".into();
+            let message = "waits for its turn: ACM imports few certificates a second in an account and region, and those that end sooner come first".into();
             Some(Need::Wait(Refusal { reason: "WaitingForTurn", message }, wait))
         }
         Some(_) => None,
@@ -468,6 +481,7 @@ fn removed(o: &Observed, status: &CertificateStatus, now: Timestamp) -> Removed 
             Fate::Read(read) => Need::Read(read),
             Fate::Write(write) => Need::Write(write),
             Fate::Wait(why, rest) => Need::Wait(why, rest),
+            Fate::Quiet(rest) => Need::Quiet(rest),
             Fate::Done => Need::Save,
         };
         let stays = !matches!(fate, Need::Save);

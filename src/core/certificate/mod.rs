@@ -229,8 +229,9 @@ pub enum Read {
     Installed(String, CertificateArn),
     /// The certificate itself that ACM has under a target's ARN.
     Body(String, CertificateArn),
-    /// When it is a target's turn to be imported. A turn that is near is waited for.
-    Turn(String),
+    /// When it is a target's turn to be imported, whose certificate in use ends then; none: there is none. A turn that is
+    /// near is waited for.
+    Turn(String, Option<Timestamp>),
 }
 
 /// What to change.

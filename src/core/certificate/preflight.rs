@@ -86,6 +86,7 @@ fn waits(need: Need) -> Option<Next> {
         Need::Read(read) => Some(Next::Read(read)),
         // So much passes before anybody could read of it.
         Need::Wait(why, rest) if rest <= PATIENCE || delivery::is_quiet(&why, rest) => Some(Next::Quiet(rest)),
+        Need::Quiet(rest) => Some(Next::Quiet(rest)),
         Need::Wait(why, rest) => Some(Next::Wait(why, rest)),
         Need::Stalled(why, rest) => Some(Next::Stalled(why, rest)),
         Need::Nothing | Need::Save | Need::Write(_) => None,

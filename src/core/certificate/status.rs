@@ -3,7 +3,7 @@
 use super::{Next, Observed, Read, Write, delivery::Outcome, renewal, wanted, write::TRIGGER_ANNOTATION};
 use crate::{
     api::{
-        certificate::{CertificateStatus, HistoryEntry, NextStep, TargetState},
+        certificate::{CertificateStatus, HistoryEntry, NextStep, TargetState, TargetStatus},
         conditions::{DELIVERED, Finding, ISSUING, READY, STALLED, conditions, is_true, whole_seconds},
     },
     core::{Event, Step, access::Refusal},
@@ -45,6 +45,13 @@ pub(super) fn tell(
         after.clone_from(before);
         return Step::Rest(rest);
     }
+    if matches!(delivery.next, Next::Quiet(_))
+        && matches!(issuance, Next::Quiet(_) | Next::Settled(_))
+        && is_no_news(before, after)
+    {
+        after.clone_from(before);
+        return Step::Rest(rest);
+    }
     facts(o, after, now);
     let generation = o.certificate.metadata.generation.unwrap_or_default();
     let findings = findings(o, after, waits.as_ref(), stalled.as_ref(), &delivery, now);
@@ -55,6 +62,12 @@ pub(super) fn tell(
         Next::Save => Step::SaveStatus,
         _ => Step::Rest(rest),
     }
+}
+
+/// Nothing happened to a target that is worth a write.
+fn is_no_news(before: &CertificateStatus, after: &CertificateStatus) -> bool {
+    let new = |target: &TargetStatus| target.arn.is_none() && target.pending_since.is_none();
+    after.targets.iter().all(|t| super::entry(before, &t.name).map_or_else(|| new(t), |known| known == t))
 }
 
 fn wait(next: &Next) -> Option<jiff::SignedDuration> {
@@ -113,7 +126,7 @@ fn findings(
     let valid = leaf.is_some_and(|leaf| leaf.not_after > now);
     let pending = after.targets.iter().find(|t| t.state != TargetState::Delivered);
     let never = after.targets.iter().find(|t| t.serial_number.is_none());
-    let target_message = |t: &crate::api::certificate::TargetStatus| {
+    let target_message = |t: &TargetStatus| {
         let why = t.message.as_deref().unwrap_or("the import is under way");
         format!("target {} ({} in {}): {why}", t.name, t.account, t.region)
     };

@@ -296,10 +296,16 @@ async fn allow(Shared(sim): Shared<Arc<Sim>>, Json(given): Json<Denial>) -> Answ
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct QuotaSwitch {
     enabled: bool,
+    account: Option<String>,
 }
 
 async fn set_quotas(Shared(sim): Shared<Arc<Sim>>, Json(given): Json<QuotaSwitch>) -> Answer {
-    sim.lock().quotas.enabled = given.enabled;
+    let quotas = &mut sim.lock().quotas;
+    match given.account {
+        None => quotas.enabled = given.enabled,
+        Some(account) if given.enabled => drop(quotas.accounts.insert(account)),
+        Some(account) => drop(quotas.accounts.remove(&account)),
+    }
     done()
 }
 

@@ -3,7 +3,7 @@
 //! The rates are those of the ACM User Guide, "API rate quotas", and of Service Quotas for Private CA. STS publishes
 //! none, so it has none here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
@@ -15,8 +15,10 @@ type Key = (String, String, String, String);
 /// All buckets.
 #[derive(Debug, Default)]
 pub struct Quotas {
-    /// Whether rates are limited.
+    /// Whether rates are limited, in every account.
     pub enabled: bool,
+    /// The accounts in which they are limited anyway.
+    pub accounts: BTreeSet<String>,
     /// What is left, and when that was counted.
     buckets: BTreeMap<Key, (f64, Timestamp)>,
 }
@@ -80,7 +82,8 @@ impl Quotas {
         operation: &str,
         now: Timestamp,
     ) -> Result<(), ApiError> {
-        let Some(rate) = rate(service, operation).filter(|_| self.enabled) else { return Ok(()) };
+        let limited = self.enabled || self.accounts.contains(account);
+        let Some(rate) = rate(service, operation).filter(|_| limited) else { return Ok(()) };
         let key = (account.to_owned(), region.to_owned(), service.to_owned(), operation.to_owned());
         let (left, at) = self.buckets.entry(key).or_insert((rate, now));
         let passed = now.duration_since(*at).as_secs_f64().max(0.0);
@@ -111,6 +114,9 @@ mod tests {
         assert!(import("111122223333", 1000).is_ok());
         quotas.enabled = false;
         assert!(quotas.take("111122223333", "eu-west-1", "acm", "ImportCertificate", at(1000)).is_ok());
+        quotas.accounts.insert("111122223333".into());
+        assert!(quotas.take("111122223333", "eu-west-1", "acm", "ImportCertificate", at(1000)).is_err());
+        assert!(quotas.take("444455556666", "eu-west-1", "acm", "ImportCertificate", at(500)).is_ok());
     }
 
     /// Service Quotas, Private CA, "Rate of IssueCertificate requests": 25 a second.

@@ -81,7 +81,7 @@ impl World {
                 let found = self.shown(&arn).map(installed);
                 o.targets.entry(target).or_default().installed = Some(found);
             }
-            Read::Turn(target) => o.targets.entry(target).or_default().turn = Some(SignedDuration::ZERO),
+            Read::Turn(target, _) => o.targets.entry(target).or_default().turn = Some(SignedDuration::ZERO),
             Read::Body(target, arn) => {
                 let found = self.shown(&arn).map(|c| c.leaf.der.clone());
                 o.targets.entry(target).or_default().body = Some(found);
