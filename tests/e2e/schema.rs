@@ -166,10 +166,7 @@ async fn requests() {
             (subject(json!({ "domainName": "a.*.example" })), &["spec.subject.domainName"]),
             (subject(json!({ "domainName": "*.*.example" })), &["spec.subject.domainName"]),
             (subject(json!({ "domainName": "a\u{202e}b.example" })), &["spec.subject.domainName"]),
-            (
-                subject(json!({ "domainName": "a.example", "additionalNames": ["b.example\0"] })),
-                &["additionalNames[0]"],
-            ),
+            (subject(json!({ "domainName": "a.example", "additionalNames": ["b.example\0"] })), &["additionalNames"]),
             (
                 subject(json!({ "domainName": "a.example", "additionalNames": vec!["b.example"; 100_000] })),
                 &["spec.subject.additionalNames"],
