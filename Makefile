@@ -19,7 +19,7 @@ help: ## List the targets
 	@sed -nE 's/^([a-z0-9-]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
 
 .PHONY: test
-test: build unit emulator e2e-sim e2e-moto move chart ## Every test: units, the emulator, end to end on both AWS, the chart
+test: build unit emulator e2e-sim e2e-moto drift move chart ## Every test: units, the emulator, end to end on both AWS, the chart
 	$(call say,"all tests passed")
 
 .PHONY: check
@@ -53,7 +53,7 @@ programs:
 .PHONY: build
 build: programs ## Build the programs, the tests and the control plane
 	$(call say,"tests")
-	@cargo test --workspace --lib --bins --test e2e --locked --no-run
+	@cargo test --workspace --lib --bins --test e2e --test drift --locked --no-run
 	$(call say,"control plane")
 	@tests/control-plane/build
 
@@ -75,6 +75,14 @@ e2e-sim e2e-moto: e2e-%: build
 	$(call say,"end to end on $*")
 	@tests/stand/stand run --aws $* --operator -- \
 	  cargo test --workspace --test e2e --locked -- --test-threads 24
+
+.PHONY: drift
+drift: build ## What somebody else changes in ACM is told and put right, on both AWS
+	$(call say,"drift")
+	@for aws in sim moto; do \
+	  ARNKEEPER_DRIFT_INTERVAL=4s tests/stand/stand run --aws $$aws --operator -- \
+	    cargo test --test drift --locked -- --test-threads 12; \
+	done
 
 .PHONY: move
 move: build ## A certificate moves to another cluster and keeps its ARN

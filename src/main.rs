@@ -60,6 +60,9 @@ struct RunArgs {
     /// How it is logged.
     #[arg(long, env = "ARNKEEPER_LOG_FORMAT", value_enum, default_value = "text")]
     log_format: LogFormat,
+    /// How often ACM is looked at for what somebody else changed there, a target: 24h, or 0s for never.
+    #[arg(long, env = "ARNKEEPER_DRIFT_INTERVAL", default_value = "24h", value_parser = drift_interval)]
+    drift_interval: SignedDuration,
     /// For tests: the clock runs so many seconds ahead.
     #[arg(long, hide = true, default_value_t = 0)]
     clock_ahead: i64,
@@ -69,6 +72,12 @@ struct RunArgs {
 enum LogFormat {
     Text,
     Json,
+}
+
+/// A duration as Go writes it; not negative.
+fn drift_interval(value: &str) -> Result<SignedDuration, String> {
+    let duration: SignedDuration = value.parse().map_err(|e| format!("not a duration such as 24h: {e}"))?;
+    if duration.is_negative() { Err("it must not be negative".into()) } else { Ok(duration) }
 }
 
 /// A tag's value: at most 255 characters of those that ACM takes (ACM API reference, Tag).
@@ -117,6 +126,7 @@ fn operator(args: RunArgs) -> Result<(), String> {
         own_namespace: args.own_namespace,
         instance: args.instance,
         endpoint_url: None,
+        drift_interval: args.drift_interval,
         ahead: SignedDuration::from_secs(args.clock_ahead),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|e| e.to_string())?;

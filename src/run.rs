@@ -59,6 +59,8 @@ pub struct Config {
     pub instance: String,
     /// One endpoint for all AWS services, instead of AWS's own.
     pub endpoint_url: Option<String>,
+    /// ACM is looked at for drift once in so long; zero: never.
+    pub drift_interval: SignedDuration,
     /// How far the clock runs ahead; not zero in tests only.
     pub ahead: SignedDuration,
 }
@@ -159,6 +161,7 @@ impl Operator {
             client: clients.calls.clone(),
             clock: clock.clone(),
             cluster,
+            drift_interval: config.drift_interval,
             accounts: accounts.clone(),
             certificates: certificates.clone(),
             requests: requests.clone(),

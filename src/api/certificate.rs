@@ -323,6 +323,9 @@ pub struct TargetStatus {
     /// The keys of the tags that the spec asked for when it was delivered.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tag_keys: Vec<String>,
+    /// What uses it, as ACM told when it was looked at last: at most 20 ARNs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub in_use_by: Vec<String>,
     /// What the target's deletionPolicy was when it was delivered: an entry that is gone from the spec follows it.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,

@@ -126,22 +126,29 @@ impl Inventory {
                 place.known().take(began, list);
             }
         }
-        let names: HashSet<String> = names.iter().map(|name| name.to_ascii_lowercase()).collect();
-        loop {
-            let (found, untold) = place.known().select(&names);
-            if untold.is_empty() {
-                return Ok(Lookup::Found(found));
-            }
-            for arn in untold {
-                match aws.tags(&arn).await {
-                    // What was noted meanwhile is newer than what was read.
-                    Ok(tags) => {
-                        place.known().tags.entry(arn).or_insert(tags);
-                    }
-                    Err(error) if error.kind == Kind::NotFound => place.known().forget(&arn),
-                    Err(error) => return Err(error),
-                }
-            }
+        place.fitting(aws, names).await.map(Lookup::Found)
+    }
+
+    /// The same without a new list: what the last one told, however old it is, and what this process imported itself. The tags of
+    /// each candidate are read once in the life of a process, as they are for [`Self::candidates`].
+    ///
+    /// # Errors
+    /// Those of reading a candidate's tags.
+    pub async fn shown(&self, aws: &dyn Aws, region: &Region, names: &[String]) -> Result<Vec<Candidate>, AwsError> {
+        let place = self.place(&aws.identity().account, region);
+        if place.known().list.is_none() {
+            return Ok(vec![]);
+        }
+        let _calls = place.calls.lock().await;
+        place.fitting(aws, names).await
+    }
+
+    /// A certificate turned out to be in use.
+    pub fn note_in_use(&self, arn: &CertificateArn) {
+        if let Some(place) = self.place_of(arn)
+            && let Some(summary) = place.known().list.as_mut().and_then(|list| list.certificates.get_mut(arn))
+        {
+            summary.in_use = true;
         }
     }
 
@@ -207,6 +214,27 @@ impl Inventory {
 }
 
 impl Place {
+    /// What shares a name, with its tags.
+    async fn fitting(&self, aws: &dyn Aws, names: &[String]) -> Result<Vec<Candidate>, AwsError> {
+        let names: HashSet<String> = names.iter().map(|name| name.to_ascii_lowercase()).collect();
+        loop {
+            let (found, untold) = self.known().select(&names);
+            if untold.is_empty() {
+                return Ok(found);
+            }
+            for arn in untold {
+                match aws.tags(&arn).await {
+                    // What was noted meanwhile is newer than what was read.
+                    Ok(tags) => {
+                        self.known().tags.entry(arn).or_insert(tags);
+                    }
+                    Err(error) if error.kind == Kind::NotFound => self.known().forget(&arn),
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+    }
+
     fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }

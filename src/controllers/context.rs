@@ -18,7 +18,7 @@ use crate::{
         secret::SecretObject,
     },
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::{
     Api, Client, ResourceExt,
@@ -42,6 +42,8 @@ pub struct Context {
     pub clock: Arc<dyn Clock>,
     /// The `clusterId`: it stands in the tags of what is ours in ACM.
     pub cluster: String,
+    /// ACM is looked at for drift once in so long; zero: never.
+    pub drift_interval: SignedDuration,
     /// All accounts.
     pub accounts: Store<AwsAccount>,
     /// All Certificates.
@@ -68,6 +70,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// The `clusterId`.
     pub cluster: String,
+    /// ACM is looked at for drift once in so long; zero: never.
+    pub drift_interval: SignedDuration,
     /// All accounts.
     pub accounts: Store<AwsAccount>,
     /// All Certificates.
@@ -82,11 +86,12 @@ impl Context {
     /// Puts the parts together.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { client, clock, cluster, accounts, certificates, requests, sessions } = parts;
+        let Parts { client, clock, cluster, drift_interval, accounts, certificates, requests, sessions } = parts;
         Self {
             client,
             clock,
             cluster,
+            drift_interval,
             accounts,
             certificates,
             requests,

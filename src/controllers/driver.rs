@@ -70,6 +70,8 @@ pub trait Kind: Send + Sync + 'static {
     fn object(observed: &Self::Observed) -> &Arc<Self::Object>;
     /// The object was stored, with this status.
     fn stored(&self, observed: &mut Self::Observed, object: Arc<Self::Object>);
+    /// The events of the last decision were published.
+    fn told(&self, _observed: &mut Self::Observed) {}
     /// What to remember.
     fn memory(observed: Self::Observed) -> Self::Memory;
     /// The status of an object.
@@ -230,7 +232,7 @@ impl<T: Kind> Driver<T> {
         Ok(to_std(backoff::FOR_A_PERSON))
     }
 
-    /// Stores the status, if it changed, and tells its events; returns whether it changed.
+    /// Stores the status, if it changed, and tells the events; returns whether it changed.
     async fn save(
         &self,
         key: &ObjectRef<T::Object>,
@@ -238,21 +240,22 @@ impl<T: Kind> Driver<T> {
         status: T::Status,
         events: Vec<Event>,
     ) -> Result<bool, kube::Error> {
-        if T::status(T::object(observed)) == Some(&status) {
-            return Ok(false);
+        let changed = T::status(T::object(observed)) != Some(&status);
+        if changed {
+            let mut object = (**T::object(observed)).clone();
+            T::set_status(&mut object, status);
+            let name = object.name_any();
+            let api = T::api(&self.client, object.namespace().as_deref());
+            let stored = api.replace_status(&name, &PostParams::default(), &object).await?;
+            let version = stored.resource_version().and_then(|v| v.parse().ok());
+            self.with(key, |entry| entry.written = version);
+            self.kind.stored(observed, Arc::new(stored));
         }
-        let mut object = (**T::object(observed)).clone();
-        T::set_status(&mut object, status);
-        let name = object.name_any();
-        let api = T::api(&self.client, object.namespace().as_deref());
-        let stored = api.replace_status(&name, &PostParams::default(), &object).await?;
-        let version = stored.resource_version().and_then(|v| v.parse().ok());
-        self.with(key, |entry| entry.written = version);
-        self.kind.stored(observed, Arc::new(stored));
         for event in events {
             self.publish(T::object(observed), event).await;
         }
-        Ok(true)
+        self.kind.told(observed);
+        Ok(changed)
     }
 
     /// An event that can't be published is no reason to do anything twice.

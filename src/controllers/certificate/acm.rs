@@ -40,10 +40,21 @@ impl Certificates {
         }
     }
 
+    pub(super) async fn shown(&self, o: &mut Observed, target: &str) {
+        let Some((aws, region)) = self.place(o, target).await else { return };
+        match self.context.inventory.shown(&*aws, &region, &known_names(o)).await {
+            Ok(found) => seen(o, target).shown = Some(found.into_iter().map(|c| (c.summary, c.tags)).collect()),
+            Err(error) => self.fail_target(o, target, error),
+        }
+    }
+
     pub(super) async fn tags(&self, o: &mut Observed, target: &str, arn: &CertificateArn) {
         let Some((aws, _)) = self.place(o, target).await else { return };
         match aws.tags(arn).await {
-            Ok(tags) => seen(o, target).tags = Some(Some(tags)),
+            Ok(tags) => {
+                self.context.inventory.note_tags(arn, &tags);
+                seen(o, target).tags = Some(Some(tags));
+            }
             Err(error) if error.kind == ErrorKind::NotFound => {
                 self.context.inventory.note_gone(arn);
                 o.memory.imported.remove(target);
@@ -70,6 +81,7 @@ impl Certificates {
         match installed {
             Ok(installed) => {
                 seen(o, target).installed = Some(installed);
+                o.memory.looked.insert(target.to_owned(), self.context.clock.now());
                 o.memory.target_failures.remove(target);
             }
             Err(error) => self.fail_target(o, target, error),
@@ -179,18 +191,18 @@ impl Certificates {
 
     pub(super) async fn delete_from_acm(&self, o: &mut Observed, target: &str, arn: CertificateArn) {
         let Some((aws, _)) = self.place(o, target).await else { return };
+        let stored = entry(o, target).and_then(|t| t.arn.as_ref()) == Some(&arn);
+        let imported = o.memory.imported.get(target).is_some_and(|i| i.arn == arn);
+        let (known, surplus) = (stored || imported, !(stored || imported) && target_spec(o, target).is_some());
         // What was known of its tags may be old: somebody may have taken it over since.
         let tags = aws.tags(&arn).await;
         if let Ok(tags) = &tags
             && !write::ownership_tags(o, target).iter().all(|(key, value)| tags.get(key) == Some(value))
         {
             self.context.inventory.note_tags(&arn, tags);
-            let known = entry(o, target).and_then(|t| t.arn.as_ref()) == Some(&arn);
             let view = seen(o, target);
-            if let Some(Lookup::Found(found)) = &mut view.lookup {
-                found.retain(|(summary, _)| summary.arn != arn);
-            }
-            if known {
+            not_found(view, &arn);
+            if stored {
                 view.tags = Some(Some(tags.clone()));
             }
             return;
@@ -200,21 +212,24 @@ impl Certificates {
             Err(error) => Err(error),
         };
         match deleted {
+            Err(error) if error.kind == ErrorKind::InUse && surplus => {
+                self.context.inventory.note_in_use(&arn);
+                not_found(seen(o, target), &arn);
+                o.memory.happened.push(write::twin_in_use(target, &arn));
+            }
             Err(error) if error.kind != ErrorKind::NotFound => self.fail_target(o, target, error),
             Ok(()) | Err(_) => {
                 tracing::info!(certificate = %o.name(), namespace = %o.namespace(), target, %arn, "deleted from ACM");
                 self.context.inventory.note_gone(&arn);
-                let stored = o.certificate.status.iter().flat_map(|s| &s.targets).find(|t| t.name == target);
-                let known = stored.and_then(|t| t.arn.as_ref()) == Some(&arn);
-                let imported = o.memory.imported.get(target).is_some_and(|i| i.arn == arn);
                 if imported {
                     o.memory.imported.remove(target);
                 }
-                let view = seen(o, target);
-                if let Some(Lookup::Found(found)) = &mut view.lookup {
-                    found.retain(|(summary, _)| summary.arn != arn);
+                if surplus {
+                    o.memory.happened.push(write::twin_deleted(target, &arn));
                 }
-                if known || imported {
+                let view = seen(o, target);
+                not_found(view, &arn);
+                if known {
                     view.tags = Some(None);
                 }
             }
@@ -240,6 +255,16 @@ fn importer(o: &Observed, target: &str) -> Asker {
 /// What was seen of a target.
 pub(super) fn seen<'a>(o: &'a mut Observed, target: &str) -> &'a mut TargetObserved {
     o.targets.entry(target.to_owned()).or_default()
+}
+
+/// What was seen of a target holds this certificate no more.
+fn not_found(view: &mut TargetObserved, arn: &CertificateArn) {
+    if let Some(Lookup::Found(found)) = &mut view.lookup {
+        found.retain(|(summary, _)| summary.arn != *arn);
+    }
+    if let Some(shown) = &mut view.shown {
+        shown.retain(|(summary, _)| summary.arn != *arn);
+    }
 }
 
 pub(super) fn target_spec<'a>(o: &'a Observed, name: &str) -> Option<&'a Target> {

@@ -136,6 +136,7 @@ impl Kind for Certificates {
             requests: BTreeMap::new(),
             staged: BTreeMap::new(),
             targets,
+            drift_interval: self.context.drift_interval,
             memory,
             failed: false,
         };
@@ -153,6 +154,9 @@ impl Kind for Certificates {
             view.begun = begun.get(&(namespace.clone(), own.clone(), name.clone())).copied();
         }
         drop((records, begun));
+        for name in o.targets.keys() {
+            o.memory.looked.entry(name.clone()).or_insert(now);
+        }
         decide(o, now)
     }
 
@@ -191,6 +195,7 @@ impl Kind for Certificates {
             }
             Read::Staged(revision) => self.see_staged(o, revision).await?,
             Read::Lookup(target, newer_than) => self.lookup(o, &target, newer_than).await,
+            Read::Shown(target) => self.shown(o, &target).await,
             Read::Tags(target, arn) => self.tags(o, &target, &arn).await,
             Read::Installed(target, arn) => self.installed(o, &target, &arn).await,
             Read::Body(target, arn) => self.body(o, &target, &arn).await,
@@ -258,6 +263,10 @@ impl Kind for Certificates {
         };
         o.memory.imported.retain(|name, imported| !in_status(name, imported));
         o.certificate = certificate;
+    }
+
+    fn told(&self, o: &mut Observed) {
+        o.memory.happened.clear();
     }
 
     fn memory(observed: Observed) -> Memory {

@@ -4,27 +4,25 @@
 //! stored, and whoever finds a record without an ARN first waits until ACM would show what came of it.
 
 use super::{
-    Lookup, Next, Observed, Read, Summary, TargetObserved, Write, account_in_the_way, deletes,
+    Next, Observed, Read, TargetObserved, Write, account_in_the_way, deletes,
     deletion::{self, Fate},
-    entry,
-    search::{CONSISTENT, is_ours, ours, settles},
+    drift, entry,
+    search::{ours, settles},
+    under_arn::{READ_BACK, under_arn},
     wanted::{self, Trigger},
-    write::{TAG_SERIAL, ownership_tags, spec_tags},
 };
 use crate::{
     api::{
         certificate::{CertificateStatus, Target, TargetState, TargetStatus},
         conditions::whole_seconds,
-        names::CertificateArn,
-        shared::Tags,
     },
-    core::{access::Refusal, backoff::FOR_A_PERSON},
+    core::access::Refusal,
     pki::certificate::Serial,
     text::plain,
 };
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use std::{collections::BTreeSet, time::Duration};
+use std::time::Duration;
 
 /// The reason of a target that waits for a new list of what ACM has.
 pub(super) const LOOKING: &str = "LookingAtAcm";
@@ -32,8 +30,6 @@ pub(super) const LOOKING: &str = "LookingAtAcm";
 pub const RECORD_FRESH: Duration = Duration::from_secs(5);
 /// So far may the clocks of two machines be apart.
 const SKEW: SignedDuration = SignedDuration::from_secs(5);
-/// Between looks at a serial number that is not the one imported.
-const READ_BACK: SignedDuration = SignedDuration::from_secs(2);
 
 /// The longest message of a target, in bytes: a status holds fifty.
 const LONGEST_MESSAGE: usize = 2048;
@@ -65,9 +61,11 @@ impl Outcome {
 /// What one target needs.
 pub(super) enum Need {
     Nothing,
+    /// Nothing for so long, and not a word.
+    Later(SignedDuration),
     Read(Read),
     Write(Write),
-    /// The record of an import to come is in the status: store it.
+    /// What is to come, or what somebody else did, is in the status: store it.
     Save,
     Wait(Refusal, SignedDuration),
     Stalled(Refusal, SignedDuration),
@@ -81,12 +79,14 @@ pub(super) fn next(o: &Observed, status: &mut CertificateStatus, now: Timestamp)
     let mut stalled = Vec::new();
     let (mut write, mut read, mut save, mut wait) = (None, None, false, None::<(Refusal, SignedDuration)>);
     let mut put_off = None::<SignedDuration>;
+    let mut later = super::LONG;
     let mut entries = Vec::new();
     let mut quiet = false;
     for target in &spec.acm {
         let mut target_status = entry(status, &target.name).cloned().unwrap_or_else(|| fresh(o, target));
         match need(o, target, &mut target_status, now) {
             Need::Nothing => {}
+            Need::Later(rest) => later = later.min(rest),
             Need::Write(w) => write = write.or(Some(w)),
             Need::Read(r) => read = read.or(Some(r)),
             Need::Save => save = true,
@@ -120,7 +120,7 @@ pub(super) fn next(o: &Observed, status: &mut CertificateStatus, now: Timestamp)
         }
         Need::Quiet(rest) => put_off = Some(put_off.map_or(rest, |other| other.min(rest))),
         Need::Save => save = true,
-        Need::Nothing => {}
+        Need::Nothing | Need::Later(_) => {}
     }
     status.targets = entries;
     let next = if let Some(write) = write {
@@ -130,11 +130,11 @@ pub(super) fn next(o: &Observed, status: &mut CertificateStatus, now: Timestamp)
     } else if save {
         Next::Save
     } else if let Some((why, rest)) = wait {
-        Next::Wait(why, put_off.map_or(rest, |other| other.min(rest)))
+        Next::Wait(why, put_off.map_or(rest, |other| other.min(rest)).min(later))
     } else if let Some(rest) = put_off {
-        Next::Quiet(rest)
+        Next::Quiet(rest.min(later))
     } else {
-        Next::Settled(super::LONG)
+        Next::Settled(later)
     };
     let quiet = quiet && stalled.is_empty() && matches!(next, Next::Wait(..));
     Outcome { next, stalled, quiet }
@@ -153,6 +153,7 @@ pub(super) fn fresh(o: &Observed, target: &Target) -> TargetStatus {
         pending_since: None,
         attempts: None,
         tag_keys: vec![],
+        in_use_by: vec![],
         deletion_policy: target.deletion_policy,
         state: TargetState::Pending,
         message: None,
@@ -183,19 +184,24 @@ fn need(o: &Observed, target: &Target, status: &mut TargetStatus, now: Timestamp
         // Whoever reads this ARN has to know how long ACM may not show it.
         status.imported_at = Some(Time(whole_seconds(imported.at)));
     }
-    if let Some(need) = failed(o, &target.name) {
-        return need;
-    }
-    // Delivered, and the spec has not changed since: no call to AWS at all.
     let delivered = status.serial_number.as_deref() == Some(&*serial.to_string()) && status.arn.is_some();
-    let generation = o.certificate.metadata.generation;
-    let unchanged = o.certificate.status.as_ref().is_some_and(|s| s.observed_generation == generation);
-    if delivered && unchanged && status.state == TargetState::Delivered {
-        return Need::Nothing;
+    let settled = delivered && drift::unchanged(o) && status.state == TargetState::Delivered;
+    if let Some(need) = failed(o, &target.name) {
+        return match need {
+            // Only a look for drift: what passes is not worth a word.
+            Need::Wait(_, rest) | Need::Quiet(rest) if settled => Need::Later(rest),
+            need => need,
+        };
+    }
+    // Delivered, and the spec has not changed since: no call to AWS at all, until it is time for a look.
+    if settled && !drift::looks(o, target, status, seen, now) {
+        return Need::Later(drift::next_look(o, target, now));
     }
     let (account, region) = o.place(target);
     match account_in_the_way(o, account, region, now) {
         Some(Next::Read(read)) => return Need::Read(read),
+        // It says so itself, and what was delivered stays.
+        Some(_) if settled => return Need::Later(super::LONG),
         Some(Next::Stalled(why, rest)) => return Need::Stalled(why, rest),
         Some(Next::Wait(why, rest)) => return Need::Wait(why, rest),
         Some(Next::Quiet(rest)) => {
@@ -232,95 +238,8 @@ pub(super) fn failed(o: &Observed, target: &str) -> Option<Need> {
     })
 }
 
-/// There is an ARN: see that it is ours and has the current certificate.
-fn under_arn(
-    o: &Observed,
-    target: &Target,
-    seen: &TargetObserved,
-    status: &mut TargetStatus,
-    arn: &CertificateArn,
-    serial: &Serial,
-    now: Timestamp,
-) -> Need {
-    let imported = o.memory.imported.get(&target.name).filter(|i| i.serial == *serial && i.arn == *arn);
-    if let Some(imported) = imported {
-        let Some(installed) = &seen.installed else {
-            return Need::Read(Read::Installed(target.name.clone(), arn.clone()));
-        };
-        if installed.as_ref().and_then(|i| i.serial.as_ref()) == Some(serial) {
-            return retag_or_done(o, target, seen, status, arn, serial);
-        }
-        let message = format!("ACM does not show the imported serial number {serial} under {arn} yet");
-        let why = Refusal { reason: "NotReadBack", message };
-        if now.duration_since(imported.at) <= CONSISTENT {
-            return Need::Wait(why, READ_BACK);
-        }
-        // What is not there at all after a minute is looked at as if we had not imported it.
-        if installed.is_some() {
-            return Need::Stalled(why, FOR_A_PERSON);
-        }
-    }
-    let tags = match &seen.tags {
-        None => return Need::Read(Read::Tags(target.name.clone(), arn.clone())),
-        Some(None) => return gone(o, target, seen, status, arn, serial, now),
-        Some(Some(tags)) => tags,
-    };
-    if !is_ours(o, target, tags) {
-        let owned = ownership_tags(o, &target.name);
-        // They are put back only where they are missing, and where ACM has, byte for byte, what is in our Secret.
-        if !owned.keys().any(|key| tags.contains_key(key)) {
-            match &seen.body {
-                None => return Need::Read(Read::Body(target.name.clone(), arn.clone())),
-                Some(Some(body)) if o.current().is_some_and(|pair| pair.chain.leaf.der == *body) => {
-                    return Need::Write(Write::Retag(target.name.clone(), arn.clone(), owned, vec![]));
-                }
-                Some(_) => {}
-            }
-        }
-        let message = format!(
-            "{arn} does not carry the tags of this target, so it is not touched: if it is this Certificate's, put the tags back \
-             ({}); if not, delete the entry from status",
-            ownership_tags(o, &target.name).iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join(", ")
-        );
-        return Need::Stalled(Refusal { reason: "OwnershipUnknown", message }, FOR_A_PERSON);
-    }
-    match &seen.installed {
-        None => Need::Read(Read::Installed(target.name.clone(), arn.clone())),
-        Some(None) => gone(o, target, seen, status, arn, serial, now),
-        Some(Some(installed)) if installed.serial.as_ref() == Some(serial) => {
-            retag_or_done(o, target, seen, status, arn, serial)
-        }
-        Some(Some(_)) if o.keeps_arn(target) && tags.contains_key(TAG_SERIAL) => {
-            // The ARN is to carry many serial numbers from now on.
-            Need::Write(Write::Retag(target.name.clone(), arn.clone(), Tags::new(), vec![TAG_SERIAL.into()]))
-        }
-        Some(Some(_)) => reimport(o, target, seen, arn),
-    }
-}
-
-/// A process that froze in mid-call may have left a second certificate with our tags: the one in status stays.
-fn reimport(o: &Observed, target: &Target, seen: &TargetObserved, arn: &CertificateArn) -> Need {
-    let write = || Need::Write(Write::Reimport(target.name.clone(), arn.clone()));
-    match &seen.lookup {
-        None => Need::Read(Read::Lookup(target.name.clone(), Timestamp::MIN)),
-        Some(Lookup::Found(candidates)) if o.keeps_arn(target) => {
-            // With a serial number in its tags it is an earlier revision, left alone.
-            let surplus = |(summary, tags): &&(_, Tags)| -> bool {
-                let summary: &Summary = summary;
-                let earlier = tags.contains_key(TAG_SERIAL);
-                summary.arn != *arn && !summary.in_use && !earlier && is_ours(o, target, tags)
-            };
-            match candidates.iter().find(surplus) {
-                Some((surplus, _)) => Need::Write(Write::DeleteFromAcm(target.name.clone(), surplus.arn.clone())),
-                None => in_turn(target, seen).unwrap_or_else(write),
-            }
-        }
-        Some(Lookup::Found(_) | Lookup::NotYet(_)) => in_turn(target, seen).unwrap_or_else(write),
-    }
-}
-
 /// What is in the way of an import while it is not this target's turn.
-fn in_turn(target: &Target, seen: &TargetObserved) -> Option<Need> {
+pub(super) fn in_turn(target: &Target, seen: &TargetObserved) -> Option<Need> {
     match seen.turn {
         None => {
             let ends = seen.installed.as_ref().and_then(|i| i.as_ref()).and_then(|i| i.description.not_after);
@@ -334,72 +253,8 @@ fn in_turn(target: &Target, seen: &TargetObserved) -> Option<Need> {
     }
 }
 
-/// ACM has nothing under the ARN: it was deleted behind our back, or ACM does not show a new import yet.
-fn gone(
-    o: &Observed,
-    target: &Target,
-    seen: &TargetObserved,
-    status: &mut TargetStatus,
-    arn: &CertificateArn,
-    serial: &Serial,
-    now: Timestamp,
-) -> Need {
-    if let Some(shown) = settles(o, status)
-        && now <= shown
-    {
-        let message = format!("ACM does not show {arn} yet, which was imported less than a minute ago");
-        return Need::Wait(
-            Refusal { reason: "NotReadBack", message },
-            shown.duration_since(now) + SignedDuration::from_secs(1),
-        );
-    }
-    status.arn = None;
-    status.serial_number = None;
-    without_arn(o, target, seen, status, serial, now)
-}
-
-/// The certificate is in place: put its tags right, and say that it is delivered.
-fn retag_or_done(
-    o: &Observed,
-    target: &Target,
-    seen: &TargetObserved,
-    status: &mut TargetStatus,
-    arn: &CertificateArn,
-    serial: &Serial,
-) -> Need {
-    let wanted = spec_tags(o, target);
-    if let Some(Some(tags)) = &seen.tags {
-        let missing: Tags =
-            wanted.iter().filter(|(k, v)| tags.get(*k) != Some(v)).map(|(k, v)| (k.clone(), v.clone())).collect();
-        let surplus: Vec<String> = tags
-            .keys()
-            .filter(|k| {
-                !wanted.contains_key(*k) && (*k == TAG_SERIAL || (status.tag_keys.contains(k) && !is_reserved(k)))
-            })
-            .cloned()
-            .collect();
-        if !missing.is_empty() || !surplus.is_empty() {
-            // All that will be ours is noted before: whatever comes between, it is taken away again when it is not wanted.
-            let noted: BTreeSet<String> = status.tag_keys.iter().chain(missing.keys()).cloned().collect();
-            let noted: Vec<String> = noted.into_iter().filter(|key| key.as_str() != TAG_SERIAL).collect();
-            if status.tag_keys != noted {
-                status.tag_keys = noted;
-                status.state = TargetState::Pending;
-                return Need::Save;
-            }
-            return Need::Write(Write::Retag(target.name.clone(), arn.clone(), missing, surplus));
-        }
-    }
-    status.tag_keys = wanted.into_keys().filter(|key| key.as_str() != TAG_SERIAL).collect();
-    status.serial_number = Some(serial.to_string());
-    status.pending_since = None;
-    status.state = TargetState::Delivered;
-    status.message = None;
-    Need::Nothing
-}
-
 /// There is no ARN: look whether ACM has one of ours, else import, right after a record of it.
-fn without_arn(
+pub(super) fn without_arn(
     o: &Observed,
     target: &Target,
     seen: &TargetObserved,
@@ -447,11 +302,6 @@ fn without_arn(
     status.state = TargetState::Pending;
     status.message = None;
     Need::Save
-}
-
-/// A tag of the operator's own: no spec has it, so a status that lists it is somebody else's writing.
-fn is_reserved(key: &str) -> bool {
-    key.to_ascii_lowercase().starts_with("arnkeeper.dev/")
 }
 
 /// Entries of removed targets that stay for now, and what the first of them needs.

@@ -89,7 +89,7 @@ fn waits(need: Need) -> Option<Next> {
         Need::Quiet(rest) => Some(Next::Quiet(rest)),
         Need::Wait(why, rest) => Some(Next::Wait(why, rest)),
         Need::Stalled(why, rest) => Some(Next::Stalled(why, rest)),
-        Need::Nothing | Need::Save | Need::Write(_) => None,
+        Need::Nothing | Need::Later(_) | Need::Save | Need::Write(_) => None,
     }
 }
 

@@ -46,10 +46,16 @@ pub(super) fn ours<'a>(
     let created = created.saturating_add(SignedDuration::from_secs(1)).unwrap_or(created);
     let settled = settles(o, status).unwrap_or(created);
     if now <= settled && settled > created {
-        let message =
-            "an import was begun and its answer is not known; ACM is looked at again a minute after it".into();
         let rest = settled.duration_since(now) + SignedDuration::from_secs(1);
-        return Err(Need::Wait(Refusal { reason: "AnswerUnknown", message }, rest));
+        let begun = o.targets.get(&target.name).is_some_and(|seen| seen.begun.is_some());
+        let why = if status.pending_since.is_some() || begun {
+            let message = "an import was begun and its answer is not known; ACM is looked at again a minute after it";
+            Refusal { reason: "AnswerUnknown", message: message.into() }
+        } else {
+            let message = "the last import is less than a minute old, so ACM may not show it yet; the next one waits until it does";
+            Refusal { reason: "LookingAtAcm", message: message.into() }
+        };
+        return Err(Need::Wait(why, rest));
     }
     let candidates = match o.targets.get(&target.name).and_then(|seen| seen.lookup.as_ref()) {
         None => return Err(Need::Read(Read::Lookup(target.name.clone(), settled.max(created)))),

@@ -240,6 +240,13 @@ pub(super) fn events(before: &CertificateStatus, after: &CertificateStatus) -> V
         let note = format!("Revision {revision} ({trigger}) with serial number {serial}{place}");
         events.push(Event { warning: false, reason: reason.into(), note });
     }
+    for target in after.targets.iter().filter(|t| t.state == TargetState::Pending) {
+        let was = before.targets.iter().find(|t| t.name == target.name && t.state == TargetState::Delivered);
+        if let Some(message) = target.message.as_ref().filter(|_| was.is_some()) {
+            let note = format!("target {}: {message}", target.name);
+            events.push(Event { warning: true, reason: "Drift".into(), note });
+        }
+    }
     if let Some(stalled) = after.conditions.iter().find(|c| c.type_ == STALLED)
         && !before.conditions.iter().any(|c| c.type_ == STALLED && c.reason == stalled.reason)
     {

@@ -2,6 +2,7 @@
 //! silence in the end.
 
 mod blows;
+mod drift;
 mod hostile;
 mod trouble;
 mod world;

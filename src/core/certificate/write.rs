@@ -6,10 +6,12 @@ use crate::{
         ADOPT_BY_ANNOTATION, CertificateRequest, ISSUED_FOR_ANNOTATION, OWNED_BY_ANNOTATION, RENEW_ANNOTATION,
         REVISION_ANNOTATION,
         certificate::{KeyEncoding, Target},
+        names::CertificateArn,
         request::CertificateRequestSpec,
         shared::Tags,
     },
     core::{
+        Event,
         certificate::wanted::renewal_request,
         secret::{self, Content, KeyPair, SecretObject},
         template,
@@ -59,6 +61,24 @@ pub fn import_tags(o: &Observed, target: &Target) -> Tags {
     tags.extend(ownership_tags(o, &target.name));
     tags.insert(TAG_UID.into(), o.uid());
     tags
+}
+
+/// What is told of a second certificate with a target's tags that was deleted.
+#[must_use]
+pub fn twin_deleted(target: &str, arn: &CertificateArn) -> Event {
+    let note =
+        format!("target {target}: {arn} was a second certificate with this target's tags, unused, and was deleted");
+    Event { warning: true, reason: "TwinDeleted".into(), note }
+}
+
+/// What is told of a second certificate with a target's tags that can't be deleted.
+#[must_use]
+pub fn twin_in_use(target: &str, arn: &CertificateArn) -> Event {
+    let note = format!(
+        "target {target}: {arn} is a second certificate with this target's tags and stays, since something uses it: let that \
+         use the ARN in status, and delete it"
+    );
+    Event { warning: true, reason: "TwinInUse".into(), note }
 }
 
 fn owner(o: &Observed) -> Option<OwnerReference> {

@@ -16,7 +16,12 @@ use crate::{
         fixtures::{Ca, START, account},
         secret::SecretObject,
     },
-    pki::certificate::{Certificate as X509, Serial, parse_pem},
+    pki::{
+        algorithm::KeyAlgorithm,
+        certificate::{Certificate as X509, Serial, parse_pem},
+        csr::create_csr,
+        key::PrivateKey,
+    },
 };
 use effects::to_aws;
 use jiff::{SignedDuration, Timestamp};
@@ -107,6 +112,10 @@ pub struct World {
     pub changes: usize,
     /// Imports without an ARN.
     pub new_imports: usize,
+    /// Reads of tags, of what is under an ARN, and of lists.
+    pub tag_reads: usize,
+    pub describes: usize,
+    pub lists: usize,
     /// Events that were published.
     pub events: Vec<String>,
     uids: u32,
@@ -143,6 +152,9 @@ impl World {
             paid: 0,
             changes: 0,
             new_imports: 0,
+            tag_reads: 0,
+            describes: 0,
+            lists: 0,
             events: vec![],
             uids: 0,
         }
@@ -177,6 +189,7 @@ impl World {
             requests: BTreeMap::new(),
             staged: BTreeMap::new(),
             targets,
+            drift_interval: SignedDuration::from_hours(24),
             memory,
             failed: false,
         }
@@ -192,6 +205,9 @@ impl World {
                 let seen = o.targets.entry(target.name.clone()).or_default();
                 seen.record_age = age.map(|age| Duration::try_from(age).unwrap_or_default());
                 seen.begun = self.process.begun.get(&target.name).copied();
+            }
+            for target in &o.certificate.spec.acm {
+                o.memory.looked.entry(target.name.clone()).or_insert(self.now);
             }
             let decision = decide(&o, self.now);
             let (write, rest) = match decision.step {
@@ -218,13 +234,14 @@ impl World {
                 return self.end(o, SignedDuration::from_secs(1));
             }
             let (memory, records) = (o.memory.clone(), self.process.records.clone());
-            match write {
-                Some(write) => self.write(&mut o, write, fault),
-                None if !silent => {
+            if let Some(write) = write {
+                self.write(&mut o, write, fault);
+            } else {
+                if !silent {
                     self.save(&mut o, decision.status);
-                    self.events.extend(decision.events.into_iter().map(|e| e.reason));
                 }
-                None => {}
+                self.events.extend(decision.events.into_iter().map(|e| e.reason));
+                o.memory.happened.clear();
             }
             if fault == Fault::CrashAfter {
                 return self.crash();
@@ -356,6 +373,23 @@ impl World {
             }
         }
         panic!("no convergence: {:#?}", self.certificate.status);
+    }
+
+    /// A certificate of somebody else, for the same names.
+    pub fn foreign(&mut self) -> X509 {
+        self.uids += 1;
+        let key = PrivateKey::generate(KeyAlgorithm::EcPrime256v1).unwrap();
+        let subject = super::super::wanted::subject_request(&self.certificate.spec.subject).unwrap();
+        let csr = create_csr(&key, &subject, None).unwrap();
+        let end = self.now + SignedDuration::from_hours(2000);
+        parse_pem(&self.ca.sign(&csr, self.now, end, 0x7700_0000 + u64::from(self.uids))).unwrap()
+    }
+
+    /// Somebody else imports over what a target has in ACM.
+    pub fn import_over(&mut self, target: &str) {
+        let leaf = self.foreign();
+        let ours = self.acm.iter_mut().filter(|c| c.tags.get("arnkeeper.dev/target").is_some_and(|t| t == target));
+        ours.for_each(|there| there.leaf = leaf.clone());
     }
 
     /// Somebody wipes the annotations of the Secret, or puts something else into it.

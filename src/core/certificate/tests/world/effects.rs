@@ -35,6 +35,11 @@ impl World {
     }
 
     pub(super) fn read(&mut self, o: &mut Observed, read: Read) {
+        match &read {
+            Read::Tags(..) => self.tag_reads += 1,
+            Read::Installed(..) => self.describes += 1,
+            _ => {}
+        }
         if let Read::Lookup(target, _) | Read::Tags(target, _) | Read::Installed(target, _) | Read::Body(target, _) =
             &read
             && self.deaf > 0
@@ -64,11 +69,20 @@ impl World {
                         && c.leaf.names.dns.iter().any(|name| names.contains(&name))
                 };
                 let lookup = if self.now > newer_than {
+                    self.lists += 1;
                     Lookup::Found(self.acm.iter().filter(found).map(|c| (summary(c), c.tags.clone())).collect())
                 } else {
                     Lookup::NotYet(newer_than + SignedDuration::from_secs(1))
                 };
                 o.targets.entry(target).or_default().lookup = Some(lookup);
+            }
+            Read::Shown(target) => {
+                // Others make lists all the time: what is a minute old is in them.
+                let names: Vec<String> = o.current().iter().flat_map(|p| p.chain.leaf.names.dns.clone()).collect();
+                let shown =
+                    |c: &&InAcm| self.now >= c.created + LAG && c.leaf.names.dns.iter().any(|n| names.contains(n));
+                let found = self.acm.iter().filter(shown).map(|c| (summary(c), c.tags.clone())).collect();
+                o.targets.entry(target).or_default().shown = Some(found);
             }
             Read::Tags(target, arn) => {
                 let found = self.shown(&arn).map(|c| c.tags.clone());
@@ -79,6 +93,7 @@ impl World {
             }
             Read::Installed(target, arn) => {
                 let found = self.shown(&arn).map(installed);
+                o.memory.looked.insert(target.clone(), self.now);
                 o.targets.entry(target).or_default().installed = Some(found);
             }
             Read::Turn(target, _) => o.targets.entry(target).or_default().turn = Some(SignedDuration::ZERO),
@@ -197,9 +212,15 @@ impl World {
                 if imported {
                     o.memory.imported.remove(&target);
                 }
+                if !known && !imported {
+                    o.memory.happened.push(write::twin_deleted(&target, &arn));
+                }
                 let seen = o.targets.entry(target).or_default();
                 if let Some(Lookup::Found(found)) = &mut seen.lookup {
                     found.retain(|(summary, _)| summary.arn != arn);
+                }
+                if let Some(shown) = &mut seen.shown {
+                    shown.retain(|(summary, _)| summary.arn != arn);
                 }
                 if known || imported {
                     seen.tags = Some(None);
@@ -271,7 +292,7 @@ pub(super) fn installed(c: &InAcm) -> Installed {
         key_usages: vec![],
         extended_key_usages: vec![],
         names: c.leaf.names.dns.iter().cloned().collect(),
-        in_use_by: vec![],
+        in_use_by: if c.in_use { vec!["arn:aws:elasticloadbalancing:x".into()] } else { vec![] },
         not_after: Some(c.leaf.not_after),
     };
     Installed { description, serial: Some(c.leaf.serial.clone()) }

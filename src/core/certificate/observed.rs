@@ -1,0 +1,257 @@
+//! What is seen of a Certificate, what a process remembers of it, and the steps that there are.
+
+use super::believed;
+use crate::{
+    api::{
+        AwsAccount, Certificate, CertificateRequest,
+        certificate::Target,
+        names::{AccountId, CertificateArn, Region},
+        shared::Tags,
+    },
+    aws::port::{Description, Summary},
+    core::{
+        Event,
+        access::{Labels, Refusal},
+        authority::KnownAuthority,
+        backoff::Failure,
+        secret::{Claim, KeyPair, SecretObject},
+    },
+    pki::{algorithm::KeyAlgorithm, certificate::Serial},
+};
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::ResourceExt;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+/// What was seen of a Certificate and around it. `None`, or an absent key, means: not looked at yet.
+pub struct Observed {
+    /// The Certificate, as it was read or written last.
+    pub certificate: Arc<Certificate>,
+    /// The `clusterId`: it stands in the tags of what is ours in ACM.
+    pub cluster: String,
+    /// The accounts that it names, by name; none: there is no such account.
+    pub accounts: BTreeMap<String, Option<Arc<AwsAccount>>>,
+    /// The labels of its namespace.
+    pub namespace_labels: Option<Labels>,
+    /// Whether the namespace is being deleted. Looked at in a deletion only.
+    pub namespace_ends: bool,
+    /// Whether the accounts let us in, by name.
+    pub sessions: BTreeMap<String, Result<AccountId, Refusal>>,
+    /// The CA.
+    pub authority: Option<Result<KnownAuthority, Refusal>>,
+    /// The Secret, if there is one.
+    pub secret: Option<Option<SecretObject>>,
+    /// What the Secret holds; parsed once, when it was read.
+    pub pair: Option<Result<KeyPair, String>>,
+    /// Another Certificate that claims the same Secret and came first.
+    pub claimed_by: Option<String>,
+    /// Requests by revision, those near the current one.
+    pub requests: BTreeMap<i64, Arc<CertificateRequest>>,
+    /// Staged keys, by revision.
+    pub staged: BTreeMap<i64, Option<SecretObject>>,
+    /// What was seen of the targets, by name.
+    pub targets: BTreeMap<String, TargetObserved>,
+    /// ACM is looked at for drift once in so long; zero: never.
+    pub drift_interval: SignedDuration,
+    /// What this process remembers of it.
+    pub memory: Memory,
+    /// A call of this pass failed that belongs to no target; `memory.failure` tells how.
+    pub failed: bool,
+}
+
+impl Observed {
+    /// The Certificate's name.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.certificate.name_any()
+    }
+
+    /// The Certificate's uid.
+    #[must_use]
+    pub fn uid(&self) -> String {
+        self.certificate.uid().unwrap_or_default()
+    }
+
+    /// The Certificate's namespace.
+    #[must_use]
+    pub fn namespace(&self) -> String {
+        self.certificate.namespace().unwrap_or_default()
+    }
+
+    /// The last revision that is known to have been finished.
+    #[must_use]
+    pub fn base_revision(&self) -> i64 {
+        let stored = self.certificate.status.as_ref().and_then(|s| s.revision);
+        let secret = self.own_secret().and_then(SecretObject::revision);
+        believed(stored).max(believed(secret))
+    }
+
+    /// The Secret, if it is ours or offered to us.
+    fn own_secret(&self) -> Option<&SecretObject> {
+        let secret = self.secret.as_ref()?.as_ref()?;
+        (secret.claim_of_certificate(&self.name()) != Claim::Foreign).then_some(secret)
+    }
+
+    /// The usable certificate in our Secret; what a foreign one holds is none of ours.
+    #[must_use]
+    pub fn current(&self) -> Option<&KeyPair> {
+        self.own_secret()?;
+        self.pair.as_ref()?.as_ref().ok()
+    }
+
+    /// Where a target lies: its account's name and its region.
+    #[must_use]
+    pub fn place<'a>(&'a self, target: &'a Target) -> (&'a str, &'a Region) {
+        let spec = &self.certificate.spec;
+        let account = target.account_ref.as_ref().unwrap_or(&spec.account_ref);
+        (&account.name, target.region.as_ref().unwrap_or(&spec.region))
+    }
+
+    /// Whether a renewal keeps the target's ARN.
+    #[must_use]
+    pub fn keeps_arn(&self, target: &Target) -> bool {
+        let (account, _) = self.place(target);
+        let default = self.accounts.get(account).and_then(|a| a.as_ref()).is_none_or(|a| a.spec.reimport);
+        target.reimport.unwrap_or(default)
+    }
+}
+
+/// What was seen of one target.
+#[derive(Clone, Debug, Default)]
+pub struct TargetObserved {
+    /// What ACM has that could be ours.
+    pub lookup: Option<Lookup>,
+    /// The tags of the ARN; `Some(None)`: there is no such ARN any more.
+    pub tags: Option<Option<Tags>>,
+    /// What ACM has under the ARN; `Some(None)`: nothing.
+    pub installed: Option<Option<Installed>>,
+    /// What is known to share a name with ours, without a new list; empty if there never was a list.
+    pub shown: Option<Vec<(Summary, Tags)>>,
+    /// How long until it is this target's turn to be imported.
+    pub turn: Option<SignedDuration>,
+    /// DER of the certificate itself, as ACM has it; `Some(None)`: nothing that can be read.
+    pub body: Option<Option<Vec<u8>>>,
+    /// How long ago this process stored the record of the import to come, by the monotonic clock.
+    pub record_age: Option<Duration>,
+    /// When this process last began an import without an ARN whose answer it does not know. It outlives status and uid.
+    pub begun: Option<Timestamp>,
+    /// A call of this pass for this target failed; its failure is in memory.
+    pub failed: bool,
+}
+
+/// What a look at ACM gave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lookup {
+    /// Certificates that share a name with ours, with their tags.
+    Found(Vec<(Summary, Tags)>),
+    /// A list that is new enough may be made only then.
+    NotYet(Timestamp),
+}
+
+/// What ACM has under an ARN.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Installed {
+    /// What DescribeCertificate tells.
+    pub description: Description,
+    /// The serial number; read from the certificate itself where Describe tells none.
+    pub serial: Option<Serial>,
+}
+
+/// What a process remembers of a Certificate between passes. Losing it is harmless.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// What was imported and is not stored yet, by target.
+    pub imported: BTreeMap<String, Imported>,
+    /// The records whose import AWS refused, by target: nothing was made, so the next needs no wait.
+    pub refused: BTreeMap<String, Option<Time>>,
+    /// The last failures, by target.
+    pub target_failures: BTreeMap<String, Failure>,
+    /// The last failures that belong to no target.
+    pub failure: Option<Failure>,
+    /// When there was no Secret; while there never was a certificate, that is believed for a moment.
+    pub absent: Option<Timestamp>,
+    /// The revision whose staged key is known to be gone.
+    pub unstaged: Option<i64>,
+    /// When ACM was looked at last for drift, by target; at first, when this process saw the target first.
+    pub looked: BTreeMap<String, Timestamp>,
+    /// What no status tells of, and is to be told in events.
+    pub happened: Vec<Event>,
+}
+
+/// An import that succeeded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Imported {
+    /// Its ARN.
+    pub arn: CertificateArn,
+    /// The serial number that was imported.
+    pub serial: Serial,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// What to look at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Read {
+    /// The labels of the namespace, and whether it is being deleted.
+    Namespace,
+    /// Whether this account lets us in.
+    Session(String),
+    /// The CA.
+    Authority,
+    /// The Secret.
+    Secret,
+    /// The staged key of a revision.
+    Staged(i64),
+    /// What ACM has in a target's place, from a list begun after this time.
+    Lookup(String, Timestamp),
+    /// What is known of a target's place without a new list.
+    Shown(String),
+    /// The tags of a target's ARN.
+    Tags(String, CertificateArn),
+    /// What ACM has under a target's ARN.
+    Installed(String, CertificateArn),
+    /// The certificate itself that ACM has under a target's ARN.
+    Body(String, CertificateArn),
+    /// When it is a target's turn to be imported, whose certificate in use ends then; none: there is none. A turn that is
+    /// near is waited for.
+    Turn(String, Option<Timestamp>),
+}
+
+/// What to change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Write {
+    /// The finalizer, there or not.
+    Finalizer(bool),
+    /// A key and its CSR, in a Secret owned by the Certificate.
+    Stage {
+        /// The revision.
+        revision: i64,
+        /// The algorithm of a new key.
+        algorithm: KeyAlgorithm,
+        /// Take the key that is in the Secret.
+        keep_key: bool,
+    },
+    /// The CertificateRequest of a revision.
+    Request {
+        /// The revision.
+        revision: i64,
+        /// Why.
+        trigger: &'static str,
+    },
+    /// Certificate, chain and key of a revision into the Secret.
+    Secret(i64),
+    /// What the Secret lacks besides: labels, annotations, encoding, owner.
+    SecretMetadata,
+    /// The staged key of a revision is not needed any more.
+    DeleteStaged(i64),
+    /// An old request.
+    DeleteRequest(String),
+    /// ImportCertificate without an ARN.
+    ImportNew(String),
+    /// ImportCertificate under an ARN.
+    Reimport(String, CertificateArn),
+    /// Tags to add, and keys to remove.
+    Retag(String, CertificateArn, Tags, Vec<String>),
+    /// Deletes a certificate in ACM that is ours.
+    DeleteFromAcm(String, CertificateArn),
+}

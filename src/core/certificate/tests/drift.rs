@@ -1,0 +1,210 @@
+//! What somebody else does to a certificate in ACM or to the Secret is told, and put right.
+
+use super::*;
+use crate::api::names::CertificateArn;
+
+/// Time passes until every target was looked at: a day, and an hour.
+fn a_day(world: &mut World) {
+    let end = world.now + SignedDuration::from_hours(26);
+    while world.now < end {
+        match world.pass(|| Fault::Fine) {
+            Pass::Rested(rest) => world.now += rest.max(SignedDuration::from_millis(1)),
+            Pass::Crashed => {}
+        }
+        world.sign();
+    }
+}
+
+fn delivered() -> World {
+    let spec = spec(&json!([{ "name": "edge", "tags": { "team": "pay" } }]));
+    let mut world = World::new(&spec);
+    world.converge();
+    world.now += SignedDuration::from_mins(5);
+    world.events.clear();
+    world
+}
+
+fn told(world: &World) -> bool {
+    world.events.iter().any(|reason| reason == "Drift")
+}
+
+fn put_right(world: &mut World) {
+    assert!(ready(world) && stalled(world).is_none(), "{:#?}", world.certificate.status);
+    let edge = arn(world, "edge");
+    let there = world.acm.iter().find(|c| c.arn.as_str() == edge).unwrap();
+    assert_eq!(Some(there.leaf.serial.clone()), world.serial());
+    assert_eq!(there.tags.get("team").map(String::as_str), Some("pay"));
+    assert_silent(world);
+}
+
+#[test]
+fn at_rest_there_is_one_look_a_day_and_nothing_is_written() {
+    let mut world = delivered();
+    (world.tag_reads, world.describes, world.lists) = (0, 0, 0);
+    let (changes, status) = (world.changes, world.certificate.status.clone());
+    let days = 20;
+    for day in 0..days {
+        a_day(&mut world);
+        // A new process looks at nothing at once, and repeats no look.
+        if day % 3 == 0 {
+            world.crash();
+        }
+    }
+    assert!((days - 1..=days + 2).contains(&world.tag_reads), "{} looks in {days} days", world.tag_reads);
+    assert_eq!((world.describes, world.lists), (world.tag_reads, 0));
+    assert_eq!((world.changes, &world.certificate.status), (changes, &status));
+    assert!(world.events.is_empty());
+}
+
+#[test]
+fn a_certificate_that_somebody_deleted_is_told_and_imported_anew() {
+    let mut world = delivered();
+    let old = arn(&world, "edge");
+    world.acm.clear();
+    a_day(&mut world);
+    assert!(told(&world));
+    assert_ne!(arn(&world, "edge"), old);
+    assert_eq!((world.new_imports, world.paid), (2, 1));
+    put_right(&mut world);
+}
+
+#[test]
+fn a_certificate_that_somebody_imported_over_is_told_and_put_right_under_its_arn() {
+    let mut world = delivered();
+    let old = arn(&world, "edge");
+    world.import_over("edge");
+    a_day(&mut world);
+    assert!(told(&world));
+    assert_eq!((arn(&world, "edge"), world.new_imports, world.paid), (old, 1, 1));
+    put_right(&mut world);
+}
+
+#[test]
+fn tags_of_ours_that_were_removed_are_told_and_put_back() {
+    for all in [true, false] {
+        let mut world = delivered();
+        world.acm[0].tags.retain(|key, _| !key.starts_with("arnkeeper.dev/") || (!all && key.ends_with("/target")));
+        a_day(&mut world);
+        assert!(told(&world));
+        let tags = &world.acm[0].tags;
+        assert!(
+            ["cluster", "namespace", "name", "target"].iter().all(|k| tags.contains_key(&format!("arnkeeper.dev/{k}")))
+        );
+        put_right(&mut world);
+    }
+}
+
+#[test]
+fn tags_are_not_put_back_over_what_is_not_ours() {
+    let mut world = delivered();
+    world.import_over("edge");
+    world.acm[0].tags.clear();
+    a_day(&mut world);
+    assert!(stalled(&world).unwrap().starts_with("OwnershipUnknown"));
+    assert!(world.acm[0].tags.is_empty());
+    assert_ne!(Some(world.acm[0].leaf.serial.clone()), world.serial());
+}
+
+#[test]
+fn a_users_tags_that_were_changed_are_told_and_put_right() {
+    for gone in [true, false] {
+        let mut world = delivered();
+        world.acm[0].tags.insert("team".into(), "other".into());
+        if gone {
+            world.acm[0].tags.remove("team");
+        }
+        world.acm[0].tags.insert("cost-centre".into(), "42".into());
+        a_day(&mut world);
+        assert!(told(&world));
+        assert!(world.acm[0].tags.contains_key("cost-centre"), "what somebody else added is not ours");
+        put_right(&mut world);
+    }
+}
+
+/// A neighbour's certificate in ACM, with or without a neighbour's tags.
+fn neighbour(world: &mut World, tagged: bool) -> CertificateArn {
+    let mut theirs = world.acm[0].clone();
+    theirs.arn = "arn:aws:acm:eu-west-1:111122223333:certificate/99999999-0000-0000-0000-000000000000".parse().unwrap();
+    theirs.leaf = world.foreign();
+    theirs.tags.retain(|_, _| tagged);
+    if tagged {
+        theirs.tags.insert("arnkeeper.dev/name".into(), "another".into());
+    }
+    world.acm.push(theirs.clone());
+    theirs.arn
+}
+
+#[test]
+fn an_arn_that_somebody_wrote_into_the_status_is_left_alone() {
+    for tagged in [true, false] {
+        for deleted in [true, false] {
+            let mut world = delivered();
+            let theirs = neighbour(&mut world, tagged);
+            let before = world.acm.last().unwrap().clone();
+            world.certificate.status.as_mut().unwrap().targets[0].arn = Some(theirs.clone());
+            change_spec(&mut world, |spec| {
+                spec.acm[0].deletion_policy = crate::api::certificate::DeletionPolicy::Delete;
+                spec.acm[0].tags.insert("more".into(), "yes".into());
+            });
+            if deleted {
+                world.certificate.metadata.finalizers = Some(vec![super::super::FINALIZER.to_owned()]);
+                world.certificate.metadata.deletion_timestamp = Some(Time(world.now));
+            }
+            for _ in 0..20 {
+                if let Pass::Rested(rest) = world.pass(|| Fault::Fine) {
+                    world.now += rest;
+                }
+            }
+            assert_eq!(world.gone, deleted);
+            if !deleted {
+                assert!(stalled(&world).unwrap().starts_with("OwnershipUnknown"));
+            }
+            let after = world.acm.iter().find(|c| c.arn == theirs).unwrap();
+            assert_eq!((&after.tags, &after.leaf.der), (&before.tags, &before.leaf.der));
+        }
+    }
+}
+
+#[test]
+fn a_status_that_names_a_neighbours_arn_is_noticed_within_a_day() {
+    let mut world = delivered();
+    let theirs = neighbour(&mut world, false);
+    world.certificate.status.as_mut().unwrap().targets[0].arn = Some(theirs);
+    world.touch();
+    a_day(&mut world);
+    assert!(stalled(&world).unwrap().starts_with("OwnershipUnknown"));
+}
+
+#[test]
+fn a_second_certificate_with_our_tags_is_taken_away_by_a_look() {
+    let mut world = delivered();
+    let mut twin = world.acm[0].clone();
+    twin.arn = "arn:aws:acm:eu-west-1:111122223333:certificate/99999999-0000-0000-0000-000000000000".parse().unwrap();
+    world.acm.push(twin);
+    a_day(&mut world);
+    arn(&world, "edge");
+    assert_eq!((world.acm.len(), world.new_imports), (1, 1));
+    assert_eq!(world.events, ["TwinDeleted"]);
+    put_right(&mut world);
+}
+
+#[test]
+fn a_look_that_fails_in_passing_is_not_worth_a_word() {
+    let mut world = delivered();
+    let before = world.certificate.status.clone();
+    world.deaf = 2;
+    a_day(&mut world);
+    assert_eq!((world.deaf, &world.certificate.status), (0, &before));
+    world.account.spec.enabled = false;
+    a_day(&mut world);
+    assert_eq!(world.certificate.status, before, "the account itself says that it is off");
+}
+
+#[test]
+fn what_uses_a_certificate_is_told_when_it_changes() {
+    let mut world = delivered();
+    world.acm[0].in_use = true;
+    a_day(&mut world);
+    assert_eq!(world.certificate.status.as_ref().unwrap().targets[0].in_use_by.len(), 1);
+    put_right(&mut world);
+}
