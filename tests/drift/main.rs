@@ -25,9 +25,52 @@ use arnkeeper::api::{
     certificate::TargetState,
     conditions::{DELIVERED, READY, STALLED},
 };
+use aws_sdk_acm::{primitives::Blob, types::Tag};
 use k8s_openapi::api::core::v1::Event;
 use kube::{ResourceExt, api::ListParams, api::PostParams};
 use serde_json::json;
+
+/// Somebody else who may change what ACM has.
+struct Somebody {
+    client: aws_sdk_acm::Client,
+}
+
+impl Somebody {
+    async fn of(world: &World) -> Self {
+        Self { client: aws_sdk_acm::Client::new(&aws::config(world, REGIONS[0]).await) }
+    }
+
+    /// Imports another self-signed certificate for this name under an ARN, as somebody else would; returns it.
+    async fn import_over(&self, arn: &str, name: &str) -> tls::Cert {
+        let mut params = rcgen::CertificateParams::new([name.to_owned()]).expect("a name");
+        params.key_usages = vec![rcgen::KeyUsagePurpose::DigitalSignature, rcgen::KeyUsagePurpose::KeyEncipherment];
+        params.extended_key_usages =
+            vec![rcgen::ExtendedKeyUsagePurpose::ServerAuth, rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let own = params.self_signed(&key).expect("a certificate");
+        let import = self.client.import_certificate().certificate_arn(arn).certificate(Blob::new(own.pem()));
+        import.private_key(Blob::new(key.serialize_pem())).send().await.expect("an import");
+        tls::Cert::first(&own.pem())
+    }
+
+    /// Deletes a certificate, as somebody else would.
+    async fn delete(&self, arn: &str) {
+        self.client.delete_certificate().certificate_arn(arn).send().await.expect("it can be deleted");
+    }
+
+    /// Sets a tag.
+    async fn tag(&self, arn: &str, key: &str, value: &str) {
+        let tag = Tag::builder().key(key).value(value).build().expect("a tag");
+        self.client.add_tags_to_certificate().certificate_arn(arn).tags(tag).send().await.expect("a tag");
+    }
+
+    /// Takes tags away.
+    async fn untag(&self, arn: &str, keys: &[&str]) {
+        let tags = keys.iter().map(|key| Tag::builder().key(*key).build().expect("a tag")).collect();
+        let remove = self.client.remove_tags_from_certificate().certificate_arn(arn).set_tags(Some(tags));
+        remove.send().await.expect("tags can be removed");
+    }
+}
 
 /// A delivered Certificate `app`, ACM as somebody else sees it, and its ARN.
 async fn delivered(test: &str) -> (World, aws::Authority, View, String) {
@@ -61,7 +104,7 @@ async fn put_right(world: &World, what: &str, holds: impl Fn(&Certificate) -> bo
 #[tokio::test]
 async fn a_certificate_that_somebody_deleted_from_acm_is_imported_anew() {
     let (world, _authority, acm, old) = delivered("deleted").await;
-    acm.delete(&old).await;
+    Somebody::of(&world).await.delete(&old).await;
     let note = told(&world, "Drift").await;
     assert!(note.contains(&old) && note.contains("deleted"), "{note}");
     let other = |c: &Certificate| target(c, "edge").arn.as_ref().is_some_and(|arn| arn.as_str() != old);
@@ -74,7 +117,7 @@ async fn a_certificate_that_somebody_deleted_from_acm_is_imported_anew() {
 #[tokio::test]
 async fn what_somebody_imported_over_it_is_replaced_under_the_same_arn() {
     let (world, _authority, acm, arn_before) = delivered("over").await;
-    let theirs = acm.import_over(&arn_before, &world.domain("app")).await;
+    let theirs = Somebody::of(&world).await.import_over(&arn_before, &world.domain("app")).await;
     let note = told(&world, "Drift").await;
     assert!(note.contains("somebody else imported over it"), "{note}");
     let ours = world.tls("app").await.leaf().clone();
@@ -95,9 +138,10 @@ async fn tags_that_somebody_took_away_or_changed_are_put_right() {
     let before = acm.tags(&edge).await;
     let ours: Vec<&str> = before.keys().map(String::as_str).filter(|key| key.starts_with("arnkeeper.dev/")).collect();
     assert!(ours.len() >= 4);
-    acm.untag(&edge, &ours).await;
-    acm.tag(&edge, "team", "others").await;
-    acm.tag(&edge, "cost-centre", "42").await;
+    let somebody = Somebody::of(&world).await;
+    somebody.untag(&edge, &ours).await;
+    somebody.tag(&edge, "team", "others").await;
+    somebody.tag(&edge, "cost-centre", "42").await;
     told(&world, "Drift").await;
     let compared = |key: &str| key != "arnkeeper.dev/uid" && key != "cost-centre";
     eventually("the tags are as they were", || async {

@@ -161,37 +161,6 @@ impl View {
         import.tags(tag).send().await.expect("an import").certificate_arn.expect("an ARN")
     }
 
-    /// Imports another self-signed certificate for this name under an ARN, as somebody else would; returns it.
-    pub async fn import_over(&self, arn: &str, name: &str) -> Cert {
-        let mut params = rcgen::CertificateParams::new([name.to_owned()]).expect("a name");
-        params.key_usages = vec![rcgen::KeyUsagePurpose::DigitalSignature, rcgen::KeyUsagePurpose::KeyEncipherment];
-        params.extended_key_usages =
-            vec![rcgen::ExtendedKeyUsagePurpose::ServerAuth, rcgen::ExtendedKeyUsagePurpose::ClientAuth];
-        let key = rcgen::KeyPair::generate().expect("a key");
-        let own = params.self_signed(&key).expect("a certificate");
-        let import = self.client.import_certificate().certificate_arn(arn).certificate(Blob::new(own.pem()));
-        import.private_key(Blob::new(key.serialize_pem())).send().await.expect("an import");
-        Cert::first(&own.pem())
-    }
-
-    /// Deletes a certificate, as somebody else would.
-    pub async fn delete(&self, arn: &str) {
-        self.client.delete_certificate().certificate_arn(arn).send().await.expect("it can be deleted");
-    }
-
-    /// Sets a tag.
-    pub async fn tag(&self, arn: &str, key: &str, value: &str) {
-        let tag = Tag::builder().key(key).value(value).build().expect("a tag");
-        self.client.add_tags_to_certificate().certificate_arn(arn).tags(tag).send().await.expect("a tag");
-    }
-
-    /// Takes tags away.
-    pub async fn untag(&self, arn: &str, keys: &[&str]) {
-        let tags = keys.iter().map(|key| Tag::builder().key(*key).build().expect("a tag")).collect();
-        let remove = self.client.remove_tags_from_certificate().certificate_arn(arn).set_tags(Some(tags));
-        remove.send().await.expect("tags can be removed");
-    }
-
     /// Imports what a Secret holds once more, with the tags of another ARN; returns the new ARN.
     pub async fn import_twin(&self, like: &str, tls: &Tls, authority: &Authority) -> String {
         let pem = |cert: &Cert| pem("CERTIFICATE", &cert.0);
