@@ -85,7 +85,7 @@ pub(super) fn next(o: &Observed, status: &mut CertificateStatus, now: Timestamp)
     for target in &spec.acm {
         let mut target_status = entry(status, &target.name).cloned().unwrap_or_else(|| fresh(o, target));
         match need(o, target, &mut target_status, now) {
-            Need::Nothing => {}
+            Need::Nothing => later = later.min(drift::next_look(o, target, now)),
             Need::Later(rest) => later = later.min(rest),
             Need::Write(w) => write = write.or(Some(w)),
             Need::Read(r) => read = read.or(Some(r)),
