@@ -73,7 +73,7 @@ e2e-sim: ## End to end on the emulator of this project
 e2e-moto: ## End to end on moto
 e2e-sim e2e-moto: e2e-%: build
 	$(call say,"end to end on $*")
-	@tests/stand/stand run --aws $* --operator -- \
+	@tests/stand/stand run --aws $* --operator $(if $(filter sim,$*),--proxy) -- \
 	  cargo test --workspace --test e2e --locked -- --test-threads 24
 
 .PHONY: drift
