@@ -19,7 +19,7 @@ help: ## List the targets
 	@sed -nE 's/^([a-z0-9-]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
 
 .PHONY: test
-test: build unit emulator e2e-sim e2e-moto drift move chart ## Every test: units, the emulator, end to end on both AWS, the chart
+test: build unit emulator e2e-sim e2e-moto drift move replicas chart ## Every test: units, the emulator, end to end on both AWS, the chart
 	$(call say,"all tests passed")
 
 .PHONY: check
@@ -88,6 +88,11 @@ drift: build ## What somebody else changes in ACM is told and put right, on both
 move: build ## A certificate moves to another cluster and keeps its ARN
 	$(call say,"to another cluster")
 	@tests/stand/move
+
+.PHONY: replicas
+replicas: build ## Several operators: one leads, whatever happens to it
+	$(call say,"several operators")
+	@tests/stand/replicas
 
 .PHONY: chart
 chart: build ## The chart, rendered and on a real API server

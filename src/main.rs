@@ -1,6 +1,6 @@
 //! The program: `run` is the operator, `crds` prints what the cluster has to know.
 
-use arnkeeper::{api, run};
+use arnkeeper::{api, kube::lease::Terms, run};
 use clap::{Parser, Subcommand};
 use jiff::SignedDuration;
 use std::{
@@ -10,6 +10,7 @@ use std::{
     net::SocketAddr,
     path::PathBuf,
     process::ExitCode,
+    time::Duration,
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::{EnvFilter, fmt, prelude::*};
@@ -25,7 +26,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Run the operator.
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Print the custom resource definitions, as YAML.
     Crds {
         /// Write one file a kind into this folder, instead.
@@ -54,6 +55,22 @@ struct RunArgs {
     /// The name of this pod, in events.
     #[arg(long, env = "POD_NAME", default_value = "arnkeeper")]
     instance: String,
+    /// Whether only the one that holds a Lease works. Switch it off only where nothing else runs beside this process.
+    #[arg(long, env = "ARNKEEPER_LEADER_ELECT", default_value_t = true, action = clap::ArgAction::Set)]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    leader_elect: bool,
+    /// The name of the Lease, in the own namespace.
+    #[arg(long, env = "ARNKEEPER_LEADER_ELECT_RESOURCE_NAME", default_value = "arnkeeper")]
+    leader_elect_resource_name: String,
+    /// A Lease that was not renewed for so long is free; in whole seconds.
+    #[arg(long, env = "ARNKEEPER_LEADER_ELECT_LEASE_DURATION", default_value = "15s", value_parser = duration)]
+    leader_elect_lease_duration: Duration,
+    /// A leader that could not renew the Lease for so long works no more.
+    #[arg(long, env = "ARNKEEPER_LEADER_ELECT_RENEW_DEADLINE", default_value = "10s", value_parser = duration)]
+    leader_elect_renew_deadline: Duration,
+    /// The time between two attempts to get or renew the Lease.
+    #[arg(long, env = "ARNKEEPER_LEADER_ELECT_RETRY_PERIOD", default_value = "2s", value_parser = duration)]
+    leader_elect_retry_period: Duration,
     /// What is logged: error, warn, info, debug, or a filter of the crate tracing-subscriber.
     #[arg(long, env = "ARNKEEPER_LOG", default_value = "info")]
     log: String,
@@ -90,9 +107,14 @@ fn cluster_id(value: &str) -> Result<String, String> {
     }
 }
 
+fn duration(value: &str) -> Result<Duration, String> {
+    let duration: SignedDuration = value.parse().map_err(|e: jiff::Error| e.to_string())?;
+    Duration::try_from(duration).map_err(|_| "must not be negative".to_owned())
+}
+
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
-        Command::Run(args) => operator(args),
+        Command::Run(args) => operator(*args),
         Command::Crds { dir, helm } => crds(dir.as_deref(), helm),
     };
     match result {
@@ -119,12 +141,19 @@ fn operator(args: RunArgs) -> Result<(), String> {
     }
     // In the log like everything else, and not as bare lines on stderr.
     std::panic::set_hook(Box::new(|panic| tracing::error!("a fault of arnkeeper, please report it: {panic}")));
+    let terms = Terms {
+        duration: args.leader_elect_lease_duration,
+        renew_deadline: args.leader_elect_renew_deadline,
+        retry_period: args.leader_elect_retry_period,
+    };
+    terms.check().map_err(|e| format!("--leader-elect: {e}"))?;
     let config = run::Config {
         listen: args.listen,
         namespaces: args.namespaces.into_iter().filter(|n| !n.is_empty()).collect(),
         cluster: args.cluster_id,
         own_namespace: args.own_namespace,
         instance: args.instance,
+        election: args.leader_elect.then_some((args.leader_elect_resource_name, terms)),
         endpoint_url: None,
         drift_interval: args.drift_interval,
         ahead: SignedDuration::from_secs(args.clock_ahead),

@@ -14,6 +14,8 @@ use crate::{
     },
     kube::{
         client::{Clients, connect},
+        leader::{Election, End, Mandate, Wanted},
+        lease::Terms,
         watch::{Change, events, watch},
     },
     probes::{self, Health},
@@ -21,7 +23,7 @@ use crate::{
 };
 use async_trait::async_trait;
 use axum::Router;
-use futures::{Stream, StreamExt, channel::mpsc::UnboundedReceiver};
+use futures::{Stream, StreamExt, channel::mpsc::UnboundedReceiver, future::BoxFuture};
 use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::{
@@ -34,10 +36,15 @@ use kube::{
     },
 };
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
-use tokio::{net::TcpListener, sync::watch as flag};
+use tokio::{
+    net::TcpListener,
+    sync::{oneshot, watch as flag},
+};
 
 /// What is under way at the end may take this long; the chart gives the pod 30 s.
 const LAST_WORDS: Duration = Duration::from_secs(25);
+/// And giving back the Lease this long.
+const LAST_WRITE: Duration = Duration::from_secs(3);
 
 const WATCHES: [&str; 3] =
     ["the watch of AwsAccounts", "the watch of Certificates", "the watch of CertificateRequests"];
@@ -57,6 +64,8 @@ pub struct Config {
     pub own_namespace: String,
     /// The name of this pod, in events.
     pub instance: String,
+    /// The name of the Lease in the own namespace for which the replicas stand, and its terms; none: this one works alone.
+    pub election: Option<(String, Terms)>,
     /// One endpoint for all AWS services, instead of AWS's own.
     pub endpoint_url: Option<String>,
     /// ACM is looked at for drift once in so long; zero: never.
@@ -83,6 +92,12 @@ pub enum Problem {
     /// A part of the process ended by itself.
     #[error("{0}, which it never should: it begins anew")]
     Ended(String),
+    /// Another replica leads.
+    #[error("the Lease went to {0}: this replica works no more, and begins anew as one that stands by")]
+    Lost(String),
+    /// No identity of its own.
+    #[error("there are no random bytes to be had")]
+    Random,
 }
 
 /// Runs the operator until `stop`, then lets what is under way come to its end.
@@ -100,23 +115,36 @@ pub async fn run(config: Config, stop: impl Future<Output = ()> + Send + 'static
     let (stopping, stopped) = flag::channel(false);
     let health = Arc::new(Health::default());
     let listener = TcpListener::bind(config.listen).await.map_err(|e| Problem::Listen(config.listen, e))?;
-    let mut operator = Operator::start(&config, &clients, &clock, cluster, &health, &stopped);
+    let mandate = if config.election.is_some() { Mandate::none() } else { Mandate::alone() };
+    let mut operator = Operator::start(&config, &clients, &clock, cluster, &health, &stopped, mandate);
     operator.tasks.spawn("the server of the probes", serve(listener, probes::router(health.clone())));
-    let reason = tokio::select! {
+    let (end, told) = oneshot::channel();
+    let mut election = tokio::spawn(operator.election(&config, &clients, &clock, &health, told)?);
+    let problem = tokio::select! {
         () = stop => None,
-        ended = operator.tasks.ended() => Some(ended),
-        ended = operator.drivers.ended() => Some(ended),
+        ended = operator.tasks.ended() => Some(Problem::Ended(ended)),
+        ended = operator.drivers.ended() => Some(Problem::Ended(ended)),
+        lost = &mut election => Some(match lost {
+            Ok(Some(other)) => Problem::Lost(other),
+            Ok(None) | Err(_) => Problem::Ended("the leader election ended".to_owned()),
+        }),
     };
-    if let Some(ended) = &reason {
-        tracing::error!("{ended}: the process ends, to begin anew");
+    if let Some(problem) = &problem {
+        tracing::error!("{problem}");
     }
     tracing::info!("arnkeeper stops: what is under way comes to its end");
     health.stop();
     stopping.send_replace(true);
-    if tokio::time::timeout(LAST_WORDS, operator.drivers.all_ended()).await.is_err() {
+    let drained = tokio::time::timeout(LAST_WORDS, operator.drivers.all_ended()).await.is_ok();
+    if !drained {
         tracing::warn!("some work did not end in time; it is taken up again by its records");
     }
-    reason.map_or(Ok(()), |ended| Err(Problem::Ended(ended)))
+    let how = if drained && operator.context.settled() { End::GiveBack } else { End::LetExpire };
+    // Nobody listens where the election is what ended.
+    if end.send(how).is_ok() && tokio::time::timeout(LAST_WRITE, election).await.is_err() {
+        tracing::warn!("the Lease could not be given back in time; it expires by itself");
+    }
+    problem.map_or(Ok(()), Err)
 }
 
 async fn serve(listener: TcpListener, app: Router) {
@@ -137,6 +165,9 @@ struct Operator {
     tasks: Tasks,
     /// They end when they are told to, after what is under way.
     drivers: Tasks,
+    filled: flag::Receiver<bool>,
+    context: Arc<Context>,
+    waker: Arc<Waker>,
 }
 
 impl Operator {
@@ -147,6 +178,7 @@ impl Operator {
         cluster: String,
         health: &Arc<Health>,
         stopped: &flag::Receiver<bool>,
+        mandate: Mandate,
     ) -> Self {
         let (accounts, account_changes) = watch::<AwsAccount>(clients, &health.pulse(WATCHES[0]));
         let (certificates, certificate_changes) = watch::<Certificate>(clients, &health.pulse(WATCHES[1]));
@@ -160,6 +192,7 @@ impl Operator {
         let context = Arc::new(Context::new(Parts {
             client: clients.calls.clone(),
             clock: clock.clone(),
+            mandate,
             cluster,
             drift_interval: config.drift_interval,
             accounts: accounts.clone(),
@@ -176,7 +209,7 @@ impl Operator {
 
         let mut drivers = Tasks::default();
         let (is_filled, filled) = flag::channel(false);
-        let turn = Turn { filled, stopped: stopped.clone(), health: health.clone() };
+        let turn = Turn { filled: filled.clone(), stopped: stopped.clone(), health: health.clone() };
         let queue = (accounts.clone(), account_queue);
         drivers.spawn(DRIVERS[0], turn.clone().drive(DRIVERS[0], account_lane.driver.clone(), queue));
         let queue = (requests.clone(), request_queue);
@@ -201,7 +234,8 @@ impl Operator {
             end.await;
         });
 
-        let waker = Arc::new(Waker::new(context, account_lane, request_lane, certificate_lane, &config.namespaces));
+        let waker =
+            Arc::new(Waker::new(context.clone(), account_lane, request_lane, certificate_lane, &config.namespaces));
         let mut tasks = Tasks::default();
         let tell = waker.clone();
         tasks.spawn(WATCHES[0], follow(account_changes, move |changes| tell.accounts(changes)));
@@ -218,7 +252,42 @@ impl Operator {
             let tls = (namespace.as_str(), watcher::Config::default().fields("type=kubernetes.io/tls"));
             secrets.follow(&mut tasks, tls, move |secret| tell.tls_secret(&secret));
         }
-        Self { tasks, drivers }
+        Self { tasks, drivers, filled, context, waker }
+    }
+
+    /// Stands for the Lease as soon as the stores are filled: before that this replica is of no use as a leader.
+    fn election(
+        &self,
+        config: &Config,
+        clients: &Clients,
+        clock: &Arc<ServerClock>,
+        health: &Arc<Health>,
+        mut end: oneshot::Receiver<End>,
+    ) -> Result<BoxFuture<'static, Option<String>>, Problem> {
+        let Some((name, terms)) = config.election.clone() else {
+            return Ok(Box::pin(async move { end.await.ok().and(None) }));
+        };
+        let mut suffix = [0; 4];
+        aws_lc_rs::rand::fill(&mut suffix).map_err(|_| Problem::Random)?;
+        let identity = format!("{}_{:08x}", config.instance, u32::from_be_bytes(suffix));
+        let wanted = Wanted { namespace: config.own_namespace.clone(), name, identity, terms };
+        let (context, waker, mut filled) = (self.context.clone(), self.waker.clone(), self.filled.clone());
+        let (client, clock, health) = (clients.calls.clone(), clock.clone(), health.clone());
+        let began = move |former| {
+            if let Some(ended) = former {
+                context.inventory.former_leader(ended);
+            }
+            waker.all();
+        };
+        let mandate = self.context.mandate.clone();
+        Ok(Box::pin(async move {
+            tokio::select! {
+                _ = filled.wait_for(|filled| *filled) => {}
+                _ = &mut end => return None,
+            }
+            let pulse = health.pulse("the leader election");
+            Election::new(client, wanted, mandate, clock, pulse).run(began, end).await
+        }))
     }
 }
 

@@ -33,6 +33,9 @@ pub const LIST_LASTS: SignedDuration = SignedDuration::from_secs(60);
 /// ACM is eventually consistent: a list that begins so long after a change tells of it.
 pub const CONSISTENT: SignedDuration = SignedDuration::from_secs(60);
 
+/// An import is given up after this long: so long after a former leader's Lease ended, nothing that it began is under way.
+const UNDER_WAY: SignedDuration = SignedDuration::from_secs(15);
+
 /// A certificate in ACM that may be ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Candidate {
@@ -58,6 +61,8 @@ pub enum Lookup {
 #[derive(Default)]
 pub struct Inventory {
     places: Mutex<HashMap<(AccountId, Region), Arc<Place>>>,
+    /// Lists that did not begin after this do not count.
+    counts_from: Mutex<Option<Timestamp>>,
 }
 
 /// One account and region.
@@ -114,6 +119,7 @@ impl Inventory {
         newer_than: Timestamp,
         clock: &dyn Clock,
     ) -> Result<Lookup, AwsError> {
+        let newer_than = newer_than.max(self.counts_from());
         let asked = clock.now();
         let place = self.place(&aws.identity().account, region);
         let _calls = place.calls.lock().await;
@@ -150,6 +156,18 @@ impl Inventory {
         {
             summary.in_use = true;
         }
+    }
+
+    /// Another process led before this one and did not give the Lease back: it may have begun an import until this time,
+    /// when the Lease ended. Only lists that begin 15 s later count; that is 30 s after its last renewal, by default.
+    pub fn former_leader(&self, ended: Timestamp) {
+        let mut counts_from = self.counts_from.lock().unwrap_or_else(PoisonError::into_inner);
+        *counts_from = (*counts_from).max(Some(later(ended, UNDER_WAY)));
+    }
+
+    /// Lists that did not begin after this do not count.
+    pub fn counts_from(&self) -> Timestamp {
+        self.counts_from.lock().unwrap_or_else(PoisonError::into_inner).unwrap_or(Timestamp::MIN)
     }
 
     /// This process imported a certificate under a new ARN: it is a candidate from now on, until a list that began a

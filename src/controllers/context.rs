@@ -6,7 +6,7 @@ use crate::{
     aws::{
         authorities::Authorities,
         error::{AwsError, Kind},
-        inventory::Inventory,
+        inventory::{CONSISTENT, Inventory},
         port::Aws,
         sessions::{SessionProblem, Sessions},
     },
@@ -17,6 +17,7 @@ use crate::{
         backoff::Failure,
         secret::SecretObject,
     },
+    kube::leader::Mandate,
 };
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
@@ -40,6 +41,8 @@ pub struct Context {
     pub client: Client,
     /// The clock.
     pub clock: Arc<dyn Clock>,
+    /// Whether work may be begun.
+    pub mandate: Mandate,
     /// The `clusterId`: it stands in the tags of what is ours in ACM.
     pub cluster: String,
     /// ACM is looked at for drift once in so long; zero: never.
@@ -58,6 +61,8 @@ pub struct Context {
     pub authorities: Authorities,
     /// Keys that this process just staged.
     pub staged: Recent<SecretObject>,
+    /// When the last import under a new ARN began whose answer is not known.
+    unanswered: Mutex<Option<Timestamp>>,
     /// Which Certificate keeps which Secret, by namespace and Secret: when it was created, and its name.
     claims: Mutex<HashMap<(String, String), (Timestamp, String)>>,
 }
@@ -68,6 +73,8 @@ pub struct Parts {
     pub client: Client,
     /// The clock.
     pub clock: Arc<dyn Clock>,
+    /// Whether work may be begun.
+    pub mandate: Mandate,
     /// The `clusterId`.
     pub cluster: String,
     /// ACM is looked at for drift once in so long; zero: never.
@@ -86,10 +93,12 @@ impl Context {
     /// Puts the parts together.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { client, clock, cluster, drift_interval, accounts, certificates, requests, sessions } = parts;
+        let Parts { client, clock, mandate, cluster, drift_interval, accounts, certificates, requests, sessions } =
+            parts;
         Self {
             client,
             clock,
+            mandate,
             cluster,
             drift_interval,
             accounts,
@@ -99,8 +108,24 @@ impl Context {
             inventory: Inventory::default(),
             authorities: Authorities::default(),
             staged: Recent::new(STAGED_LASTS),
+            unanswered: Mutex::default(),
             claims: Mutex::default(),
         }
+    }
+
+    /// An import under a new ARN began at this time, and its answer is not known.
+    pub fn note_unanswered(&self, began: Timestamp) {
+        let mut unanswered = self.unanswered.lock().unwrap_or_else(PoisonError::into_inner);
+        *unanswered = (*unanswered).max(Some(began));
+    }
+
+    /// Whether the next leader may trust any list of what ACM has: nothing that this process or the leader before it began
+    /// may still come to light.
+    #[must_use]
+    pub fn settled(&self) -> bool {
+        let now = self.clock.now();
+        let unanswered = *self.unanswered.lock().unwrap_or_else(PoisonError::into_inner);
+        self.inventory.counts_from() <= now && unanswered.is_none_or(|at| now.duration_since(at) >= CONSISTENT)
     }
 
     /// An account by name.

@@ -5,6 +5,7 @@ use crate::{
     aws::paced::{asking, line::Asker},
     clock::Clock,
     core::{Decision, Event, Step, backoff},
+    kube::leader::Mandate,
     probes::{BEAT, Pulse},
     text::plain,
 };
@@ -112,14 +113,15 @@ pub struct Driver<T: Kind> {
     client: Client,
     recorder: Recorder,
     clock: Arc<dyn Clock>,
+    mandate: Mandate,
     entries: Mutex<Entries<T>>,
 }
 
 impl<T: Kind> Driver<T> {
     /// A driver for a kind.
     pub fn new(kind: T, context: &Context, recorder: &Recorder) -> Self {
-        let (client, clock) = (context.client.clone(), context.clock.clone());
-        Self { kind, client, recorder: recorder.clone(), clock, entries: Mutex::default() }
+        let (client, clock, mandate) = (context.client.clone(), context.clock.clone(), context.mandate.clone());
+        Self { kind, client, recorder: recorder.clone(), clock, mandate, entries: Mutex::default() }
     }
 
     /// Reconciles what the queue names, until it ends and every reconcile that runs has come to its end.
@@ -167,6 +169,10 @@ impl<T: Kind> Driver<T> {
     }
 
     async fn reconcile_object(&self, key: &ObjectRef<T::Object>, object: Arc<T::Object>) -> Action {
+        // Who stands by does nothing; all objects are woken when that ends.
+        if !self.mandate.holds() {
+            return Action::await_change();
+        }
         let memory = match self.with(key, |entry| begin(entry, &*object)) {
             Begin::Skip(rest) => return Action::requeue(rest),
             Begin::Pass(memory) => memory,
@@ -178,17 +184,21 @@ impl<T: Kind> Driver<T> {
         {
             let status = T::refused(T::object(&observed), &message, self.clock.now());
             let events = vec![Event { warning: true, reason: "RefusedByKubernetes".into(), note: message }];
-            result = self.save(key, &mut observed, status, events).await.map(|_| to_std(backoff::FOR_A_PERSON));
+            result = self.save(key, &mut observed, status, events).await.map(|_| Some(to_std(backoff::FOR_A_PERSON)));
         }
         let version = T::object(&observed).resource_version().unwrap_or_default();
         let memory = T::memory(observed);
         self.with(key, |entry| {
             entry.memory = memory;
             match &result {
-                Ok(rest) => {
+                Ok(Some(rest)) => {
                     entry.errors = 0;
                     entry.settled = Some((version, Instant::now() + *rest));
                     Action::requeue(*rest)
+                }
+                Ok(None) => {
+                    entry.settled = None;
+                    Action::await_change()
                 }
                 Err(error) => {
                     entry.settled = None;
@@ -206,13 +216,19 @@ impl<T: Kind> Driver<T> {
         })
     }
 
-    /// Steps until the object can rest; returns for how long.
-    async fn pass(&self, key: &ObjectRef<T::Object>, observed: &mut T::Observed) -> Result<Duration, kube::Error> {
+    /// Steps until the object can rest; returns for how long. None: this process does not lead any more, so nothing more
+    /// is begun. What came of the last step is stored even then: with its resourceVersion that can undo nothing.
+    async fn pass(
+        &self,
+        key: &ObjectRef<T::Object>,
+        observed: &mut T::Observed,
+    ) -> Result<Option<Duration>, kube::Error> {
         let mut again = MOST_STATUSES;
         for _ in 0..MOST_STEPS {
             let decision = self.kind.decide(observed, self.clock.now());
             tracing::debug!(object = %key, step = ?decision.step, "decided");
             match decision.step {
+                Step::Read(_) | Step::Write(_) if !self.mandate.holds() => return Ok(None),
                 Step::Read(read) => self.kind.read(observed, read).await?,
                 Step::Write(write) => self.kind.write(observed, write).await?,
                 Step::SaveStatus => {
@@ -222,14 +238,14 @@ impl<T: Kind> Driver<T> {
                 Step::Rest(rest) => {
                     let changed = self.save(key, observed, decision.status, decision.events).await?;
                     if !changed || again == 0 {
-                        return Ok(to_std(rest));
+                        return Ok(Some(to_std(rest)));
                     }
                     again -= 1;
                 }
             }
         }
         tracing::error!(object = %key, "a pass of {MOST_STEPS} steps came to no end; it begins again later");
-        Ok(to_std(backoff::FOR_A_PERSON))
+        Ok(Some(to_std(backoff::FOR_A_PERSON)))
     }
 
     /// Stores the status, if it changed, and tells the events; returns whether it changed.

@@ -231,6 +231,19 @@ impl Waker {
         }
     }
 
+    /// Work begins, or begins again: everything is looked at.
+    pub fn all(&self) {
+        for account in self.context.accounts.state() {
+            self.accounts.wake(ObjectRef::from_obj(&*account));
+        }
+        for request in self.context.requests.state().into_iter().filter(|request| self.serves(&**request)) {
+            self.requests.wake(ObjectRef::from_obj(&*request));
+        }
+        for certificate in self.context.certificates.state().into_iter().filter(|c| self.serves(&**c)) {
+            self.certificates.wake(ObjectRef::from_obj(&*certificate));
+        }
+    }
+
     /// A Secret of the operator's own namespace changed: it may hold an account's credentials.
     pub fn credentials(&self, secret: &PartialObjectMeta<Secret>) {
         let name = secret.name_any();

@@ -441,3 +441,19 @@ proptest! {
         tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(play(events));
     }
 }
+
+#[tokio::test]
+async fn after_a_leader_that_died_only_later_lists_count() {
+    let stand = Stand::with(&[1]);
+    assert_eq!(stand.found(1).await, [arn(1)]);
+    let now = stand.clock.now();
+    stand.inventory.former_leader(after(now, 5));
+    let until = match stand.look(1, Timestamp::MIN).await.unwrap() {
+        Lookup::NotYet { until } => until,
+        Lookup::Found(found) => panic!("{found:?} is of a list that the former leader's last import may not be in"),
+    };
+    assert_eq!(until, after(now, 20) + SignedDuration::from_nanos(1));
+    put(&stand.aws, Summary { names: vec![name(1)], ..summary(2) });
+    stand.clock.pass(21);
+    assert_eq!(stand.found(1).await, [arn(1), arn(2)]);
+}

@@ -116,7 +116,8 @@ impl Certificates {
         if !fresh {
             return;
         }
-        self.begun().insert((o.namespace(), o.name(), name.to_owned()), self.context.clock.now());
+        let began = self.context.clock.now();
+        self.begun().insert((o.namespace(), o.name(), name.to_owned()), began);
         seen(o, name).turn = None;
         match asking(importer(o, name), aws.import_new(&region, &material, &tags)).await {
             Ok(arn) => {
@@ -133,7 +134,9 @@ impl Certificates {
                 self.imported(o, name, arn);
             }
             Err(error) => {
-                if error.kind != ErrorKind::Transient {
+                if error.kind == ErrorKind::Transient {
+                    self.context.note_unanswered(began);
+                } else {
                     self.begun().remove(&(o.namespace(), o.name(), name.to_owned()));
                     let record = entry(o, name).and_then(|t| t.pending_since.clone());
                     o.memory.refused.insert(name.to_owned(), record);
