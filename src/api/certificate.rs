@@ -81,6 +81,9 @@ pub struct CertificateSpec {
     #[schemars(length(max = 50))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub acm: Vec<Target>,
+    /// How much may be bought. Default: 5 a day.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<Budget>,
     /// How many revisions `status.history` remembers. Default: 10.
     #[serde(default = "default_history_limit")]
     #[schemars(range(min = 1, max = 100))]
@@ -93,6 +96,15 @@ fn yes() -> bool {
 
 fn default_history_limit() -> i32 {
     10
+}
+
+/// How much a Certificate may buy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Budget {
+    /// How many times a certificate may be asked for within 24 hours; an attempt whose answer was lost counts.
+    #[schemars(range(min = 1, max = 100))]
+    pub issues_per_day: i32,
 }
 
 /// Where the certificate comes from: exactly one.

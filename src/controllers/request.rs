@@ -14,7 +14,7 @@ use crate::{
     core::{
         Decision,
         access::Refusal,
-        certificate::still_wanted,
+        certificate::{budget, still_wanted},
         request::{Observed, Plan, Read, Write, decide, staged_name, write},
     },
     pki::{algorithm::KeyAlgorithm, key::PrivateKey},
@@ -80,6 +80,9 @@ impl Requests {
         };
         let api: Api<Certificate> = Api::namespaced(self.0.client.clone(), &o.request.namespace().unwrap_or_default());
         let certificate = api.get_opt(&owner.name).await?;
+        if let Some(certificate) = &certificate {
+            o.budget = budget::per_day(certificate);
+        }
         let wanted = certificate.is_some_and(|certificate| still_wanted(&certificate, &o.request));
         // Without its key the certificate would be of no use. What this process stored a moment ago is there.
         let key = staged_name(&o.request.name_any());
@@ -188,6 +191,7 @@ impl Kind for Requests {
             authority: None,
             authority_is_fresh: false,
             wanted: None,
+            budget: crate::core::request::attempt::DEFAULT_BUDGET,
             secret: None,
             staged: None,
             answer: None,

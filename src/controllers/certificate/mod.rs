@@ -13,7 +13,9 @@ use crate::{
     core::{
         Decision,
         access::Refusal,
-        certificate::{Imported, Memory, Observed, Read, SLOTS, TargetObserved, Write, decide, request_name, write},
+        certificate::{
+            Imported, Memory, Observed, Read, SLOTS, TargetObserved, Write, budget, decide, request_name, write,
+        },
         secret::SecretObject,
     },
 };
@@ -88,7 +90,8 @@ impl Certificates {
     /// The requests of the revisions around the current one, from the store.
     fn see_requests(&self, o: &mut Observed) {
         let base = o.base_revision();
-        for revision in (base - 3).max(1)..=base + SLOTS {
+        let kept = i64::from(budget::per_day(&o.certificate)).max(3);
+        for revision in (base - kept).max(1)..=base + SLOTS {
             let name = request_name(&o.name(), revision);
             if let Some(request) = self.context.requests.get(&ObjectRef::new(&name).within(&o.namespace())) {
                 o.requests.insert(revision, request);

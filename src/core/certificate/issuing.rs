@@ -1,9 +1,8 @@
 //! The way to a new revision: key, request, signature, Secret.
 
 use super::{
-    Next, Observed, Read, Write, account_in_the_way, preflight,
+    Next, Observed, Read, Write, account_in_the_way, budget, preflight,
     wanted::{self, Trigger},
-    write::TRIGGER_ANNOTATION,
 };
 use crate::{
     api::{
@@ -102,6 +101,9 @@ pub(super) fn next(o: &Observed, trigger: &Trigger, now: Timestamp) -> Next {
     if let Some(request) = request {
         return follow(o, revision, request, now);
     }
+    if let Some(next) = budget::spent(o, now) {
+        return next;
+    }
     let duration = SignedDuration::try_from(std::time::Duration::from(spec.duration)).unwrap_or(SignedDuration::MAX);
     let not_after = now.saturating_add(duration).unwrap_or(Timestamp::MAX);
     if let Some(why) = authority::problem(&authority.authority, now, not_after) {
@@ -122,36 +124,6 @@ pub(super) fn next(o: &Observed, trigger: &Trigger, now: Timestamp) -> Next {
         Some(Some(_)) => Next::Write(Write::DeleteStaged(revision)),
         _ => Next::Write(Write::Stage { revision, algorithm, keep_key: keeps_key(o, algorithm) }),
     }
-}
-
-/// Two certificates in a row were lost, or spoilt, within this time: the next waits until it has passed.
-const BRAKE: SignedDuration = SignedDuration::from_hours(1);
-
-/// What takes the certificate away again and again must not buy one each time.
-pub(super) fn brake(o: &Observed, trigger: &Trigger, now: Timestamp) -> Option<Next> {
-    let base = o.base_revision();
-    let lost = |name: &str| [Trigger::SecretLost(String::new()).name(), Trigger::SpecChanged.name()].contains(&name);
-    let wanted = wanted::issued_for(&o.certificate.spec);
-    let bought = |revision: i64| {
-        let request = o.requests.get(&revision).filter(|r| is_ours(o, r))?;
-        let annotation = |key: &str| request.annotations().get(key).map(String::as_str);
-        let again =
-            annotation(ISSUED_FOR_ANNOTATION) == Some(&wanted) && annotation(TRIGGER_ANNOTATION).is_some_and(lost);
-        request.creation_timestamp().filter(|_| again)?.0.checked_add(BRAKE).ok()
-    };
-    // A person who asks for a renewal after the last one gets it.
-    let newest = o.requests.get(&base).and_then(|r| r.creation_timestamp());
-    let asked = wanted::renewal_request(&o.certificate, now).and_then(|at| at.parse::<Timestamp>().ok());
-    if asked.zip(newest).is_some_and(|(asked, newest)| asked > newest.0) {
-        return None;
-    }
-    let until =
-        bought(base).zip(bought(base - 1)).map(|(last, before)| last.min(before)).filter(|_| lost(trigger.name()))?;
-    let message = "the Secret is taken away or changed by something again and again; the next certificate is bought after an hour, or when the annotation arnkeeper.dev/renew-requested-at asks for it";
-    (now < until).then(|| {
-        let why = Refusal { reason: "IssuedTooOften", message: message.into() };
-        Next::Stalled(why, until.duration_since(now).min(BRAKE))
-    })
 }
 
 /// The revision to work on, and its request if it is there. Slots that something else sits in are passed over.
@@ -182,7 +154,7 @@ fn answers(o: &Observed, request: &CertificateRequest, now: Timestamp) -> bool {
 }
 
 /// Nothing was issued for it, and nothing will be.
-fn is_superseded(request: &CertificateRequest) -> bool {
+pub(super) fn is_superseded(request: &CertificateRequest) -> bool {
     condition(request, READY).is_some_and(|(_, reason, _)| reason == SUPERSEDED)
 }
 

@@ -1,5 +1,6 @@
 //! Decides about a Certificate: issued, kept, delivered to ACM, renewed under the ARN it has.
 
+pub mod budget;
 mod deletion;
 pub mod delivery;
 mod drift;
@@ -125,7 +126,7 @@ fn issuance(o: &Observed, now: Timestamp) -> Next {
             let message = format!("the Secret {:?} can't be written: {why}", spec.secret.name);
             return Next::Stalled(Refusal { reason: "SecretConflict", message }, FOR_A_PERSON);
         }
-        if let Some(next) = issuing::brake(o, &trigger, now) {
+        if let Some(next) = budget::brake(o, &trigger, now) {
             return next;
         }
         return match account_in_the_way(o, &spec.account_ref.name, &spec.region, now) {
@@ -145,8 +146,12 @@ fn issuance(o: &Observed, now: Timestamp) -> Next {
     if write::metadata_differs(o) {
         return Next::Write(Write::SecretMetadata);
     }
-    // The current request and the one before it are kept for people to look at.
-    if let Some((_, old)) = o.requests.iter().find(|(r, request)| **r <= revision - 2 && issuing::is_ours(o, request)) {
+    // The current request and the one before it are kept for people to look at, and what counts for the budget.
+    if let Some((_, old)) = o
+        .requests
+        .iter()
+        .find(|(r, request)| **r <= revision - 2 && issuing::is_ours(o, request) && !budget::counts(request, now))
+    {
         return Next::Write(Write::DeleteRequest(old.name_any()));
     }
     Next::Settled(rest(o, now))

@@ -2,6 +2,7 @@
 //! silence in the end.
 
 mod blows;
+mod budget;
 mod drift;
 mod hostile;
 mod trouble;

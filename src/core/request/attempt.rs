@@ -14,6 +14,18 @@ const TOKEN_WINDOW: SignedDuration = SignedDuration::from_mins(5);
 /// Between attempts, once two of them may have been paid for.
 const BETWEEN: SignedDuration = SignedDuration::from_hours(1);
 
+/// What a budget counts.
+pub const DAY: SignedDuration = SignedDuration::from_hours(24);
+/// How many attempts are made in a day, where nothing else is said.
+pub const DEFAULT_BUDGET: i32 = 5;
+
+/// Until when an attempt has to wait, since as many as the budget allows may have been paid for: then one a day.
+#[must_use]
+pub fn over_budget(request: &CertificateRequest, next: &Attempt, per_day: i32, now: Timestamp) -> Option<Timestamp> {
+    let last = recorded(request).filter(|last| next.number > last.number && next.number > per_day)?;
+    last.at.0.checked_add(DAY).ok().filter(|until| now < *until)
+}
+
 /// What an attempt may do now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Turn {
@@ -35,7 +47,11 @@ pub fn turn(request: &CertificateRequest, refused: Option<i32>, now: Timestamp) 
     }
     let explicit = request.status.as_ref().is_some_and(|s| s.attempt.is_some());
     let next = || Turn::Record(attempt(request, last.number.saturating_add(1), now));
-    if !explicit || refused == Some(last.number) {
+    // AWS refused every call of it: nothing was paid for, and it counts once.
+    if refused == Some(last.number) {
+        return Turn::Record(attempt(request, last.number, now));
+    }
+    if !explicit {
         return next();
     }
     let pause = if last.number <= 1 { TOKEN_WINDOW } else { BETWEEN };

@@ -54,6 +54,8 @@ pub struct Observed {
     pub authority_is_fresh: bool,
     /// Whether its owner, read afresh, still wants it. A request without an owner is wanted.
     pub wanted: Option<bool>,
+    /// How many attempts may be made in a day; its owner says.
+    pub budget: i32,
     /// With `subject`: the Secret of that name, if there is one.
     pub secret: Option<Option<SecretObject>>,
     /// With `subject`: the key and CSR that were made for it.
@@ -335,6 +337,17 @@ fn issue(
     }
     match turn {
         Turn::Record(attempt) => {
+            if let Some(until) = attempt::over_budget(&o.request, &attempt, o.budget, now) {
+                let message = format!(
+                    "IssueCertificate was called {} times without an answer that could be stored, and each may have been paid for: the \
+                     budget of the day is spent; it is called again at {}, or at once with a greater spec.budget.issuesPerDay of the \
+                     Certificate",
+                    attempt.number.saturating_sub(1),
+                    crate::api::conditions::whole_seconds(until)
+                );
+                let why = Refusal { reason: "BudgetSpent", message };
+                return Next::Stalled(why, until.duration_since(now).min(FOR_A_PERSON));
+            }
             status.attempt = Some(attempt);
             Next::Save
         }

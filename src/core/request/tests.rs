@@ -174,6 +174,30 @@ fn a_refusal_is_remembered_over_a_restart() {
     assert_eq!(world.paid(), 1);
 }
 
+#[test]
+fn a_process_that_each_answer_kills_is_stopped_by_the_budget() {
+    let mut world = from_csr();
+    for _ in 0..24 * 20 {
+        world.pass(|| Fault::CrashAfter);
+        world.now += SignedDuration::from_mins(3);
+    }
+    // The first five, then none until the day is over.
+    assert_eq!(world.paid(), 5);
+    assert_eq!(reason(&world, STALLED).as_deref(), Some("BudgetSpent"));
+}
+
+#[test]
+fn what_aws_refuses_for_hours_spends_nothing() {
+    let mut world = from_csr();
+    for _ in 0..60 {
+        world.pass(|| Fault::Throttled);
+        world.now += SignedDuration::from_mins(5);
+    }
+    world.converge();
+    assert!(ready(&world));
+    assert_eq!(world.paid(), 1);
+}
+
 fn fault() -> impl Strategy<Value = Fault> {
     prop_oneof![
         3 => Just(Fault::Fine),
@@ -217,9 +241,12 @@ proptest! {
             world.pass(|| once.next().unwrap_or(Fault::CrashBefore));
             world.now += SignedDuration::from_mins(minutes);
         }
+        // What the budget of a day holds up goes on after it.
+        world.now += SignedDuration::from_hours(25);
         world.converge();
         prop_assert!(ready(&world));
         let hours = world.now.duration_since(begin).as_hours();
         prop_assert!(i64::try_from(world.paid()).unwrap() <= 3 + hours, "{} in {hours} h", world.paid());
+        prop_assert!(i64::try_from(world.paid()).unwrap() <= 5 * (1 + hours / 24), "{} in {hours} h", world.paid());
     }
 }

@@ -235,7 +235,7 @@ proptest! {
         });
         world.account.spec.enabled = true;
         (world.deaf, world.stale) = (0, None);
-        world.now += SignedDuration::from_hours(2);
+        world.now += SignedDuration::from_hours(26);
         world.converge();
         prop_assert!(ready(&world), "{:#?}", world.certificate.status);
         prop_assert_eq!(stalled(&world), None);

@@ -173,6 +173,7 @@ impl World {
             authority: None,
             authority_is_fresh: false,
             wanted: None,
+            budget: crate::core::request::attempt::DEFAULT_BUDGET,
             secret: None,
             staged: None,
             answer: None,

@@ -2,7 +2,7 @@
 
 use super::{
     super::super::{
-        FINALIZER, Imported, Installed, Lookup, Observed, Read, SLOTS, Write, request_name,
+        FINALIZER, Imported, Installed, Lookup, Observed, Read, SLOTS, Write, budget, request_name,
         write::{self, import_tags},
     },
     Fault, InAcm, LAG, World,
@@ -109,7 +109,8 @@ impl World {
         o.pair = secret.as_ref().map(SecretObject::key_pair);
         o.secret = Some(secret);
         let base = o.base_revision();
-        for revision in (base - 3).max(1)..=base + SLOTS {
+        let kept = i64::from(budget::per_day(&o.certificate)).max(3);
+        for revision in (base - kept).max(1)..=base + SLOTS {
             if let Some(request) = self.requests.get(&revision) {
                 o.requests.insert(revision, Arc::new(request.clone()));
             }

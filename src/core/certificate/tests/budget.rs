@@ -1,0 +1,44 @@
+//! What a Certificate may buy in a day.
+
+use super::*;
+
+/// Renewals are asked for, one after the other; returns how many were paid for.
+fn renewed(world: &mut World, times: usize) -> usize {
+    for _ in 0..times {
+        world.now += SignedDuration::from_mins(3);
+        force_renewal(world);
+        for _ in 0..8 {
+            if let Pass::Rested(rest) = world.pass(|| Fault::Fine) {
+                world.now += rest.min(SignedDuration::from_secs(5));
+            }
+            world.sign();
+        }
+        // What a process remembers does not count.
+        world.crash();
+    }
+    world.paid
+}
+
+#[test]
+fn a_certificate_buys_five_a_day_and_goes_on_when_the_day_is_over() {
+    let mut world = World::new(&one_target());
+    world.converge();
+    assert_eq!(renewed(&mut world, 8), 5);
+    let why = stalled(&world).unwrap();
+    assert!(why.starts_with("BudgetSpent") && why.contains("spec.budget.issuesPerDay"), "{why}");
+    assert!(ready(&world), "what is there goes on to be valid");
+    world.now += SignedDuration::from_hours(24);
+    world.converge();
+    assert_eq!((world.paid, stalled(&world)), (6, None));
+    assert!(world.requests.len() <= 2, "what does not count any more is deleted");
+}
+
+#[test]
+fn a_greater_budget_counts_at_once() {
+    let mut world = World::new(&one_target());
+    world.converge();
+    assert_eq!(renewed(&mut world, 6), 5);
+    change_spec(&mut world, |spec| spec.budget = serde_json::from_value(json!({ "issuesPerDay": 7 })).unwrap());
+    world.converge();
+    assert_eq!((world.paid, stalled(&world)), (6, None));
+}
