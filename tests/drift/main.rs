@@ -116,6 +116,9 @@ async fn a_certificate_that_somebody_deleted_from_acm_is_imported_anew() {
 
 #[tokio::test]
 async fn what_somebody_imported_over_it_is_replaced_under_the_same_arn() {
+    if harness::Stand::get().await.sim_because("moto forgets the tags of what is imported over").is_none() {
+        return;
+    }
     let (world, _authority, acm, arn_before) = delivered("over").await;
     let theirs = Somebody::of(&world).await.import_over(&arn_before, &world.domain("app")).await;
     let note = told(&world, "Drift").await;
