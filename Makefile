@@ -131,3 +131,18 @@ demo: programs ## One certificate from nothing to a renewal under one ARN, in a 
 image: ## Build the container image; IMAGE=name:tag
 	$(need) docker
 	@docker build --tag $(IMAGE) .
+
+# Statically linked, as in the image: a program that is measured should be the one that is shipped.
+RELEASE := --release --locked --target $(shell rustc -vV | sed -n 's/^host: //p')
+.PHONY: bench
+bench: export RUSTFLAGS := -C target-feature=+crt-static
+bench: ## The figures, in one table, a quarter of an hour; ONLY=counts,burst for some, BENCH="--rest-seconds 600" for flags
+	$(need) cargo cc go python3 openssl curl jq setsid
+	$(call say,"release build (several minutes, once)")
+	@cargo build $(RELEASE) --workspace --bins
+	@tests/control-plane/build >/dev/null
+	@cargo bench --no-run --bench figures $(filter-out --release,$(RELEASE))
+	$(call say,"measuring")
+	@folder=$(dir $(BIN))$$(rustc -vV | sed -n 's/^host: //p')/release; \
+	ARNKEEPER_BIN=$$(realpath "$$folder") tests/stand/stand run --aws sim --operator -- \
+	  cargo bench --bench figures $(filter-out --release,$(RELEASE)) -- $(if $(ONLY),--only $(ONLY)) $(BENCH)

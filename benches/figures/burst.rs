@@ -1,0 +1,182 @@
+//! Many Certificates at once: time, CPU, memory, with the same requests by a bare client beside it.
+
+use super::{
+    process::Process,
+    replay,
+    stand::{NAMESPACE, Operator, Outcome, Stand, certificate},
+    table::Row,
+};
+use jiff::Timestamp;
+use kube::api::{Patch, PatchParams};
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+
+const ACCOUNT: &str = "111122223333";
+/// As long as any of this may take on a busy machine.
+const BOUND: Duration = Duration::from_secs(280);
+/// The peers for 1,000, without ACM: seconds, CPU seconds of their two processes, MiB of both.
+const PEERS: (f64, f64, f64) = (123.8, 63.5, 205.0);
+
+/// What ran, and what it used so far.
+struct Meter(Vec<(&'static str, Process, f64)>);
+
+impl Meter {
+    fn new(stand: &Stand, operator: Option<&Operator>) -> Outcome<Self> {
+        let mut all = vec![
+            ("API server", stand.process("kube-apiserver")?),
+            ("etcd", stand.process("etcd")?),
+            ("AWS's emulator", stand.process("aws")?),
+        ];
+        all.extend(operator.map(|o| ("operator", o.process())));
+        Ok(Self(all.into_iter().map(|(name, process)| (name, process, process.cpu())).collect()))
+    }
+
+    fn used(&self, name: &str) -> f64 {
+        self.0.iter().filter(|(n, ..)| *n == name).map(|(_, process, before)| process.cpu() - before).sum()
+    }
+
+    fn told(&self) -> String {
+        let each: Vec<String> = self.0.iter().map(|(name, ..)| format!("{name} {:.1}", self.used(name))).collect();
+        each.join(", ")
+    }
+}
+
+/// `many` Certificates at once, ECDSA P-256, one target.
+pub async fn burst(stand: &Stand, many: usize) -> Outcome<Vec<Row>> {
+    let operator = Operator::start(stand, &[]).await?;
+    let authority = stand.account("bench", ACCOUNT, false, "EC_prime256v1").await?;
+    // One first: what is shared, and what the bare client repeats.
+    stand.apply(vec![certificate("sample", "bench", &authority, json!({}))]).await?;
+    stand.ready(1, BOUND).await?;
+    stand.sim("DELETE", "ledger", Value::Null).await?;
+    let (meter, log) = (Meter::new(stand, Some(&operator))?, stand.audit());
+    let began = Instant::now();
+    let all = (0..many).map(|n| certificate(&format!("burst-{n}"), "bench", &authority, json!({})));
+    let (applied, ready) = tokio::join!(stand.apply(all.collect()), stand.ready(many + 1, BOUND));
+    applied?;
+    ready?;
+    let wall = began.elapsed().as_secs_f64();
+    let (cpu, told, (_, peak)) = (meter.used("operator"), meter.told(), operator.process().memory());
+    let requests = log.ours_in(NAMESPACE).len();
+    let lists = busiest_minute(&stand.ledger().await?, "acm:ListCertificates");
+    operator.stop().await?;
+    let (bare, same) = replay::replay(stand, many).await?;
+    #[expect(clippy::cast_precision_loss, reason = "some thousand")]
+    let (each, scale) = (requests as f64 / many as f64, many as f64 / 1000.0);
+    let what = |what: &str| format!("{many} at once, ECDSA P-256, one target: {what}");
+    let (time, cpu_goal, memory) = (PEERS.0 * 0.4 * scale, PEERS.1 / 5.0 * scale, PEERS.2 / 4.0);
+    let ratio = wall / bare;
+    Ok(vec![
+        Row::new(&what("time to all Ready"), &format!("≤ {time:.1} s (0.4 ×)"), format!("{wall:.1} s"), wall <= time)
+            .peers("123.8 s, without ACM"),
+        Row::new(
+            &what("CPU of the operator"),
+            &format!("≤ {cpu_goal:.1} s (1/5)"),
+            format!("{cpu:.1} s"),
+            cpu <= cpu_goal,
+        )
+        .peers("63.5 s"),
+        Row::told(&what("CPU seconds of each"), told).peers("API server 113.7, etcd 25.0"),
+        Row::new(
+            &what("peak resident memory"),
+            &format!("≤ {memory:.0} MiB (1/4)"),
+            format!("{peak:.0} MiB"),
+            peak <= memory,
+        )
+        .peers("152 + 53 MiB"),
+        Row::told(&what("API requests each"), format!("{each:.1}")).peers("21.8"),
+        Row::new(
+            &what("against the same requests by a bare client"),
+            "≤ 1.25",
+            format!("{ratio:.2} ({wall:.1} s against {bare:.1} s for {same:.0} requests each)"),
+            ratio <= 1.25,
+        ),
+        Row::new(&what("ListCertificates in the busiest minute"), "≤ 6", lists.to_string(), lists <= 6),
+    ])
+}
+
+/// The most calls of an operation in any minute.
+fn busiest_minute(calls: &[(String, String, String)], operation: &str) -> usize {
+    let times: Vec<Timestamp> =
+        calls.iter().filter(|(o, ..)| o == operation).filter_map(|(.., at)| at.parse().ok()).collect();
+    let within = |from: &Timestamp| {
+        times.iter().filter(|at| **at >= *from && at.duration_since(*from) < jiff::SignedDuration::from_mins(1)).count()
+    };
+    times.iter().map(within).max().unwrap_or(0)
+}
+
+/// 200 with every call to AWS answered after 100 ms.
+pub async fn delay(stand: &Stand) -> Outcome<Vec<Row>> {
+    let operator = Operator::start(stand, &[]).await?;
+    let authority = stand.account("bench", ACCOUNT, false, "EC_prime256v1").await?;
+    stand.apply(vec![certificate("sample", "bench", &authority, json!({}))]).await?;
+    stand.ready(1, BOUND).await?;
+    // What the sample asked ACM for was a minute ago, as far as the operator's lists go.
+    tokio::time::sleep(Duration::from_mins(1)).await;
+    let fault = json!({ "operation": "*", "count": null, "effect": { "kind": "delay", "millis": 100 } });
+    stand.sim("POST", "faults", fault).await?;
+    let (many, began) = (200, Instant::now());
+    let all = (0..many).map(|n| certificate(&format!("slow-{n}"), "bench", &authority, json!({})));
+    let (applied, ready) = tokio::join!(stand.apply(all.collect()), stand.ready(many + 1, BOUND));
+    applied?;
+    ready?;
+    let wall = began.elapsed().as_secs_f64();
+    operator.stop().await?;
+    stand.sim("DELETE", "faults", Value::Null).await?;
+    let what = "200 at once, every AWS call answered after 100 ms";
+    Ok(vec![Row::new(what, "≤ 15 s with ACM", format!("{wall:.1} s"), wall <= 15.0).peers("47.1 s, without ACM")])
+}
+
+/// How long an object that has nothing to do with them waits while RSA keys are made.
+pub async fn rsa(stand: &Stand, many: usize) -> Outcome<Vec<Row>> {
+    let operator = Operator::start(stand, &[]).await?;
+    let authority = stand.account("bench", ACCOUNT, false, "EC_prime256v1").await?;
+    let rsa_authority = stand.account("bench-rsa", "444455556666", false, "RSA_2048").await?;
+    stand.apply(vec![certificate("other", "bench", &authority, json!({}))]).await?;
+    stand.ready(1, BOUND).await?;
+    let key = json!({ "privateKey": { "algorithm": "RSA", "size": 2048 } });
+    let all: Vec<Value> =
+        (0..many).map(|n| certificate(&format!("rsa-{n}"), "bench-rsa", &rsa_authority, key.clone())).collect();
+    let (log, began) = (stand.audit(), Instant::now());
+    let touching = async {
+        let mut number = 0;
+        loop {
+            let patch = json!({ "metadata": { "labels": { "touched": format!("n{number}") } } });
+            drop(stand.certificates().patch("other", &PatchParams::default(), &Patch::Merge(&patch)).await);
+            number += 1;
+            tokio::time::sleep(Duration::from_millis(150)).await;
+        }
+    };
+    let working = async {
+        let (applied, ready) = tokio::join!(stand.apply(all), stand.ready(many + 1, BOUND));
+        applied.and(ready)
+    };
+    tokio::select! {
+        ended = working => ended?,
+        () = touching => {}
+    }
+    let wall = began.elapsed().as_secs_f64();
+    let mut waits = waits(&log.read());
+    operator.stop().await?;
+    waits.sort_by(f64::total_cmp);
+    let at = |percent: usize| {
+        waits.get((waits.len() * percent / 100).min(waits.len().saturating_sub(1))).copied().unwrap_or(f64::NAN)
+    };
+    let measured =
+        format!("{:.0} ms (half of them {:.0} ms, {} looks); all Ready after {wall:.0} s", at(99), at(50), waits.len());
+    let what = format!("While {many} RSA-2048 keys are made: p99 from a change of another object to its reconcile");
+    Ok(vec![Row::new(&what, "≤ 50 ms", measured, at(99) <= 50.0)])
+}
+
+/// Milliseconds from the answer to a change of `other` until the operator asks for its Secret, by the API server's clock.
+fn waits(all: &[super::audit::Request]) -> Vec<f64> {
+    let is_look = |r: &&super::audit::Request| r.is_ours() && r.verb == "get" && r.object.name == "other-tls";
+    let looks: Vec<Timestamp> = all.iter().filter(is_look).map(|r| r.received).collect();
+    let changes = all.iter().filter(|r| !r.is_ours() && r.verb == "patch" && r.object.name == "other");
+    let wait = |change: &super::audit::Request| {
+        // A look may have begun before the answer was written.
+        let first = looks.iter().filter(|at| **at > change.received).min()?;
+        Some(first.duration_since(change.answered).as_secs_f64().max(0.0) * 1000.0)
+    };
+    changes.filter_map(wait).collect()
+}

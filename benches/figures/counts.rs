@@ -1,0 +1,116 @@
+//! What one certificate costs in requests and calls, and what a quiet cluster costs.
+
+use super::{
+    audit::{Log, Request},
+    stand::{NAMESPACE, Operator, Outcome, Stand, certificate, told},
+    table::Row,
+};
+use kube::api::{Patch, PatchParams};
+use serde_json::{Value, json};
+use std::{collections::BTreeMap, time::Duration};
+
+const ACCOUNT: &str = "111122223333";
+/// As long as any of this may take on a busy machine.
+const BOUND: Duration = Duration::from_mins(2);
+
+/// Waits for the event that ends a revision, and tells what the operator asked for until then.
+async fn ended(log: &Log, what: &str) -> Outcome<Vec<Request>> {
+    let begin = std::time::Instant::now();
+    loop {
+        let of_app = |r: &Request| r.object.resource == "events" && r.object.name.starts_with("app.");
+        if log.ours_in(NAMESPACE).iter().any(of_app) {
+            // Nothing comes after it, unless there is something to be found out here.
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            return Ok(log.ours_in(NAMESPACE));
+        }
+        if begin.elapsed() > BOUND {
+            return Err(format!("{what} had no event within {} s", BOUND.as_secs()));
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+fn row(what: &str, made: &[Request], (requests, writes): (usize, usize), peers: &str) -> Row {
+    let written = made.iter().filter(|r| r.is_write()).count();
+    let goal = format!("≤ {requests}, writes ≤ {writes}");
+    let measured = format!("{}, writes {written}", made.len());
+    Row::new(what, &goal, measured, made.len() <= requests && written <= writes).peers(peers)
+}
+
+/// Requests to the API server and calls to AWS: a first issuance and three renewals, after one that pays for what is shared.
+pub async fn counts(stand: &Stand) -> Outcome<Vec<Row>> {
+    let operator = Operator::start(stand, &[]).await?;
+    let authority = stand.account("bench", ACCOUNT, false, "EC_prime256v1").await?;
+    stand.apply(vec![certificate("shared", "bench", &authority, json!({}))]).await?;
+    stand.ready(1, BOUND).await?;
+    // Its event comes after it is Ready.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    stand.sim("DELETE", "ledger", Value::Null).await?;
+    let log = stand.audit();
+    stand.apply(vec![certificate("app", "bench", &authority, json!({}))]).await?;
+    let made = ended(&log, "the first issuance").await?;
+    let mut rows =
+        vec![row("API requests of a first issuance, one target", &made, (13, 9), "22.1, writes 21.1, without ACM")];
+    rows.push(calls(stand).await?);
+    for number in 1..=3 {
+        let log = stand.audit();
+        let now = jiff::Timestamp::now() - jiff::SignedDuration::from_secs(2);
+        let patch = json!({ "metadata": { "annotations": { "arnkeeper.dev/renew-requested-at": now.to_string() } } });
+        stand.certificates().patch("app", &PatchParams::default(), &Patch::Merge(&patch)).await.map_err(told("app"))?;
+        let made = ended(&log, "a renewal").await?;
+        let what = match number {
+            1 => "API requests of the first renewal",
+            2 => "API requests of the second renewal (deletes the request before the last)",
+            _ => "API requests of any later renewal",
+        };
+        rows.push(row(what, &made, (12, 8), if number == 1 { "19.5, writes 18.5, without ACM" } else { "" }));
+    }
+    operator.stop().await?;
+    Ok(rows)
+}
+
+/// The calls of one first issuance.
+async fn calls(stand: &Stand) -> Outcome<Row> {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for (operation, _, _) in stand.ledger().await? {
+        *counts.entry(operation).or_default() += 1;
+    }
+    let most = [
+        ("acm-pca:IssueCertificate", 1),
+        ("acm:ImportCertificate", 1),
+        ("acm-pca:GetCertificate", 2),
+        ("acm:DescribeCertificate", 1),
+        ("acm:ListTagsForCertificate", 1),
+    ];
+    let met = most.iter().all(|(operation, most)| counts.get(*operation).is_none_or(|count| count <= most));
+    let measured: Vec<String> = counts.iter().map(|(operation, count)| format!("{operation} {count}")).collect();
+    let goal = "Issue 1, Import 1, PCA Get ≤ 2, Describe ≤ 1, ListTags ≤ 1; lists are shared";
+    Ok(Row::new("AWS calls of a first issuance", goal, measured.join(", "), met))
+}
+
+/// A quiet cluster: no writes.
+pub async fn rest(stand: &Stand, seconds: u64) -> Outcome<Vec<Row>> {
+    let operator = Operator::start(stand, &[]).await?;
+    let authority = stand.account("bench", ACCOUNT, false, "EC_prime256v1").await?;
+    let count = 20;
+    let names = (0..count).map(|n| certificate(&format!("rest-{n}"), "bench", &authority, json!({})));
+    stand.apply(names.collect()).await?;
+    stand.ready(count, BOUND).await?;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    stand.sim("DELETE", "ledger", Value::Null).await?;
+    let (log, cpu) = (stand.audit(), operator.process().cpu());
+    tokio::time::sleep(Duration::from_secs(seconds)).await;
+    let ours: Vec<Request> = log.read().into_iter().filter(Request::is_ours).collect();
+    let writes = ours.iter().filter(|r| r.is_write()).count();
+    let calls = stand.ledger().await?.len();
+    let cpu = operator.process().cpu() - cpu;
+    operator.stop().await?;
+    let measured =
+        format!("{writes} writes, {} reads, {calls} AWS calls, {cpu:.2} s CPU in {seconds} s", ours.len() - writes);
+    Ok(vec![Row::new(
+        &format!("{count} converged, at rest"),
+        "0 writes in 600 s (--rest-seconds)",
+        measured,
+        writes == 0,
+    )])
+}
