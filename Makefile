@@ -19,7 +19,7 @@ help: ## List the targets
 	@sed -nE 's/^([a-z0-9-]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
 
 .PHONY: test
-test: build unit emulator e2e-sim e2e-moto drift move replicas chart ## Every test: units, the emulator, end to end on both AWS, the chart
+test: build unit emulator e2e-sim e2e-moto drift crash-some move replicas chart ## Every test: units, the emulator, end to end on both AWS, crashes, the chart
 	$(call say,"all tests passed")
 
 .PHONY: check
@@ -83,6 +83,18 @@ drift: build ## What somebody else changes in ACM is told and put right, on both
 	  ARNKEEPER_DRIFT_INTERVAL=4s tests/stand/stand run --aws $$aws --operator -- \
 	    cargo test --test drift --locked -- --test-threads 12; \
 	done
+
+.PHONY: crash crash-some
+crash: programs control-plane ## Kill the operator around every call that changes something; ONLY='words' for some of the cases
+crash-some: programs control-plane ## The moments that matter most of it; part of `make test`
+crash crash-some: crash%:
+	$(call say,"killed around every call that changes something")
+	@tests/stand/stand run --aws sim -- bash -c 'tests/stand/operator --install-only && exec "$$@"' crash \
+	  $(BIN)/crash $(if $*,--some) --only '$(ONLY)' --jobs $(or $(JOBS),20)
+
+.PHONY: control-plane
+control-plane:
+	@tests/control-plane/build >/dev/null
 
 .PHONY: move
 move: build ## A certificate moves to another cluster and keeps its ARN

@@ -287,7 +287,8 @@ pub(super) fn without_arn(
             return Need::Wait(Refusal { reason: "LookingAtAcm", message }, READ_BACK);
         }
         status.arn = Some(arn.clone());
-        status.pending_since = None;
+        // What is found after a lost answer was begun within seconds of its record.
+        status.imported_at = status.pending_since.take().or(status.imported_at.take());
         return under_arn(o, target, seen, status, &arn, serial, now);
     }
     // What is about to be replaced would make an ARN that may not take what comes.

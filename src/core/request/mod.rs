@@ -330,7 +330,7 @@ fn issue(
     match o.wanted {
         None => return Next::Read(Read::Owner),
         Some(false) => {
-            let message = "The Certificate that made this request does not want it any more, or its key is gone; nothing was issued";
+            let message = "The Certificate that made this request does not want it any more, or its key is gone; nothing more is issued for it";
             return Next::Wait(Refusal { reason: "Superseded", message: message.into() }, LONG);
         }
         Some(true) => {}

@@ -157,9 +157,9 @@ impl Proxy {
         look(self.shared.lock().rules.all())
     }
 
-    /// Forgets all rules.
-    pub fn clear_rules(&self) {
-        self.shared.lock().rules.clear(None);
+    /// Forgets a rule.
+    pub fn remove(&self, id: u64) {
+        self.shared.lock().rules.clear(Some(id));
     }
 
     /// The calls after this number, oldest first.

@@ -70,6 +70,19 @@ fn a_target_with_an_import_under_way_is_deleted_all_the_same() {
 }
 
 #[test]
+fn an_import_that_is_found_again_was_done_at_its_record() {
+    for fault in [Fault::AnswerLost, Fault::CrashAfter] {
+        let mut world = at_the_import(&one_target(), fault);
+        let record = world.certificate.status.as_ref().unwrap().targets[0].pending_since.clone();
+        assert!(record.is_some());
+        world.converge();
+        let target = &world.certificate.status.as_ref().unwrap().targets[0];
+        assert_eq!((&target.imported_at, &target.pending_since), (&record, &None));
+        assert_silent(&mut world);
+    }
+}
+
+#[test]
 fn a_status_wiped_or_a_certificate_made_again_during_an_import_has_one_arn() {
     for again in [true, false] {
         let mut world = at_the_import(&one_target(), Fault::AnswerLost);

@@ -1,0 +1,192 @@
+//! One run of a scenario: undisturbed, or with one kill.
+
+use crate::{
+    calls::{Point, points},
+    scenario::Scenario,
+    snapshot::{consistency, differences, snapshot},
+    stand::{Answer, BETWEEN_LOOKS, Entry, Stand},
+    world::{Objects, SOON, World, in_acm},
+};
+use fault_proxy::rules::Act;
+use serde_json::Value;
+use std::time::{Duration, Instant};
+
+/// A record without an ARN is waited for a minute, and then for a newer list.
+const CONVERGENCE: Duration = Duration::from_mins(4);
+
+/// What an undisturbed run taught.
+pub struct Reference {
+    /// The scenario.
+    pub scenario: Scenario,
+    /// The calls that change something, in order.
+    pub points: Vec<Point>,
+    /// The final state.
+    pub state: Value,
+}
+
+/// One kill to come.
+#[derive(Clone)]
+pub struct Case {
+    /// The scenario.
+    pub scenario: Scenario,
+    /// The call.
+    pub point: Point,
+    /// The moment's name.
+    pub moment: &'static str,
+    /// What happens to the call.
+    pub act: Act,
+}
+
+impl Case {
+    /// Its name in a table and in `--only`.
+    pub fn name(&self) -> String {
+        format!("{} {} {}", self.scenario.name(), self.point.name(), self.moment)
+    }
+}
+
+/// What came of a case.
+pub struct Outcome {
+    /// What was not as it must be; empty: all was.
+    pub faults: Vec<String>,
+    /// From the moment that the scenario was set going.
+    pub took: Duration,
+    /// How often the operator was started.
+    pub lives: u32,
+}
+
+/// Runs a scenario undisturbed.
+pub async fn reference(stand: &Stand, scenario: Scenario) -> Answer<Reference> {
+    let mut world = World::new(stand, &stand.sim, scenario.name()).await?;
+    scenario.prepare(&mut world).await?;
+    let before = world.operator.count();
+    let arns_before = in_acm(&world.ledger().await?).into_keys().collect::<Vec<_>>();
+    scenario.begin(&mut world).await?;
+    finished(&mut world, scenario).await?;
+    world.operator.settle(Duration::from_secs(2), SOON).await?;
+    let points = points(&world.operator.kubernetes.log(before.0), &world.operator.aws.log(before.1));
+    let objects = world.objects().await?;
+    let state = state(&world, scenario, &objects).await?;
+    let faults = faults(&mut world, scenario, &arns_before, &state).await?;
+    if !faults.is_empty() {
+        return Err(format!("the undisturbed run of {}: {}", scenario.name(), faults.join("; ")));
+    }
+    world.end().await?;
+    Ok(Reference { scenario, points, state })
+}
+
+/// Runs a scenario with one kill.
+pub async fn run(stand: &Stand, case: &Case, expected: &Value) -> Answer<Outcome> {
+    let mut world = World::new(stand, &stand.sim, case.scenario.name()).await?;
+    case.scenario.prepare(&mut world).await?;
+    let arns_before = in_acm(&world.ledger().await?).into_keys().collect::<Vec<_>>();
+    let rule = case.point.rule(&world.namespace, case.act.clone());
+    let proxy = if case.point.aws { &world.operator.aws } else { &world.operator.kubernetes };
+    let id = proxy.add(rule).map_err(|error| error.to_string())?;
+    let begin = Instant::now();
+    let mut faults =
+        converge(&mut world, case.scenario, &arns_before, expected).await.unwrap_or_else(|error| vec![error]);
+    let took = begin.elapsed();
+    let proxy = if case.point.aws { &world.operator.aws } else { &world.operator.kubernetes };
+    let met = proxy.rules(|rules| rules.iter().any(|rule| rule.id == id && rule.applied > 0));
+    if !met {
+        faults.push("the call of the reference run did not come".to_owned());
+    }
+    let lives = world.operator.lives;
+    if faults.is_empty() {
+        world.end().await?;
+    } else {
+        faults.push(format!("its log: {}", world.operator.log.display()));
+    }
+    Ok(Outcome { faults, took, lives })
+}
+
+async fn converge(world: &mut World, scenario: Scenario, before: &[String], expected: &Value) -> Answer<Vec<String>> {
+    scenario.begin(world).await?;
+    finished(world, scenario).await?;
+    faults(world, scenario, before, expected).await
+}
+
+/// Waits for the end of a scenario.
+async fn finished(world: &mut World, scenario: Scenario) -> Answer<()> {
+    if scenario == Scenario::Deletion {
+        let begin = Instant::now();
+        while world.look().await?.is_some() {
+            world.operator.keep_alive()?;
+            if begin.elapsed() > CONVERGENCE {
+                return Err("the Certificate is still there".to_owned());
+            }
+            tokio::time::sleep(BETWEEN_LOOKS).await;
+        }
+        return Ok(());
+    }
+    world.delivered(if scenario == Scenario::First || scenario == Scenario::FanOut { 1 } else { 2 }, CONVERGENCE).await
+}
+
+/// What is not as it must be in the end.
+async fn faults(world: &mut World, scenario: Scenario, before: &[String], expected: &Value) -> Answer<Vec<String>> {
+    let mut faults = equal(world, scenario, expected).await?;
+    let ledger = world.ledger().await?;
+    let is_new = |entry: &&Entry| entry.operation == "ImportCertificate" && entry.body["CertificateArn"].is_null();
+    let paid = ledger.iter().filter(|entry| entry.operation == "IssueCertificate" && entry.effective).count();
+    let imported = ledger.iter().filter(is_new).filter(|entry| entry.effective).count();
+    let (price, imports) = scenario.price();
+    if paid != price {
+        faults.push(format!("{paid} certificates were paid for instead of {price}"));
+    }
+    if imported != imports {
+        faults.push(format!("{imported} imports without an ARN had an effect instead of {imports}"));
+    }
+    let now = in_acm(&ledger);
+    if scenario != Scenario::Deletion && before.iter().any(|arn| !now.contains_key(arn)) {
+        faults.push(format!("the ARNs were {before:?} and are {:?}", now.keys()));
+    }
+    if faults.is_empty() {
+        faults.extend(silence(world).await?);
+    }
+    Ok(faults)
+}
+
+/// The final state, less what may end in more than one way.
+async fn state(world: &World, scenario: Scenario, objects: &Objects) -> Answer<Value> {
+    let mut state = snapshot(world, objects).await?;
+    if scenario == Scenario::Changed {
+        // Where its ARN is lost, and nobody wants it any more, the first certificate is not asked for again.
+        state["requests"][0]["status"] = Value::Null;
+    }
+    Ok(state)
+}
+
+/// Waits until the final state is the expected one; what differs, when that takes too long.
+async fn equal(world: &mut World, scenario: Scenario, expected: &Value) -> Answer<Vec<String>> {
+    let begin = Instant::now();
+    loop {
+        world.operator.keep_alive()?;
+        let objects = world.objects().await?;
+        let mut faults = consistency(world, &objects).await?;
+        differences("", expected, &state(world, scenario, &objects).await?, &mut faults);
+        if faults.is_empty() || begin.elapsed() > SOON {
+            return Ok(faults);
+        }
+        tokio::time::sleep(BETWEEN_LOOKS).await;
+    }
+}
+
+/// A new process looks at everything once more, and writes nothing.
+async fn silence(world: &mut World) -> Answer<Vec<String>> {
+    world.operator.settle(Duration::from_secs(1), SOON).await?;
+    world.operator.kill().await?;
+    let before = world.operator.count();
+    world.operator.start()?;
+    let works = |world: &World| world.operator.aws.log(before.1).iter().any(|e| e.call.operation.is_some());
+    let begin = Instant::now();
+    while !works(world) {
+        if begin.elapsed() > SOON || world.operator.ended()?.is_some() {
+            return Err("a new process did not begin to work".to_owned());
+        }
+        tokio::time::sleep(BETWEEN_LOOKS).await;
+    }
+    world.operator.settle(Duration::from_secs(2), SOON).await?;
+    let all = points(&world.operator.kubernetes.log(before.0), &world.operator.aws.log(before.1));
+    let written: Vec<String> = all.iter().map(Point::name).collect();
+    Ok(if written.is_empty() { Vec::new() } else { vec![format!("a further pass wrote: {}", written.join(", "))] })
+}

@@ -1,0 +1,105 @@
+//! What the operator is killed in.
+
+use crate::{
+    stand::{Answer, until, words},
+    world::{SOON, World},
+};
+use arnkeeper::api::RENEW_ANNOTATION;
+use fault_proxy::rules::{Act, Rule};
+use serde_json::json;
+use std::{collections::BTreeMap, time::Duration};
+
+/// A way through the operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scenario {
+    /// First issue, one target.
+    First,
+    /// A renewal.
+    Renewal,
+    /// First issue, three targets in two regions.
+    FanOut,
+    /// A spec that changes while its certificate is being signed.
+    Changed,
+    /// Deletion, with all that is the Certificate's.
+    Deletion,
+}
+
+/// All of them.
+pub const ALL: [Scenario; 5] =
+    [Scenario::First, Scenario::Renewal, Scenario::FanOut, Scenario::Changed, Scenario::Deletion];
+
+impl Scenario {
+    /// Its name in a table and in `--only`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::First => "first",
+            Self::Renewal => "renewal",
+            Self::FanOut => "fan-out",
+            Self::Changed => "changed",
+            Self::Deletion => "deletion",
+        }
+    }
+
+    /// What is there before calls are counted.
+    pub async fn prepare(self, world: &mut World) -> Answer<()> {
+        match self {
+            Self::First | Self::FanOut | Self::Changed => return Ok(()),
+            Self::Renewal => world.certificate(json!({})).await?,
+            Self::Deletion => {
+                let secret = json!({ "name": "app-tls", "deletionPolicy": "Delete" });
+                let acm = json!([{ "name": "edge", "deletionPolicy": "Delete" }]);
+                world.certificate(json!({ "secret": secret, "acm": acm })).await?;
+            }
+        }
+        world.delivered(1, SOON).await?;
+        world.operator.settle(Duration::from_secs(1), SOON).await
+    }
+
+    /// Sets it going. The operator may die meanwhile.
+    pub async fn begin(self, world: &mut World) -> Answer<()> {
+        match self {
+            Self::First => world.certificate(json!({})).await,
+            Self::FanOut => {
+                let acm = json!([{ "name": "edge" }, { "name": "cdn", "region": "us-east-1" }, { "name": "inner" }]);
+                world.certificate(json!({ "acm": acm })).await
+            }
+            Self::Renewal => {
+                // The API server's clock tells whole seconds.
+                let now = jiff::Timestamp::now() - jiff::SignedDuration::from_secs(2);
+                world.change(json!({ "metadata": { "annotations": { RENEW_ANNOTATION: now.to_string() } } })).await
+            }
+            Self::Deletion => world.delete().await,
+            Self::Changed => {
+                let in_progress = Act::Status {
+                    status: 400,
+                    reason: "RequestInProgressException".into(),
+                    message: "It is being signed".into(),
+                    headers: BTreeMap::new(),
+                    body: None,
+                };
+                let signing = Rule { operation: Some("GetCertificate".into()), count: None, ..Rule::new(in_progress) };
+                let id = world.operator.aws.add(signing).map_err(words)?;
+                world.certificate(json!({})).await?;
+                let (sim, account, operator) = (world.sim.clone(), world.account.clone(), &mut world.operator);
+                until("the first certificate is paid for", SOON, async || {
+                    operator.keep_alive()?;
+                    Ok((sim.effective(&account, "IssueCertificate").await? > 0).then_some(()))
+                })
+                .await?;
+                let names = json!([format!("www.app.{}.example", world.namespace)]);
+                world.change(json!({ "spec": { "subject": { "additionalNames": names } } })).await?;
+                world.operator.aws.remove(id);
+                Ok(())
+            }
+        }
+    }
+
+    /// How many certificates are paid for in all, and how many are imported without an ARN.
+    pub fn price(self) -> (usize, usize) {
+        match self {
+            Self::First | Self::Deletion => (1, 1),
+            Self::Renewal | Self::Changed => (2, 1),
+            Self::FanOut => (1, 3),
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! What is there in the end, less what differs between two runs of one scenario: names, uids, times, keys.
+
+use crate::{
+    stand::Answer,
+    world::{Objects, World, in_acm},
+};
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use regex::Regex;
+use serde::Serialize;
+use serde_json::{Value, json};
+use std::sync::LazyLock;
+
+/// Counts how often something was tried, which a crash may raise.
+const HISTORIES: [&str; 2] = ["attempt", "attempts"];
+/// What the API server keeps for itself.
+const BOOKKEEPING: [&str; 5] = ["managedFields", "resourceVersion", "uid", "creationTimestamp", "data"];
+
+static MASKS: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
+    let masks = [
+        (r"(?s)-----BEGIN .*-----END [A-Z ]+-----\s*", "PEM"),
+        (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "TIME"),
+        (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "UUID"),
+        (r"([0-9a-fA-F]{2}:){7,}[0-9a-fA-F]{2}", "HEX"),
+        (r"[0-9a-fA-F]{24,}", "HEX"),
+    ];
+    masks.into_iter().filter_map(|(mask, name)| Some((Regex::new(mask).ok()?, name))).collect()
+});
+
+/// The final state of a case, comparable with that of another run.
+pub async fn snapshot(world: &World, objects: &Objects) -> Answer<Value> {
+    let arns = in_acm(&world.ledger().await?);
+    let regions: Vec<&str> = arns.keys().filter_map(|arn| arn.split(':').nth(3)).collect();
+    let mut all = json!({
+        "certificate": object(objects.certificate.as_ref()),
+        "requests": objects.requests.iter().map(|request| object(Some(request))).collect::<Vec<_>>(),
+        "secrets": objects.secrets.iter().map(|secret| {
+            let mut value = object(Some(secret));
+            value["keys"] = json!(secret.data.iter().flat_map(|data| data.keys()).collect::<Vec<_>>());
+            value
+        }).collect::<Vec<_>>(),
+        "acm": regions,
+    });
+    mask(&mut all, world);
+    Ok(all)
+}
+
+fn object<K: Serialize>(object: Option<&K>) -> Value {
+    serde_json::to_value(object).unwrap_or_default()
+}
+
+fn mask(value: &mut Value, world: &World) {
+    match value {
+        Value::Object(fields) => {
+            fields.retain(|name, _| !BOOKKEEPING.contains(&name.as_str()) && !HISTORIES.contains(&name.as_str()));
+            fields.values_mut().for_each(|value| mask(value, world));
+        }
+        Value::Array(values) => values.iter_mut().for_each(|value| mask(value, world)),
+        Value::String(text) => {
+            let mut out = text.replace(&world.namespace, "NAMESPACE").replace(&world.account, "ACCOUNT");
+            for (mask, name) in MASKS.iter() {
+                out = mask.replace_all(&out, *name).into_owned();
+            }
+            *text = out;
+        }
+        _ => {}
+    }
+}
+
+/// Where two values differ, for a person: the path, then both.
+pub fn differences(path: &str, expected: &Value, found: &Value, out: &mut Vec<String>) {
+    match (expected, found) {
+        (Value::Object(a), Value::Object(b)) => {
+            for name in a.keys().chain(b.keys().filter(|name| !a.contains_key(*name))) {
+                let missing = Value::Null;
+                let (a, b) = (a.get(name).unwrap_or(&missing), b.get(name).unwrap_or(&missing));
+                differences(&format!("{path}.{name}"), a, b, out);
+            }
+        }
+        (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
+            for (at, (a, b)) in a.iter().zip(b).enumerate() {
+                differences(&format!("{path}[{at}]"), a, b, out);
+            }
+        }
+        (a, b) if a != b => out.push(format!("{path}: {a} is expected, {b} is there")),
+        _ => {}
+    }
+}
+
+/// What must hold of any final state: nothing but the targets' certificates in ACM, and these are the Secret's.
+pub async fn consistency(world: &World, objects: &Objects) -> Answer<Vec<String>> {
+    let mut faults = Vec::new();
+    let arns = in_acm(&world.ledger().await?);
+    let Some(certificate) = &objects.certificate else {
+        if !arns.is_empty() {
+            faults.push(format!("in ACM although deleted: {arns:?}"));
+        }
+        return Ok(faults);
+    };
+    let status = object(certificate.status.as_ref());
+    let targets: Vec<&Value> = status["targets"].as_array().into_iter().flatten().collect();
+    let mut told: Vec<&str> = targets.iter().filter_map(|target| target["arn"].as_str()).collect();
+    told.sort_unstable();
+    if told != arns.keys().map(String::as_str).collect::<Vec<_>>() {
+        faults.push(format!("the status has the ARNs {told:?}, ACM has {:?}", arns.keys()));
+    }
+    let secret = objects.secrets.iter().find(|s| s.metadata.name.as_deref() == Some("app-tls"));
+    let chain = secret.and_then(|s| s.data.as_ref()?.get("tls.crt")).map(|bytes| bytes.0.clone()).unwrap_or_default();
+    for (arn, leaf) in &arns {
+        let leaf = BASE64_STANDARD.decode(leaf).unwrap_or_default();
+        if leaf.is_empty() || !chain.starts_with(leaf.trim_ascii_end()) {
+            faults.push(format!("{arn} has not the Secret's certificate"));
+        }
+    }
+    for target in targets {
+        if target["serialNumber"] != status["serialNumber"] {
+            faults.push(format!("target {} has serial {}", target["name"], target["serialNumber"]));
+        }
+    }
+    Ok(faults)
+}
