@@ -457,3 +457,16 @@ async fn after_a_leader_that_died_only_later_lists_count() {
     stand.clock.pass(21);
     assert_eq!(stand.found(1).await, [arn(1), arn(2)]);
 }
+
+#[tokio::test]
+async fn however_many_ask_however_often_a_place_is_listed_six_times_a_minute() {
+    let s = Stand::with(&(0..50).collect::<Vec<_>>());
+    for _ in 0..120 {
+        for id in 0..50 {
+            // Each wants a list that is newer than all there can be.
+            s.look(id, after(s.clock.now(), -1)).await.unwrap();
+        }
+        s.clock.pass(1);
+    }
+    assert!((10..=12).contains(&s.aws.count(LIST)), "{}", s.aws.count(LIST));
+}

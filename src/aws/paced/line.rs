@@ -14,7 +14,11 @@ const MARGIN: f64 = 1.01;
 const FAST: f64 = 3.0;
 const LATE: Duration = Duration::from_millis(5);
 /// What the unknown time on the way to AWS may add to the time between two calls of a slow line.
-const MOST_JITTER: Duration = Duration::from_millis(250);
+const MOST_JITTER: Duration = Duration::from_secs(1);
+/// An import that has no answer yet may not have come to AWS: so long the next one waits for it.
+const UNANSWERED: Duration = Duration::from_secs(3);
+/// Between two looks whether there is an answer.
+const LOOK: Duration = Duration::from_millis(10);
 /// A throttled line is slowed to at least this share of its quota.
 const SLOWEST: f64 = 0.1;
 /// Throttled answers within this time are about one and the same excess.
@@ -26,7 +30,7 @@ const FASTER: f64 = 0.02;
 const NEAR: Duration = Duration::from_millis(1500);
 const MOST_NEAR: usize = 24;
 /// Who comes back does so at most this much earlier, to be there in time.
-const EARLY: Duration = Duration::from_millis(700);
+const EARLY: Duration = Duration::from_millis(1300);
 /// Nobody is told to come back before this.
 const NOT_BEFORE: Duration = Duration::from_millis(50);
 /// Who does not come back at its time is forgotten after this.
@@ -81,6 +85,10 @@ pub struct Line {
     /// When the next call may be sent.
     free: Instant,
     sent: Option<Instant>,
+    /// The last call has no answer yet.
+    unanswered: bool,
+    /// Leave is asked for here, so there is one call at a time.
+    one_at_a_time: bool,
     /// The shortest time that AWS took to answer.
     quickest: Option<Duration>,
     waiting: BTreeMap<Place, Waiter>,
@@ -100,6 +108,8 @@ impl Line {
             share: (1.0, now),
             free: now,
             sent: None,
+            unanswered: false,
+            one_at_a_time: false,
             quickest: None,
             waiting: BTreeMap::new(),
             places: HashMap::new(),
@@ -123,8 +133,9 @@ impl Line {
     /// Asks to call now.
     pub fn ask(&mut self, asker: &Asker, now: Instant) -> Answer {
         if let Some(index) = self.leave.iter().position(|(key, _)| *key == asker.key) {
-            if self.free > now {
-                return if self.free <= now + NEAR { Answer::Near(self.free) } else { self.give_up(index) };
+            let free = self.free_at(now);
+            if free > now {
+                return if free <= now + NEAR { Answer::Near(free) } else { self.give_up(index) };
             }
             self.leave.remove(index);
             self.send(now);
@@ -140,6 +151,7 @@ impl Line {
     /// Asks for leave to call within `ahead`, and at once where the line is empty. Something has to be done before the
     /// call that takes a while; whoever has leave asks again right before the call.
     pub fn ask_leave(&mut self, asker: &Asker, ahead: Duration, now: Instant) -> Answer {
+        self.one_at_a_time = true;
         if self.leave.iter().any(|(key, _)| *key == asker.key) {
             return Answer::Go;
         }
@@ -169,13 +181,14 @@ impl Line {
     /// AWS answered a call that was sent then.
     pub fn answered(&mut self, sent: Instant, throttled: bool, now: Instant) {
         let took = now.saturating_duration_since(sent);
+        self.unanswered &= self.sent != Some(sent);
         if throttled {
             self.throttled(now);
             return;
         }
         // So much later than others it may have come to AWS, and then the next one comes too early.
         let late = self.quickest.map_or(took, |quickest| took.saturating_sub(quickest)).min(MOST_JITTER);
-        self.quickest = Some(self.quickest.map_or(took, |quickest| took.min(quickest + quickest / 16)));
+        self.quickest = Some(self.quickest.map_or(took, |quickest| took.min(quickest + quickest / 64)));
         if self.quota < FAST && self.sent == Some(sent) {
             self.free = self.free.max(sent + self.between(now) + late);
         }
@@ -206,7 +219,14 @@ impl Line {
         let late = if self.quota < FAST { Duration::ZERO } else { LATE };
         let from = self.free.max(now.checked_sub(late).unwrap_or(now));
         self.free = from + self.between(now);
-        self.sent = Some(now);
+        (self.sent, self.unanswered) = (Some(now), true);
+    }
+
+    /// When the next call may be sent, as far as is known.
+    fn free_at(&self, now: Instant) -> Instant {
+        let waits = self.one_at_a_time && self.quota < FAST && self.unanswered;
+        let lost = self.sent.is_none_or(|sent| now.saturating_duration_since(sent) >= UNANSWERED);
+        if waits && !lost { self.free.max(now + LOOK) } else { self.free }
     }
 
     /// The line was slowed after leave was given.
@@ -223,8 +243,9 @@ impl Line {
         let between = self.between(now);
         let given = u32::try_from(self.leave.len()).unwrap_or(u32::MAX);
         // The one at the head of the line goes when all who have leave have gone.
-        let head = self.free.max(now) + between.saturating_mul(given);
-        if present == 0 && self.free + between.saturating_mul(given) <= now + ahead {
+        let free = self.free_at(now);
+        let head = free.max(now) + between.saturating_mul(given);
+        if present == 0 && free + between.saturating_mul(given) <= now + ahead {
             self.waiting.remove(&place);
             self.places.remove(&asker.key);
             return Answer::Go;

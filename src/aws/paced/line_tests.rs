@@ -192,11 +192,15 @@ fn leave_to_import_comes_before_the_turn_and_the_turn_is_kept() {
     let Answer::Near(at) = line.ask_leave(&c, ahead, now) else { panic!() };
     assert!(at - now <= SECOND);
     assert_eq!(line.ask(&a, now), Answer::Go);
+    // Without an answer it may not have come to AWS yet.
+    assert_eq!(line.ask(&b, now + 2 * SECOND), Answer::Near(now + 2 * SECOND + LOOK));
+    line.answered(now, false, now);
     let Answer::Near(second) = line.ask(&b, now) else { panic!() };
     assert!(second - now >= SECOND && second - now < SECOND.mul_f64(1.02));
     assert_eq!(line.ask_leave(&c, ahead, at), Answer::Go);
     // Who has leave and is there goes, whoever had it first.
     assert_eq!(line.ask(&c, second), Answer::Go);
+    line.answered(second, false, second);
     let Answer::Near(third) = line.ask(&b, second) else { panic!() };
     assert_eq!(line.ask(&b, third), Answer::Go);
     assert!(line.leave.is_empty() && line.waiting.is_empty());
@@ -229,12 +233,12 @@ fn a_slow_line_leaves_room_for_what_the_way_to_aws_may_have_taken() {
     let mut line = Line::new(1, start);
     let mut at = start;
     for (n, (took, between)) in
-        [(300, 1260), (300, 1010), (320, 1020), (290, 1010), (440, 1150), (1000, 1260)].into_iter().enumerate()
+        [(300, 1310), (300, 1010), (320, 1030), (290, 1010), (440, 1160), (1000, 1680)].into_iter().enumerate()
     {
         assert_eq!(line.ask(&asker(n, None), at), Answer::Go);
         line.answered(at, false, at + ms(took));
         let next = line.free - at;
-        assert!(next >= ms(between) && next <= ms(between + 25), "{n}: {next:?}");
+        assert!(next + ms(45) >= ms(between) && next <= ms(between + 45), "{n}: {next:?}");
         at = line.free;
     }
 }

@@ -249,3 +249,41 @@ async fn what_keeps_us_out_is_told_by_its_kind() {
     .await;
     assert_eq!(chained.kind(&account_with(1, &two("1h"))).await, Some(ProblemKind::RoleChain));
 }
+
+/// The SDK's own cache of identities holds 64 (aws-smithy-runtime, identity cache); each account has its own here.
+#[tokio::test]
+async fn hundreds_of_accounts_keep_their_credentials() {
+    const MANY: usize = 300;
+    let stand = Stand::new(|call, number| match &*call.operation {
+        "AssumeRole" => role(&format!("ASIA{number}")),
+        "GetCallerIdentity" => who("arn:aws:sts::444455556666:assumed-role/arnkeeper/arnkeeper"),
+        _ => (200, json!({ "Tags": [] }).to_string()),
+    })
+    .await;
+    let accounts: Vec<AwsAccount> = (0..MANY)
+        .map(|n| {
+            let role = format!("arn:aws:iam::444455556666:role/arnkeeper-{n}");
+            let quotas = json!({ "ListTagsForCertificate": 10_000 });
+            let mut account = account_with(1, &json!({ "assumeRoles": [{ "roleArn": role }], "quotas": quotas }));
+            account.metadata.name = Some(format!("account-{n}"));
+            account
+        })
+        .collect();
+    let arn = "arn:aws:acm:eu-west-1:444455556666:certificate/11111111-2222-3333-4444-555555555555".parse().unwrap();
+    for _ in 0..2 {
+        for account in &accounts {
+            stand.sessions.open(account).await.ok().unwrap().tags(&arn).await.unwrap();
+        }
+    }
+    let count = |operation: &str| stand.sts.operations().iter().filter(|o| *o == operation).count();
+    assert_eq!((count("AssumeRole"), count("GetCallerIdentity")), (MANY, MANY));
+    assert_eq!(count("ListTagsForCertificate"), 2 * MANY);
+    let keys: std::collections::HashSet<String> = stand
+        .sts
+        .calls()
+        .into_iter()
+        .filter(|call| call.operation == "ListTagsForCertificate")
+        .map(|c| c.key)
+        .collect();
+    assert_eq!(keys.len(), MANY, "each account has its own");
+}

@@ -112,8 +112,13 @@ impl Certificates {
         let Some(material) = material(o) else { return };
         let tags = write::import_tags(o, &target);
         // The record carries one call, whatever comes of it; and none, if the way to the account took too long.
-        let fresh = self.take_record(o, name).is_some_and(|stored| stored.elapsed() <= RECORD_LASTS);
-        if !fresh {
+        let stored = self.take_record(o, name);
+        if stored.is_none_or(|stored| stored.elapsed() > RECORD_LASTS) {
+            if stored.is_some() {
+                // It carried no call: the next one needs no minute of patience.
+                let record = entry(o, name).and_then(|t| t.pending_since.clone());
+                o.memory.refused.insert(name.to_owned(), record);
+            }
             return;
         }
         let began = self.context.clock.now();
