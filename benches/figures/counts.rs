@@ -60,7 +60,7 @@ pub async fn counts(stand: &Stand) -> Outcome<Vec<Row>> {
         let made = ended(&log, "a renewal").await?;
         let what = match number {
             1 => "API requests of the first renewal",
-            2 => "API requests of the second renewal (deletes the request before the last)",
+            2 => "API requests of the second renewal, at once after the first",
             _ => "API requests of any later renewal",
         };
         rows.push(row(what, &made, (12, 8), if number == 1 { "19.5, writes 18.5, without ACM" } else { "" }));

@@ -256,6 +256,8 @@ impl Operator {
             .env("ARNKEEPER_LISTEN", format!("127.0.0.1:{port}"))
             .env("POD_NAMESPACE", SYSTEM)
             .env("POD_NAME", "arnkeeper-bench")
+            // As in the image.
+            .env("MALLOC_ARENA_MAX", "1")
             .env_remove("AWS_REGION")
             .stdin(Stdio::null())
             .stderr(log)

@@ -59,6 +59,8 @@ pub struct Context {
     pub inventory: Inventory,
     /// The private CAs.
     pub authorities: Authorities,
+    /// Requests that this process just saw signed: the store keeps them without their certificates.
+    pub signed: Recent<Arc<CertificateRequest>>,
     /// Keys that this process just staged.
     pub staged: Recent<SecretObject>,
     /// When the last import under a new ARN began whose answer is not known.
@@ -107,6 +109,7 @@ impl Context {
             sessions,
             inventory: Inventory::default(),
             authorities: Authorities::default(),
+            signed: Recent::new(STAGED_LASTS),
             staged: Recent::new(STAGED_LASTS),
             unanswered: Mutex::default(),
             claims: Mutex::default(),

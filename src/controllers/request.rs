@@ -248,6 +248,10 @@ impl Kind for Requests {
     }
 
     fn stored(&self, observed: &mut Observed, request: Arc<CertificateRequest>) {
+        if request.status.as_ref().is_some_and(|s| s.certificate.is_some()) && !request.owner_references().is_empty() {
+            let namespace = request.namespace().unwrap_or_default();
+            self.0.signed.put(&namespace, &request.name_any(), request.clone(), Instant::now());
+        }
         observed.request = request;
     }
 

@@ -10,16 +10,20 @@ use super::{
 use crate::{
     api::{
         AwsAccount, Certificate, CertificateRequest, OWNED_BY_ANNOTATION,
-        conditions::{READY, STALLED},
+        conditions::{READY, STALLED, is_true},
     },
     kube::watch::Change,
 };
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use k8s_openapi::{api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::Condition};
-use kube::{Resource, ResourceExt, core::PartialObjectMeta, runtime::reflector::ObjectRef};
+use kube::{
+    Resource, ResourceExt,
+    core::PartialObjectMeta,
+    runtime::reflector::{ObjectRef, ObjectRefExtra},
+};
 use std::{
     collections::{BTreeSet, HashMap},
-    hash::Hash,
+    hash::{DefaultHasher, Hash, Hasher},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -40,11 +44,12 @@ impl<T: Kind> Lane<T> {
 
     /// The object changed: the driver sees for itself whether there is anything to do.
     fn changed(&self, object: &T::Object) {
-        self.send(ObjectRef::from_obj(object));
+        self.send(bare(ObjectRef::from_obj(object)));
     }
 
     /// Something around the object changed.
     fn wake(&self, object: ObjectRef<T::Object>) {
+        let object = bare(object);
         self.driver.wake(&object);
         self.send(object);
     }
@@ -59,26 +64,34 @@ impl<T: Kind> Lane<T> {
     }
 }
 
+/// Without uid and resourceVersion, which no queue and no map needs.
+fn bare<K: Resource<DynamicType = ()>>(mut object: ObjectRef<K>) -> ObjectRef<K> {
+    object.extra = ObjectRefExtra::default();
+    object
+}
+
+/// Whether a request is signed: then there is nothing to do for it any more.
+fn is_done(request: &CertificateRequest) -> bool {
+    request.status.as_ref().is_some_and(|s| is_true(&s.conditions, READY))
+}
+
 /// The reason of a request that goes on by itself: as good as nothing told.
 const PASSING: &str = "Issuing";
 
-/// What of an account or a request concerns others; they are woken when it changes.
-#[derive(PartialEq)]
+/// What of an account or a request concerns others; they are woken when it changes. A digest: there are many.
+#[derive(Clone, Copy, PartialEq)]
 struct News {
-    uid: Option<String>,
-    generation: Option<i64>,
-    told: Vec<(String, String, String)>,
+    digest: u64,
+    tells: bool,
 }
 
 impl News {
     fn of<K: Resource>(object: &K, conditions: Option<&[Condition]>) -> Self {
         let told = conditions.unwrap_or_default().iter().filter(|c| c.type_ == READY || c.type_ == STALLED);
-        let told = told.filter(|c| c.reason != PASSING);
-        Self {
-            uid: object.meta().uid.clone(),
-            generation: object.meta().generation,
-            told: told.map(|c| (c.type_.clone(), c.status.clone(), c.reason.clone())).collect(),
-        }
+        let told: Vec<_> = told.filter(|c| c.reason != PASSING).map(|c| (&c.type_, &c.status, &c.reason)).collect();
+        let mut hasher = DefaultHasher::new();
+        (&object.meta().uid, object.meta().generation, &told).hash(&mut hasher);
+        Self { digest: hasher.finish(), tells: !told.is_empty() }
     }
 }
 
@@ -105,7 +118,7 @@ impl<K: Eq + Hash> Seen<K> {
         if before == Some(&news) {
             return None;
         }
-        let before = if before.is_some() || !news.told.is_empty() { Before::Other } else { Before::Nothing };
+        let before = if before.is_some() || news.tells { Before::Other } else { Before::Nothing };
         seen.insert(key, news);
         Some(before)
     }
@@ -184,7 +197,11 @@ impl Waker {
             Change::Applied(account) => {
                 self.accounts.changed(&account);
                 let conditions = account.status.as_ref().map(|s| &*s.conditions);
-                if self.seen_accounts.note(ObjectRef::from_obj(&*account), News::of(&*account, conditions)).is_some() {
+                if self
+                    .seen_accounts
+                    .note(bare(ObjectRef::from_obj(&*account)), News::of(&*account, conditions))
+                    .is_some()
+                {
                     self.wake_users(&account.name_any());
                 }
             }
@@ -200,9 +217,14 @@ impl Waker {
     fn request(&self, change: Change<CertificateRequest>) {
         match change {
             Change::Applied(request) if self.serves(&*request) => {
-                self.requests.changed(&request);
+                if is_done(&request) {
+                    self.requests.forget(&request);
+                } else {
+                    self.requests.changed(&request);
+                }
                 let conditions = request.status.as_ref().map(|s| &*s.conditions);
-                let news = self.seen_requests.note(ObjectRef::from_obj(&*request), News::of(&*request, conditions));
+                let news =
+                    self.seen_requests.note(bare(ObjectRef::from_obj(&*request)), News::of(&*request, conditions));
                 if news == Some(Before::Other) {
                     self.wake_owner(&request);
                 }
@@ -236,7 +258,7 @@ impl Waker {
         for account in self.context.accounts.state() {
             self.accounts.wake(ObjectRef::from_obj(&*account));
         }
-        for request in self.context.requests.state().into_iter().filter(|request| self.serves(&**request)) {
+        for request in self.context.requests.state().into_iter().filter(|r| self.serves(&**r) && !is_done(r)) {
             self.requests.wake(ObjectRef::from_obj(&*request));
         }
         for certificate in self.context.certificates.state().into_iter().filter(|c| self.serves(&**c)) {
@@ -290,8 +312,7 @@ impl Waker {
     /// Wakes all that use an account.
     fn wake_users(&self, account: &str) {
         for request in self.context.requests.state() {
-            let waits = request.status.as_ref().is_none_or(|s| s.certificate.is_none());
-            if waits && request.spec.account_ref.name == account && self.serves(&*request) {
+            if !is_done(&request) && request.spec.account_ref.name == account && self.serves(&*request) {
                 self.requests.wake(ObjectRef::from_obj(&*request));
             }
         }

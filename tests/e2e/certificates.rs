@@ -56,6 +56,17 @@ async fn a_certificate_goes_to_its_secret_and_to_acm() {
 }
 
 #[tokio::test]
+async fn what_kubectl_apply_left_stays() {
+    let (world, authority) = World::new("applied").await;
+    let left = json!({ "kubectl.kubernetes.io/last-applied-configuration": "{\"kind\":\"Certificate\"}" });
+    let mut manifest = world.certificate_manifest("app", &authority, json!({ "acm": [{ "name": "edge" }] }));
+    manifest["metadata"]["annotations"] = left.clone();
+    world.make(&world.certificates(), manifest).await;
+    let certificate = until(&world.certificates(), "app", "delivered", |c| c.is(READY) && c.is(DELIVERED)).await;
+    assert_eq!(json!(certificate.annotations()), left);
+}
+
+#[tokio::test]
 async fn the_staged_key_is_gone_once_the_secret_is_there() {
     let (world, authority) = World::new("staged").await;
     world.issued("app", &authority, json!({})).await;

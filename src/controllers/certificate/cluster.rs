@@ -6,7 +6,7 @@ use crate::{
     controllers::request::generate,
     core::{
         access::Refusal,
-        certificate::{FINALIZER, Observed, staged_name, write},
+        certificate::{FINALIZER, Observed, request_name, staged_name, write},
     },
     pki::{algorithm::KeyAlgorithm, key::PrivateKey},
 };
@@ -41,9 +41,29 @@ impl Certificates {
         Ok(())
     }
 
+    /// The whole request: the store's lacks the certificate once it is signed.
+    pub(super) async fn see_request(&self, o: &mut Observed, revision: i64) -> Result<(), kube::Error> {
+        let (namespace, name) = (o.namespace(), request_name(&o.name(), revision));
+        let known = o.requests.get(&revision).and_then(|r| r.uid());
+        let just_signed = self.context.signed.take(&namespace, &name, Instant::now());
+        let request = if let Some(request) = just_signed.filter(|r| r.uid() == known) {
+            Some(request)
+        } else {
+            let api: Api<CertificateRequest> = Api::namespaced(self.context.client.clone(), &namespace);
+            api.get_opt(&name).await?.map(Arc::new)
+        };
+        o.read_requests.insert(revision);
+        match request {
+            Some(request) => drop(o.requests.insert(revision, request)),
+            None => drop(o.requests.remove(&revision)),
+        }
+        Ok(())
+    }
+
     pub(super) async fn see_staged(&self, o: &mut Observed, revision: i64) -> Result<(), kube::Error> {
         let (namespace, name) = (o.namespace(), staged_name(&o.name(), revision));
-        let staged = match self.context.staged.take(&namespace, &name, Instant::now()) {
+        let just_staged = self.context.staged.take(&namespace, &name, Instant::now());
+        let staged = match just_staged.filter(|staged| staged.is_owned_by(&o.uid())) {
             Some(staged) => Some(staged),
             None => self.context.secret(&namespace, &name).await?,
         };

@@ -24,7 +24,7 @@ use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use kube::{Api, Client, runtime::reflector::ObjectRef};
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, Mutex, PoisonError},
     time::Instant,
 };
@@ -137,6 +137,7 @@ impl Kind for Certificates {
             pair: None,
             claimed_by,
             requests: BTreeMap::new(),
+            read_requests: BTreeSet::new(),
             staged: BTreeMap::new(),
             targets,
             drift_interval: self.context.drift_interval,
@@ -196,6 +197,7 @@ impl Kind for Certificates {
                 o.memory.absent = secret.is_none().then(|| self.context.clock.now());
                 self.see_secret(o, secret);
             }
+            Read::Request(revision) => self.see_request(o, revision).await?,
             Read::Staged(revision) => self.see_staged(o, revision).await?,
             Read::Lookup(target, newer_than) => self.lookup(o, &target, newer_than).await,
             Read::Shown(target) => self.shown(o, &target).await,

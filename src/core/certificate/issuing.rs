@@ -187,6 +187,9 @@ fn follow(o: &Observed, revision: i64, request: &CertificateRequest, now: Timest
         Some((false, reason, message)) => {
             Next::Wait(told("RequestWaiting", &format!("{reason}: {message}")), FOR_A_PERSON)
         }
+        Some((true, ..)) if lacks_certificate(request) && !o.read_requests.contains(&revision) => {
+            Next::Read(Read::Request(revision))
+        }
         Some((true, ..)) => match o.staged.get(&revision) {
             None => Next::Read(Read::Staged(revision)),
             Some(Some(staged)) => match signed(request, staged, now) {
@@ -207,6 +210,11 @@ fn follow(o: &Observed, revision: i64, request: &CertificateRequest, now: Timest
             Some(None) => Next::Quiet(LOST_WAKE_UP),
         },
     }
+}
+
+/// What watches keep of a signed request is without it.
+fn lacks_certificate(request: &CertificateRequest) -> bool {
+    request.status.as_ref().is_none_or(|s| s.certificate.is_none())
 }
 
 /// The signed certificate with its chain and its staged key. A status is a hint: it is checked again.

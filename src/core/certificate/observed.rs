@@ -21,7 +21,11 @@ use crate::{
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 /// What was seen of a Certificate and around it. `None`, or an absent key, means: not looked at yet.
 pub struct Observed {
@@ -47,6 +51,8 @@ pub struct Observed {
     pub claimed_by: Option<String>,
     /// Requests by revision, those near the current one.
     pub requests: BTreeMap<i64, Arc<CertificateRequest>>,
+    /// The revisions whose request was read from the API server: the others lack their certificate once signed.
+    pub read_requests: BTreeSet<i64>,
     /// Staged keys, by revision.
     pub staged: BTreeMap<i64, Option<SecretObject>>,
     /// What was seen of the targets, by name.
@@ -200,6 +206,8 @@ pub enum Read {
     Authority,
     /// The Secret.
     Secret,
+    /// The request of a revision, with its certificate.
+    Request(i64),
     /// The staged key of a revision.
     Staged(i64),
     /// What ACM has in a target's place, from a list begun after this time.

@@ -28,7 +28,11 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::{ByteString, api::core::v1::Secret};
 use kube::ResourceExt;
 use serde_json::json;
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 /// ACM shows an import in its list this much later.
 const LAG: SignedDuration = SignedDuration::from_secs(45);
@@ -187,6 +191,7 @@ impl World {
             pair: None,
             claimed_by: None,
             requests: BTreeMap::new(),
+            read_requests: BTreeSet::new(),
             staged: BTreeMap::new(),
             targets,
             drift_interval: SignedDuration::from_hours(24),

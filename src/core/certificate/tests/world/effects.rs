@@ -14,6 +14,7 @@ use crate::{
         port::{Description, Summary},
     },
     core::{backoff::Failure, secret::SecretObject},
+    kube::watch::Lean,
     pki::key::PrivateKey,
 };
 use jiff::SignedDuration;
@@ -56,6 +57,13 @@ impl World {
                 o.authority = Some(Ok(self.ca.known()));
             }
             Read::Secret => self.see_secret(o),
+            Read::Request(revision) => {
+                o.read_requests.insert(revision);
+                match self.requests.get(&revision) {
+                    Some(request) => drop(o.requests.insert(revision, Arc::new(request.clone()))),
+                    None => drop(o.requests.remove(&revision)),
+                }
+            }
             Read::Staged(revision) => {
                 o.staged.insert(revision, self.staged.get(&revision).cloned().map(SecretObject::from));
             }
@@ -112,7 +120,10 @@ impl World {
         let kept = i64::from(budget::per_day(&o.certificate)).max(3);
         for revision in (base - kept).max(1)..=base + SLOTS {
             if let Some(request) = self.requests.get(&revision) {
-                o.requests.insert(revision, Arc::new(request.clone()));
+                // As the store of the watch has it.
+                let mut request = request.clone();
+                request.lean();
+                o.requests.insert(revision, Arc::new(request));
             }
         }
     }
