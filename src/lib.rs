@@ -6,6 +6,7 @@ pub mod clock;
 pub mod controllers;
 pub mod core;
 pub mod kube;
+pub mod metrics;
 pub mod pki;
 pub mod probes;
 pub mod run;

@@ -40,7 +40,7 @@ enum Command {
 
 #[derive(clap::Args)]
 struct RunArgs {
-    /// Where /livez and /readyz are served.
+    /// Where /livez, /readyz and /metrics are served.
     #[arg(long, env = "ARNKEEPER_LISTEN", default_value = "0.0.0.0:8080")]
     listen: SocketAddr,
     /// The namespaces to serve, with commas between; none: all.
@@ -80,6 +80,9 @@ struct RunArgs {
     /// How often ACM is looked at for what somebody else changed there, a target: 24h, or 0s for never.
     #[arg(long, env = "ARNKEEPER_DRIFT_INTERVAL", default_value = "24h", value_parser = drift_interval)]
     drift_interval: SignedDuration,
+    /// Metrics of each Certificate by its name: two series and more for each. Without it they are counted together.
+    #[arg(long, env = "ARNKEEPER_METRICS_PER_CERTIFICATE")]
+    metrics_per_certificate: bool,
     /// For tests: the clock runs so many seconds ahead.
     #[arg(long, hide = true, default_value_t = 0)]
     clock_ahead: i64,
@@ -156,6 +159,7 @@ fn operator(args: RunArgs) -> Result<(), String> {
         election: args.leader_elect.then_some((args.leader_elect_resource_name, terms)),
         endpoint_url: None,
         drift_interval: args.drift_interval,
+        metrics_per_certificate: args.metrics_per_certificate,
         ahead: SignedDuration::from_secs(args.clock_ahead),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|e| e.to_string())?;

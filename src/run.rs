@@ -18,6 +18,7 @@ use crate::{
         lease::Terms,
         watch::{Change, events, watch},
     },
+    metrics::{self, Metrics, Scrape},
     probes::{self, Health},
     tasks::Tasks,
 };
@@ -54,7 +55,7 @@ const DRIVERS: [&str; 3] =
 /// What the process is told at its start.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where `/livez` and `/readyz` are served.
+    /// Where `/livez`, `/readyz` and `/metrics` are served.
     pub listen: SocketAddr,
     /// The namespaces that are served; empty: all.
     pub namespaces: Vec<String>,
@@ -70,6 +71,8 @@ pub struct Config {
     pub endpoint_url: Option<String>,
     /// ACM is looked at for drift once in so long; zero: never.
     pub drift_interval: SignedDuration,
+    /// Whether each Certificate has metrics of its own.
+    pub metrics_per_certificate: bool,
     /// How far the clock runs ahead; not zero in tests only.
     pub ahead: SignedDuration,
 }
@@ -106,7 +109,8 @@ pub enum Problem {
 /// If it can't start, or a part of it ends by itself.
 pub async fn run(config: Config, stop: impl Future<Output = ()> + Send + 'static) -> Result<(), Problem> {
     let clock = Arc::new(ServerClock::ahead(config.ahead));
-    let clients = connect(kube::Config::infer().await?, &clock)?;
+    let metrics = Arc::new(Metrics::new());
+    let clients = connect(kube::Config::infer().await?, &clock, metrics.clone())?;
     let cluster = match config.cluster.clone() {
         Some(id) => id,
         None => cluster_id(&clients.calls).await?,
@@ -117,7 +121,14 @@ pub async fn run(config: Config, stop: impl Future<Output = ()> + Send + 'static
     let listener = TcpListener::bind(config.listen).await.map_err(|e| Problem::Listen(config.listen, e))?;
     let mandate = if config.election.is_some() { Mandate::none() } else { Mandate::alone() };
     let mut operator = Operator::start(&config, &clients, &clock, cluster, &health, &stopped, mandate);
-    operator.tasks.spawn("the server of the probes", serve(listener, probes::router(health.clone())));
+    let scrape = Scrape {
+        metrics,
+        context: operator.context.clone(),
+        namespaces: config.namespaces.iter().cloned().collect(),
+        per_certificate: config.metrics_per_certificate,
+    };
+    let app = probes::router(health.clone()).merge(metrics::router(Arc::new(scrape)));
+    operator.tasks.spawn("the server of the probes", serve(listener, app));
     let (end, told) = oneshot::channel();
     let mut election = tokio::spawn(operator.election(&config, &clients, &clock, &health, told)?);
     let problem = tokio::select! {
@@ -188,11 +199,13 @@ impl Operator {
             secrets: Arc::new(secrets),
             endpoint_url: config.endpoint_url.clone(),
             pacer: Arc::default(),
+            metrics: clients.metrics.clone(),
         });
         let context = Arc::new(Context::new(Parts {
             client: clients.calls.clone(),
             clock: clock.clone(),
             mandate,
+            metrics: clients.metrics.clone(),
             cluster,
             drift_interval: config.drift_interval,
             accounts: accounts.clone(),
@@ -345,7 +358,7 @@ impl SecretWatches<'_> {
         let name = format!("the watch of Secrets in {namespace}");
         let pulse = self.health.pulse(name.clone());
         let api: Api<PartialObjectMeta<Secret>> = Api::namespaced(self.clients.watch(&pulse), namespace);
-        let events = events(api, config, &pulse);
+        let events = events(api, config, &pulse, &self.clients.metrics);
         tasks.spawn(name.clone(), async move {
             let mut events = std::pin::pin!(events);
             while let Some(event) = events.next().await {

@@ -216,6 +216,14 @@ impl Inventory {
         }
     }
 
+    /// How many imported certificates each place had, by its last list.
+    #[must_use]
+    pub fn counts(&self) -> Vec<(AccountId, Region, usize)> {
+        let places = self.places();
+        let count = |place: &Place| place.known().list.as_ref().map(|list| list.certificates.len());
+        places.iter().filter_map(|((account, region), p)| Some((account.clone(), region.clone(), count(p)?))).collect()
+    }
+
     fn place(&self, account: &AccountId, region: &Region) -> Arc<Place> {
         self.places().entry((account.clone(), region.clone())).or_default().clone()
     }

@@ -18,6 +18,7 @@ use crate::{
         secret::SecretObject,
     },
     kube::leader::Mandate,
+    metrics::Metrics,
 };
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
@@ -43,6 +44,8 @@ pub struct Context {
     pub clock: Arc<dyn Clock>,
     /// Whether work may be begun.
     pub mandate: Mandate,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
     /// The `clusterId`: it stands in the tags of what is ours in ACM.
     pub cluster: String,
     /// ACM is looked at for drift once in so long; zero: never.
@@ -77,6 +80,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Whether work may be begun.
     pub mandate: Mandate,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
     /// The `clusterId`.
     pub cluster: String,
     /// ACM is looked at for drift once in so long; zero: never.
@@ -95,12 +100,23 @@ impl Context {
     /// Puts the parts together.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { client, clock, mandate, cluster, drift_interval, accounts, certificates, requests, sessions } =
-            parts;
+        let Parts {
+            client,
+            clock,
+            mandate,
+            metrics,
+            cluster,
+            drift_interval,
+            accounts,
+            certificates,
+            requests,
+            sessions,
+        } = parts;
         Self {
             client,
             clock,
             mandate,
+            metrics,
             cluster,
             drift_interval,
             accounts,

@@ -4,8 +4,9 @@ use super::context::Context;
 use crate::{
     aws::paced::{asking, line::Asker},
     clock::Clock,
-    core::{Decision, Event, Step, backoff},
+    core::{Decision, Event, Step, backoff, request::ATTEMPT_REPEATED},
     kube::leader::Mandate,
+    metrics::{Metrics, Outcome},
     probes::{BEAT, Pulse},
     text::plain,
 };
@@ -114,6 +115,7 @@ pub struct Driver<T: Kind> {
     recorder: Recorder,
     clock: Arc<dyn Clock>,
     mandate: Mandate,
+    metrics: Arc<Metrics>,
     entries: Mutex<Entries<T>>,
 }
 
@@ -121,7 +123,8 @@ impl<T: Kind> Driver<T> {
     /// A driver for a kind.
     pub fn new(kind: T, context: &Context, recorder: &Recorder) -> Self {
         let (client, clock, mandate) = (context.client.clone(), context.clock.clone(), context.mandate.clone());
-        Self { kind, client, recorder: recorder.clone(), clock, mandate, entries: Mutex::default() }
+        let metrics = context.metrics.clone();
+        Self { kind, client, recorder: recorder.clone(), clock, mandate, metrics, entries: Mutex::default() }
     }
 
     /// Reconciles what the queue names, until it ends and every reconcile that runs has come to its end.
@@ -177,17 +180,21 @@ impl<T: Kind> Driver<T> {
             Begin::Skip(rest) => return Action::requeue(rest),
             Begin::Pass(memory) => memory,
         };
+        let running = self.metrics.reconcile(T::Object::kind(&()));
         let mut observed = self.kind.observe(object, memory);
         let mut result = self.pass(key, &mut observed).await;
+        let mut outcome = Outcome::of(result.as_ref().err().map(is_conflict));
         if let Err(error) = &result
             && let Some(message) = refusal(error)
         {
             let status = T::refused(T::object(&observed), &message, self.clock.now());
             let events = vec![Event { warning: true, reason: "RefusedByKubernetes".into(), note: message }];
+            outcome = Outcome::Refused;
             result = self.save(key, &mut observed, status, events).await.map(|_| Some(to_std(backoff::FOR_A_PERSON)));
         }
         let version = T::object(&observed).resource_version().unwrap_or_default();
         let memory = T::memory(observed);
+        running.ends(outcome);
         self.with(key, |entry| {
             entry.memory = memory;
             match &result {
@@ -268,6 +275,9 @@ impl<T: Kind> Driver<T> {
             self.kind.stored(observed, Arc::new(stored));
         }
         for event in events {
+            if event.reason == ATTEMPT_REPEATED {
+                self.metrics.issue_unanswered();
+            }
             self.publish(T::object(observed), event).await;
         }
         self.kind.told(observed);

@@ -1,6 +1,7 @@
 //! The clients: one for calls, with a time-out, and one for watches, which may be silent for a while.
 
-use crate::{clock::ServerClock, probes::Pulse};
+use crate::{clock::ServerClock, metrics::Metrics, probes::Pulse};
+use futures::future::BoxFuture;
 use http::{
     HeaderMap, HeaderValue, Request, Response,
     header::{DATE, USER_AGENT},
@@ -10,8 +11,16 @@ use kube::{
     Client, Config,
     client::{Body, ClientBuilder},
 };
-use std::{io, sync::Arc, time::Duration};
-use tower::util::{MapResponseLayer, service_fn};
+use std::{
+    io,
+    sync::Arc,
+    task::{self, Poll},
+    time::Duration,
+};
+use tower::{
+    Layer, Service,
+    util::{MapResponseLayer, service_fn},
+};
 
 /// A call that is not answered after this long has failed.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
@@ -31,14 +40,16 @@ const AGENT: &str = concat!("arnkeeper/", env!("CARGO_PKG_VERSION"));
 pub struct Clients {
     /// For calls.
     pub calls: Client,
+    /// Where they are counted.
+    pub metrics: Arc<Metrics>,
     watches: Client,
 }
 
-/// Makes the clients. Every answer to a call sets the clock.
+/// Makes the clients. Every answer to a call sets the clock and is counted.
 ///
 /// # Errors
 /// If the configuration makes no TLS client.
-pub fn connect(config: Config, clock: &Arc<ServerClock>) -> Result<Clients, kube::Error> {
+pub fn connect(config: Config, clock: &Arc<ServerClock>, metrics: Arc<Metrics>) -> Result<Clients, kube::Error> {
     let mut config = config;
     config.headers.push((USER_AGENT, HeaderValue::from_static(AGENT)));
     // Else the time that a connection was idle counts for the next call on it.
@@ -57,8 +68,49 @@ pub fn connect(config: Config, clock: &Arc<ServerClock>) -> Result<Clients, kube
         }
         response
     });
-    let calls = ClientBuilder::try_from(config)?.with_layer(&sets_clock).build();
-    Ok(Clients { calls, watches })
+    let counts = Counts(metrics.clone());
+    let calls = ClientBuilder::try_from(config)?.with_layer(&sets_clock).with_layer(&counts).build();
+    Ok(Clients { calls, metrics, watches })
+}
+
+/// Counts the requests and what came of them.
+struct Counts(Arc<Metrics>);
+
+impl<S> Layer<S> for Counts {
+    type Service = Counted<S>;
+
+    fn layer(&self, inner: S) -> Counted<S> {
+        Counted { inner, metrics: self.0.clone() }
+    }
+}
+
+struct Counted<S> {
+    inner: S,
+    metrics: Arc<Metrics>,
+}
+
+impl<S, B> Service<Request<Body>> for Counted<S>
+where
+    S: Service<Request<Body>, Response = Response<B>>,
+    S::Future: Send + 'static,
+{
+    type Response = Response<B>;
+    type Error = S::Error;
+    type Future = BoxFuture<'static, Result<Response<B>, S::Error>>;
+
+    fn poll_ready(&mut self, cx: &mut task::Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let (metrics, method) = (self.metrics.clone(), request.method().clone());
+        let answer = self.inner.call(request);
+        Box::pin(async move {
+            let answer = answer.await;
+            metrics.asked(&method, answer.as_ref().ok().map(Response::status));
+            answer
+        })
+    }
 }
 
 impl Clients {

@@ -6,6 +6,7 @@ use crate::{
         AwsAccount, Certificate, CertificateRequest,
         conditions::{READY, is_true},
     },
+    metrics::Metrics,
     probes::Pulse,
 };
 use futures::{Stream, StreamExt};
@@ -72,7 +73,7 @@ where
 {
     let (reader, mut writer) = store();
     let guarded: Api<DeserializeGuard<K>> = Api::all(clients.watch(pulse));
-    let events = events(guarded, watcher::Config::default().page_size(PAGE), pulse);
+    let events = events(guarded, watcher::Config::default().page_size(PAGE), pulse, &clients.metrics);
     let store = reader.clone();
     let changes = events.filter_map(move |event| {
         let event = match event {
@@ -103,12 +104,18 @@ pub fn events<K>(
     api: Api<K>,
     config: watcher::Config,
     pulse: &Pulse,
+    metrics: &Arc<Metrics>,
 ) -> impl Stream<Item = Result<Event<K>, watcher::Error>> + Send + use<K>
 where
-    K: Resource + DeserializeOwned + Clone + Debug + Send + 'static,
+    K: Resource<DynamicType = ()> + DeserializeOwned + Clone + Debug + Send + 'static,
 {
-    let pulse = pulse.clone();
-    watcher(api, config.timeout(WATCH_LASTS)).backoff(Patience::default()).inspect(move |_| pulse.beat())
+    let (pulse, metrics) = (pulse.clone(), metrics.clone());
+    watcher(api, config.timeout(WATCH_LASTS)).backoff(Patience::default()).inspect(move |event| {
+        pulse.beat();
+        if event.is_err() {
+            metrics.watch_broke(K::kind(&()));
+        }
+    })
 }
 
 /// Waits that double: kube's own may last longer than a watch may be silent.

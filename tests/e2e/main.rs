@@ -18,6 +18,7 @@ mod examples;
 mod faults;
 mod harness;
 mod kubectl;
+mod metrics;
 mod one_arn;
 mod pacing;
 mod preflight;

@@ -9,7 +9,10 @@ use super::{
     port::{Aws, Identity},
     provider::{Held, assume, fixed, http_client, own_retries},
 };
-use crate::api::{AwsAccount, account::AssumeRole, names::Region};
+use crate::{
+    api::{AwsAccount, account::AssumeRole, names::Region},
+    metrics::{Measured, Metrics},
+};
 use async_trait::async_trait;
 use aws_config::{
     AppName, BehaviorVersion, SdkConfig, environment::EnvironmentVariableRegionProvider, identity::IdentityCache,
@@ -56,6 +59,8 @@ pub struct SessionParts {
     pub endpoint_url: Option<String>,
     /// The pace of all calls but those to STS.
     pub pacer: Arc<Pacer>,
+    /// Where the calls are counted.
+    pub metrics: Arc<Metrics>,
 }
 
 /// What keeps us out of an account.
@@ -173,6 +178,7 @@ pub struct Sessions {
     secrets: Arc<dyn SecretSource>,
     endpoint_url: Option<String>,
     pacer: Arc<Pacer>,
+    metrics: Arc<Metrics>,
     http: SharedHttpClient,
     base: OnceCell<Base>,
     slots: Mutex<HashMap<String, Arc<Slot>>>,
@@ -188,11 +194,12 @@ impl Sessions {
     /// No session is open yet.
     #[must_use]
     pub fn new(parts: SessionParts) -> Self {
-        let SessionParts { secrets, endpoint_url, pacer } = parts;
+        let SessionParts { secrets, endpoint_url, pacer, metrics } = parts;
         Self {
             secrets,
             endpoint_url,
             pacer,
+            metrics,
             http: http_client(),
             base: OnceCell::new(),
             slots: Mutex::default(),
@@ -283,11 +290,15 @@ impl Sessions {
         let retries = own_retries();
         let provider = assume(&config, &retries, first, &spec.assume_roles);
         let config = config.into_builder().credentials_provider(provider).build();
-        let identity = identity(&config, retries).await?;
+        let (name, began) = (account.name_any(), Instant::now());
+        let identity = identity(&config, retries).await;
+        let sts = config.region().map_or(FALLBACK_REGION, aws_config::Region::as_ref);
+        self.metrics.called(&name, sts, WHO, identity.as_ref().err(), began.elapsed());
+        let identity = identity?;
         check_identity(account, &identity)?;
         let quotas = Quotas::granted(&account.spec.quotas);
         let gate = Gate::new(Arc::clone(&self.pacer), identity.account.clone(), quotas);
-        let sdk = Sdk::new(identity, config, gate.clone());
+        let sdk = Measured::new(Sdk::new(identity, config, gate.clone()), name, &spec.regions, self.metrics.clone());
         Ok(Arc::new(Paced::new(Arc::new(sdk), gate)))
     }
 
@@ -351,7 +362,7 @@ fn check_chain(roles: &[AssumeRole]) -> Result<(), SessionProblem> {
     })
 }
 
-async fn identity(config: &SdkConfig, retries: RetryPartition) -> Result<Identity, SessionProblem> {
+async fn identity(config: &SdkConfig, retries: RetryPartition) -> Result<Identity, AwsError> {
     let config = aws_sdk_sts::config::Builder::from(config).retry_partition(retries).build();
     let answer = aws_sdk_sts::Client::from_conf(config).get_caller_identity().send().await;
     let answer = answer.map_err(|error| from_sdk(WHO, &error))?;

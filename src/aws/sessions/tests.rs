@@ -53,6 +53,7 @@ impl Stand {
             secrets: Arc::clone(&secrets) as _,
             endpoint_url: Some(sts.url.clone()),
             pacer: Arc::default(),
+            metrics: Arc::default(),
         };
         let (start, seconds) = (Instant::now(), Arc::new(AtomicU64::new(0)));
         let clock = Arc::clone(&seconds);

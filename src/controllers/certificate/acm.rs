@@ -102,7 +102,9 @@ impl Certificates {
     pub(super) async fn turn(&self, o: &mut Observed, target: &str, ends: Option<Timestamp>) {
         let Some((aws, region)) = self.place(o, target).await else { return };
         let left = ends.map(|ends| ends.duration_since(self.context.clock.now()).try_into().unwrap_or_default());
+        let began = Instant::now();
         let wait = asking(Asker { left, ..importer(o, target) }, aws.turn_to_import(&region)).await;
+        self.context.metrics.waited("acm:ImportCertificate", began.elapsed());
         seen(o, target).turn = Some(SignedDuration::try_from(wait).unwrap_or(SignedDuration::MAX));
     }
 
@@ -219,6 +221,11 @@ impl Certificates {
             Ok(_) => aws.delete_certificate(&arn).await,
             Err(error) => Err(error),
         };
+        // What is still to be delivered is deleted only where a second ARN carries its tags.
+        if surplus && o.certificate.metadata.deletion_timestamp.is_none() {
+            let removed = deleted.as_ref().map_or_else(|error| error.kind == ErrorKind::NotFound, |()| true);
+            self.context.metrics.duplicate(removed);
+        }
         match deleted {
             Err(error) if error.kind == ErrorKind::InUse && surplus => {
                 self.context.inventory.note_in_use(&arn);

@@ -8,13 +8,18 @@ use super::{
     driver::Kind,
 };
 use crate::{
-    api::{Certificate, certificate::CertificateStatus, conditions::refused, names::Region},
+    api::{
+        Certificate,
+        certificate::CertificateStatus,
+        conditions::{STALLED, is_true, refused},
+        names::Region,
+    },
     aws::{error::AwsError, port::Aws},
     core::{
         Decision,
         access::Refusal,
         certificate::{
-            Imported, Memory, Observed, Read, SLOTS, TargetObserved, Write, budget, decide, request_name, write,
+            Imported, Memory, Observed, Read, SLOTS, TargetObserved, Write, budget, decide, request_name, wanted, write,
         },
         secret::SecretObject,
     },
@@ -78,6 +83,21 @@ impl Certificates {
         let failure = failed_again(o.memory.target_failures.get(target), error);
         o.memory.target_failures.insert(target.to_owned(), failure);
         seen(o, target).failed = true;
+    }
+
+    /// Counts what the status that was just stored tells for the first time.
+    fn count(&self, o: &Observed, after: &Certificate) {
+        let newest = |c: &Certificate| c.status.as_ref().and_then(|s| s.history.first().cloned());
+        let stalled = |c: &Certificate| c.status.as_ref().is_some_and(|s| is_true(&s.conditions, STALLED));
+        if let Some(newest) = newest(after).filter(|new| newest(&o.certificate).as_ref() != Some(new)) {
+            self.context.metrics.renewed(&newest.trigger, true);
+        }
+        if stalled(after)
+            && !stalled(&o.certificate)
+            && let Some(trigger) = wanted::trigger(o, self.context.clock.now())
+        {
+            self.context.metrics.renewed(trigger.name(), false);
+        }
     }
 
     /// Puts the Secret into view, and parses it once.
@@ -267,6 +287,7 @@ impl Kind for Certificates {
             })
         };
         o.memory.imported.retain(|name, imported| !in_status(name, imported));
+        self.count(o, &certificate);
         o.certificate = certificate;
     }
 

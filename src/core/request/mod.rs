@@ -30,6 +30,8 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use std::sync::Arc;
 
+/// The reason of the event that tells of an attempt which may have been paid for in vain.
+pub const ATTEMPT_REPEATED: &str = "AttemptRepeated";
 /// Objects younger than this do not complain yet that another object is missing: it may come with the same `kubectl apply`.
 pub const PATIENCE: SignedDuration = SignedDuration::from_secs(10);
 /// Nothing to wait for but a change.
@@ -424,7 +426,7 @@ fn events(before: &CertificateRequestStatus, after: &CertificateRequestStatus) -
             "attempt {} of {} had no answer that could be stored; it may have been paid for. Attempt {} begins",
             old.number, old.at.0, new.number
         );
-        events.push(Event { warning: true, reason: "AttemptRepeated".into(), note });
+        events.push(Event { warning: true, reason: ATTEMPT_REPEATED.into(), note });
     }
     events
 }

@@ -1,0 +1,294 @@
+//! What is read from the stores at a scrape. Pure: one pass over the objects, and nothing remembered of them.
+
+use super::PREFIX;
+use crate::api::{
+    AwsAccount, Certificate, CertificateRequest,
+    conditions::{CREDENTIALS_VALID, READY, STALLED, is_true},
+    names::{AccountId, Region},
+};
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::ResourceExt;
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{family::Family, gauge::Gauge},
+    registry::Registry,
+};
+use std::{collections::BTreeMap, sync::Arc};
+
+/// The states of an object; the first that fits counts.
+const STATES: [&str; 5] = ["disabled", "expired", "stalled", "ready", "pending"];
+/// Certificates that end within so many hours are counted.
+const WITHIN: [(&str, i64); 4] = [("24h", 24), ("168h", 168), ("336h", 336), ("720h", 720)];
+/// Reasons that are told apart for one kind. This program has fewer; a status may be written by others, too.
+const MOST_REASONS: usize = 60;
+/// Stands for all further reasons.
+const OTHER: &str = "Other";
+
+/// What to look at.
+pub struct View<'a> {
+    /// All accounts.
+    pub accounts: &'a [Arc<AwsAccount>],
+    /// The Certificates that are served.
+    pub certificates: &'a [Arc<Certificate>],
+    /// The requests that are served.
+    pub requests: &'a [Arc<CertificateRequest>],
+    /// How many imported certificates ACM had in each place, by its last list.
+    pub imported: &'a [(AccountId, Region, usize)],
+    /// Whether each Certificate has series of its own.
+    pub per_certificate: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct InState {
+    kind: &'static str,
+    state: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StalledBy {
+    kind: String,
+    reason: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Within {
+    within: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Phase {
+    phase: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfAccount {
+    account: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AccountInfo {
+    account: String,
+    account_id: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Place {
+    account_id: String,
+    region: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfCertificate {
+    namespace: String,
+    name: String,
+}
+
+#[derive(Default)]
+struct Gauges {
+    objects: Family<InState, Gauge>,
+    stalled: Family<StalledBy, Gauge>,
+    expiring: Family<Within, Gauge>,
+    overdue: Family<Phase, Gauge>,
+    next: Option<Gauge>,
+    ready_accounts: Family<OfAccount, Gauge>,
+    credentials: Family<OfAccount, Gauge>,
+    accounts: Family<AccountInfo, Gauge>,
+    imported: Family<Place, Gauge>,
+    ends: Family<OfCertificate, Gauge>,
+    renews: Family<OfCertificate, Gauge>,
+    ready: Family<OfCertificate, Gauge>,
+}
+
+/// The gauges of these objects.
+#[must_use]
+pub fn registry(view: &View<'_>, now: Timestamp) -> Registry {
+    let mut gauges = Gauges::default();
+    gauges.begin_at_zero();
+    for certificate in view.certificates {
+        gauges.certificate(certificate, view.per_certificate, now);
+    }
+    gauges.next_end(view.certificates, now);
+    for request in view.requests {
+        let conditions = request.status.as_ref().map_or(&[][..], |s| &s.conditions);
+        gauges.object("CertificateRequest", state(conditions, true, false));
+    }
+    for account in view.accounts {
+        gauges.account(account);
+    }
+    gauges.stalled(view);
+    for (account, region, count) in view.imported {
+        let place = Place { account_id: account.to_string(), region: region.to_string() };
+        gauges.imported.get_or_create(&place).set(i64::try_from(*count).unwrap_or(i64::MAX));
+    }
+    gauges.register(view.per_certificate)
+}
+
+impl Gauges {
+    fn begin_at_zero(&self) {
+        for kind in ["AwsAccount", "Certificate", "CertificateRequest"] {
+            for state in STATES {
+                drop(self.objects.get_or_create(&InState { kind, state }));
+            }
+        }
+        for (within, _) in WITHIN {
+            drop(self.expiring.get_or_create(&Within { within }));
+        }
+        for phase in ["early", "late"] {
+            drop(self.overdue.get_or_create(&Phase { phase }));
+        }
+    }
+
+    fn object(&self, kind: &'static str, state: &'static str) {
+        self.objects.get_or_create(&InState { kind, state }).inc();
+    }
+
+    fn certificate(&self, certificate: &Certificate, apart: bool, now: Timestamp) {
+        let status = certificate.status.as_ref();
+        let conditions = status.map_or(&[][..], |s| &s.conditions);
+        let enabled = certificate.spec.enabled;
+        let ends = time(status.and_then(|s| s.not_after.as_ref()));
+        let renews = time(status.and_then(|s| s.renewal_time.as_ref()));
+        self.object("Certificate", state(conditions, enabled, ends.is_some_and(|ends| ends <= now)));
+        if let Some(ends) = ends.filter(|ends| enabled && *ends > now) {
+            for (within, hours) in WITHIN {
+                if ends.duration_since(now) <= SignedDuration::from_hours(hours) {
+                    self.expiring.get_or_create(&Within { within }).inc();
+                }
+            }
+        }
+        if let Some(phase) = ends.zip(renews).filter(|_| enabled).and_then(|(ends, renews)| overdue(renews, ends, now))
+        {
+            self.overdue.get_or_create(&Phase { phase }).inc();
+        }
+        if apart {
+            let namespace = certificate.namespace().unwrap_or_default();
+            let labels = OfCertificate { namespace, name: certificate.name_any() };
+            self.ready.get_or_create(&labels).set(is_true(conditions, READY).into());
+            for (family, at) in [(&self.ends, ends), (&self.renews, renews)] {
+                if let Some(at) = at {
+                    family.get_or_create(&labels).set(at.as_second());
+                }
+            }
+        }
+    }
+
+    /// The next end of an enabled Certificate; none, if none is to come.
+    fn next_end(&mut self, certificates: &[Arc<Certificate>], now: Timestamp) {
+        let end = |c: &Arc<Certificate>| time(c.status.as_ref()?.not_after.as_ref()).filter(|_| c.spec.enabled);
+        if let Some(next) = certificates.iter().filter_map(end).filter(|end| *end > now).min() {
+            self.next.get_or_insert_default().set(next.as_second());
+        }
+    }
+
+    fn account(&self, account: &AwsAccount) {
+        let conditions = account.status.as_ref().map_or(&[][..], |s| &s.conditions);
+        self.object("AwsAccount", state(conditions, account.spec.enabled, false));
+        let labels = OfAccount { account: account.name_any() };
+        if let Some(id) = account.status.as_ref().and_then(|s| s.account_id.as_deref()) {
+            let info = AccountInfo { account: labels.account.clone(), account_id: id.chars().take(12).collect() };
+            self.accounts.get_or_create(&info).set(1);
+        }
+        if account.spec.enabled {
+            self.ready_accounts.get_or_create(&labels).set(is_true(conditions, READY).into());
+            // Not known before it was tried.
+            if let Some(valid) = conditions.iter().find(|c| c.type_ == CREDENTIALS_VALID) {
+                self.credentials.get_or_create(&labels).set((valid.status == "True").into());
+            }
+        }
+    }
+
+    /// How many objects are stalled, by reason, whatever else they are.
+    fn stalled(&self, view: &View<'_>) {
+        let accounts = view.accounts.iter().filter_map(|a| Some(("AwsAccount", &a.status.as_ref()?.conditions)));
+        let certificates =
+            view.certificates.iter().filter_map(|c| Some(("Certificate", &c.status.as_ref()?.conditions)));
+        let requests =
+            view.requests.iter().filter_map(|r| Some(("CertificateRequest", &r.status.as_ref()?.conditions)));
+        let mut counts: BTreeMap<(&str, &str), i64> = BTreeMap::new();
+        for (kind, conditions) in accounts.chain(certificates).chain(requests) {
+            if let Some(why) = conditions.iter().find(|c| c.type_ == STALLED && c.status == "True") {
+                let full = counts.keys().filter(|(other, _)| *other == kind).count() >= MOST_REASONS;
+                let reason = if full && !counts.contains_key(&(kind, &why.reason)) { OTHER } else { &why.reason };
+                *counts.entry((kind, reason)).or_default() += 1;
+            }
+        }
+        for ((kind, reason), count) in counts {
+            let labels = StalledBy { kind: kind.to_owned(), reason: reason.chars().take(64).collect() };
+            self.stalled.get_or_create(&labels).set(count);
+        }
+    }
+
+    fn register(self, per_certificate: bool) -> Registry {
+        let mut r = Registry::with_prefix(PREFIX);
+        r.register("objects", "Objects by their state, the first of these that fits: disabled (spec.enabled is false), expired, stalled (waits for a person), ready, pending", self.objects);
+        r.register("stalled_objects", "Objects with the condition Stalled, by its reason", self.stalled);
+        r.register(
+            "certificates_expiring",
+            "Enabled Certificates that end within so long, and have not yet",
+            self.expiring,
+        );
+        r.register("certificates_overdue", "Enabled Certificates whose time to be renewed has come: phase is early, or late from the middle between that time and their end on", self.overdue);
+        if let Some(next) = self.next {
+            r.register(
+                "next_expiration_timestamp_seconds",
+                "When the next enabled Certificate ends, in seconds since 1970",
+                next,
+            );
+        }
+        r.register("account_ready", "Whether an enabled AwsAccount is Ready: 1 or 0", self.ready_accounts);
+        r.register(
+            "account_credentials_valid",
+            "Whether AWS takes the credentials of an enabled AwsAccount: 1 or 0; absent until they were tried",
+            self.credentials,
+        );
+        r.register("account_info", "1, with the account id behind an AwsAccount", self.accounts);
+        r.register(
+            "acm_certificates",
+            "Imported certificates in ACM, everybody's, as the last list of the region showed them; AWS allows 2,500",
+            self.imported,
+        );
+        if per_certificate {
+            r.register(
+                "certificate_expiration_timestamp_seconds",
+                "When a Certificate ends, in seconds since 1970. Only with --metrics-per-certificate",
+                self.ends,
+            );
+            r.register(
+                "certificate_renewal_timestamp_seconds",
+                "When a Certificate is to be renewed, in seconds since 1970. Only with --metrics-per-certificate",
+                self.renews,
+            );
+            r.register(
+                "certificate_ready",
+                "Whether a Certificate is Ready: 1 or 0. Only with --metrics-per-certificate",
+                self.ready,
+            );
+        }
+        r
+    }
+}
+
+fn time(time: Option<&Time>) -> Option<Timestamp> {
+    time.map(|t| t.0)
+}
+
+fn state(conditions: &[Condition], enabled: bool, ended: bool) -> &'static str {
+    if !enabled {
+        "disabled"
+    } else if ended {
+        "expired"
+    } else if is_true(conditions, STALLED) {
+        "stalled"
+    } else if is_true(conditions, READY) {
+        "ready"
+    } else {
+        "pending"
+    }
+}
+
+/// How late a renewal is; none: it is not. What has ended is as late as can be.
+fn overdue(renews: Timestamp, ends: Timestamp, now: Timestamp) -> Option<&'static str> {
+    let late = now.duration_since(renews) * 2 >= ends.duration_since(renews);
+    (now > renews).then_some(if late { "late" } else { "early" })
+}
