@@ -19,7 +19,7 @@ help: ## List the targets
 	@sed -nE 's/^([a-z0-9-]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
 
 .PHONY: test
-test: build unit emulator e2e-sim e2e-moto drift crash-some move replicas chart ## Every test: units, the emulator, end to end on both AWS, crashes, the chart
+test: build unit emulator e2e-sim e2e-moto drift crash-some move replicas chart metrics ## Every test: units, the emulator, end to end on both AWS, crashes, the chart, the alerts
 	$(call say,"all tests passed")
 
 .PHONY: check
@@ -110,6 +110,13 @@ replicas: build ## Several operators: one leads, whatever happens to it
 chart: build ## The chart, rendered and on a real API server
 	$(call say,"the chart")
 	@tests/stand/stand run --aws sim -- tests/chart/test
+
+.PHONY: metrics
+metrics: build ## The alerts and the dashboard, against Prometheus's own tools and the metrics of a running operator
+	$(need) curl go jq
+	$(call say,"alerts and dashboard")
+	@tests/promtool/build >/dev/null
+	@tests/stand/stand run --aws sim --operator -- tests/promtool/check
 
 .PHONY: crds
 crds: programs ## Write crds/ and the chart's from the types
