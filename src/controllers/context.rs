@@ -1,6 +1,6 @@
 //! What all controllers share.
 
-use super::recent::Recent;
+use super::{keys::Keys, recent::Recent};
 use crate::{
     api::{AwsAccount, Certificate, CertificateRequest, names::AccountId, names::Region, shared::AuthorityRef},
     aws::{
@@ -64,6 +64,8 @@ pub struct Context {
     pub authorities: Authorities,
     /// Requests that this process just saw signed: the store keeps them without their certificates.
     pub signed: Recent<Arc<CertificateRequest>>,
+    /// Keys that take long to make.
+    pub keys: Keys,
     /// Keys that this process just staged.
     pub staged: Recent<SecretObject>,
     /// When the last import under a new ARN began whose answer is not known.
@@ -126,6 +128,7 @@ impl Context {
             inventory: Inventory::default(),
             authorities: Authorities::default(),
             signed: Recent::new(STAGED_LASTS),
+            keys: Keys::default(),
             staged: Recent::new(STAGED_LASTS),
             unanswered: Mutex::default(),
             claims: Mutex::default(),

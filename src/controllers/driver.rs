@@ -1,17 +1,23 @@
 //! One driver for all kinds: observe, decide, one step, again, until the object can rest.
 
-use super::context::Context;
+use super::{context::Context, keys::Keys};
 use crate::{
     aws::paced::{asking, line::Asker},
     clock::Clock,
     core::{Decision, Event, Step, backoff, request::ATTEMPT_REPEATED},
     kube::leader::Mandate,
     metrics::{Metrics, Outcome},
+    pki::algorithm::KeyAlgorithm,
     probes::{BEAT, Pulse},
     text::plain,
 };
 use async_trait::async_trait;
-use futures::{FutureExt, Stream, StreamExt, channel::mpsc::UnboundedReceiver, future::BoxFuture};
+use futures::{
+    FutureExt, Stream, StreamExt,
+    channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded},
+    future::BoxFuture,
+    stream,
+};
 use jiff::Timestamp;
 use kube::{
     Api, Client, Resource, ResourceExt,
@@ -32,6 +38,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
+use tokio::task::JoinHandle;
 
 /// A pass that takes more steps than this goes in circles: that is a fault of this program.
 const MOST_STEPS: usize = 400;
@@ -68,6 +75,10 @@ pub trait Kind: Send + Sync + 'static {
     async fn read(&self, observed: &mut Self::Observed, read: Self::Read) -> Result<(), kube::Error>;
     /// Changes one thing, and puts what came of it into `observed`.
     async fn write(&self, observed: &mut Self::Observed, write: Self::Write) -> Result<(), kube::Error>;
+    /// The key that has to be made before this can be done.
+    fn new_key(_write: &Self::Write) -> Option<KeyAlgorithm> {
+        None
+    }
     /// The object as it was seen last.
     fn object(observed: &Self::Observed) -> &Arc<Self::Object>;
     /// The object was stored, with this status.
@@ -116,6 +127,10 @@ pub struct Driver<T: Kind> {
     clock: Arc<dyn Clock>,
     mandate: Mandate,
     metrics: Arc<Metrics>,
+    keys: Keys,
+    /// Those whose key is there.
+    keyed: UnboundedSender<ObjectRef<T::Object>>,
+    told: Mutex<Option<UnboundedReceiver<ObjectRef<T::Object>>>>,
     entries: Mutex<Entries<T>>,
 }
 
@@ -124,7 +139,9 @@ impl<T: Kind> Driver<T> {
     pub fn new(kind: T, context: &Context, recorder: &Recorder) -> Self {
         let (client, clock, mandate) = (context.client.clone(), context.clock.clone(), context.mandate.clone());
         let metrics = context.metrics.clone();
-        Self { kind, client, recorder: recorder.clone(), clock, mandate, metrics, entries: Mutex::default() }
+        let ((keyed, told), keys, recorder) = (unbounded(), context.keys.clone(), recorder.clone());
+        let told = Mutex::new(Some(told));
+        Self { kind, client, recorder, clock, mandate, metrics, keys, keyed, told, entries: Mutex::default() }
     }
 
     /// Reconciles what the queue names, until it ends and every reconcile that runs has come to its end.
@@ -135,10 +152,18 @@ impl<T: Kind> Driver<T> {
         stop: impl Future<Output = ()> + Send + 'static,
         pulse: Pulse,
     ) -> BoxFuture<'static, ()> {
-        let queue = queue.take_until(Box::pin(stop)).map(Ok::<_, Infallible>);
+        let told = self.told.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let queue =
+            stream::select(queue, stream::iter(told).flatten()).take_until(Box::pin(stop)).map(Ok::<_, Infallible>);
         let config = controller::Config::default().concurrency(CONCURRENCY);
-        let reconcile =
-            |object, driver: Arc<Self>| Box::pin(async move { Ok::<_, Infallible>(driver.reconcile(object).await) });
+        // Each in a task of its own: what one computes holds up no other. One object has one task, or waits.
+        let reconcile = |object, driver: Arc<Self>| {
+            let mut task = Task(tokio::spawn(async move { driver.reconcile(object).await }));
+            Box::pin(async move {
+                // What panics is caught within; what is aborted has nobody who waits for it.
+                Ok::<_, Infallible>((&mut task.0).await.unwrap_or_else(|_| Action::requeue(AFTER_CONFLICT)))
+            })
+        };
         let never = |_, error: &Infallible, _| match *error {};
         let results = controller::applier(reconcile, never, self, store, queue, config);
         Box::pin(drain(results, pulse))
@@ -151,7 +176,10 @@ impl<T: Kind> Driver<T> {
 
     /// The object is gone.
     pub fn forget(&self, object: &ObjectRef<T::Object>) {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner).remove(object);
+        let entry = self.entries.lock().unwrap_or_else(PoisonError::into_inner).remove(object);
+        if let Some(uid) = entry.and_then(|entry| entry.uid) {
+            self.keys.forget(&uid);
+        }
     }
 
     fn with<R>(&self, object: &ObjectRef<T::Object>, change: impl FnOnce(&mut Entry<T::Memory>) -> R) -> R {
@@ -223,8 +251,8 @@ impl<T: Kind> Driver<T> {
         })
     }
 
-    /// Steps until the object can rest; returns for how long. None: this process does not lead any more, so nothing more
-    /// is begun. What came of the last step is stored even then: with its resourceVersion that can undo nothing.
+    /// Steps until the object can rest; returns for how long. None: its key is being made, and wakes it; or this process
+    /// does not lead any more, so nothing more is begun. What came of the last step is stored even then: with its resourceVersion that can undo nothing.
     async fn pass(
         &self,
         key: &ObjectRef<T::Object>,
@@ -237,6 +265,7 @@ impl<T: Kind> Driver<T> {
             match decision.step {
                 Step::Read(_) | Step::Write(_) if !self.mandate.holds() => return Ok(None),
                 Step::Read(read) => self.kind.read(observed, read).await?,
+                Step::Write(write) if !self.has_key(key, observed, &write) => return Ok(None),
                 Step::Write(write) => self.kind.write(observed, write).await?,
                 Step::SaveStatus => {
                     self.save(key, observed, decision.status, decision.events).await?;
@@ -245,6 +274,8 @@ impl<T: Kind> Driver<T> {
                 Step::Rest(rest) => {
                     let changed = self.save(key, observed, decision.status, decision.events).await?;
                     if !changed || again == 0 {
+                        // One that was made for what is not wanted any more.
+                        self.keys.forget(&T::object(observed).uid().unwrap_or_default());
                         return Ok(Some(to_std(rest)));
                     }
                     again -= 1;
@@ -253,6 +284,14 @@ impl<T: Kind> Driver<T> {
         }
         tracing::error!(object = %key, "a pass of {MOST_STEPS} steps came to no end; it begins again later");
         Ok(Some(to_std(backoff::FOR_A_PERSON)))
+    }
+
+    /// Whether there is the key that this takes. If not, the object comes back when it was made: till then it holds no place.
+    fn has_key(&self, key: &ObjectRef<T::Object>, observed: &T::Observed, write: &T::Write) -> bool {
+        let Some(algorithm) = T::new_key(write) else { return true };
+        let (keyed, key) = (self.keyed.clone(), key.clone());
+        let uid = T::object(observed).uid().unwrap_or_default();
+        self.keys.ready(&uid, algorithm, move || drop(keyed.unbounded_send(key)))
     }
 
     /// Stores the status, if it changed, and tells the events; returns whether it changed.
@@ -300,6 +339,15 @@ impl<T: Kind> Driver<T> {
     }
 }
 
+/// A task that ends with who waits for it. Own code: in tokio-util it is behind a feature that nothing else here needs.
+struct Task<R>(JoinHandle<R>);
+
+impl<R> Drop for Task<R> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
 enum Begin<M> {
     Skip(Duration),
     Pass(M),
@@ -329,7 +377,7 @@ fn begin<K: ResourceExt, M: Clone + Default>(entry: &mut Entry<M>, object: &K) -
     Begin::Pass(entry.memory.clone())
 }
 
-/// Runs to the end. All reconciles run within this task: one that blocks it silences the pulse.
+/// Runs to the end.
 async fn drain<R, E: std::error::Error>(results: impl Stream<Item = Result<R, E>>, pulse: Pulse) {
     let mut results = std::pin::pin!(results);
     let mut beats = tokio::time::interval(BEAT);

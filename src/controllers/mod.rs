@@ -4,6 +4,7 @@ pub mod account;
 pub mod certificate;
 pub mod context;
 pub mod driver;
+pub mod keys;
 pub mod recent;
 pub mod request;
 pub mod wake;

@@ -17,7 +17,7 @@ use crate::{
         certificate::{budget, still_wanted},
         request::{Observed, Plan, Read, Write, decide, staged_name, write},
     },
-    pki::{algorithm::KeyAlgorithm, key::PrivateKey},
+    pki::algorithm::KeyAlgorithm,
 };
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
@@ -150,7 +150,12 @@ impl Requests {
     }
 
     async fn stage(&self, o: &mut Observed, algorithm: KeyAlgorithm) -> Result<(), kube::Error> {
-        let staged = match generate(algorithm).await.and_then(|key| write::staged(&o.request, &key)) {
+        let staged = match self
+            .0
+            .keys
+            .take(&o.request.uid().unwrap_or_default(), algorithm)
+            .and_then(|key| write::staged(&o.request, &key))
+        {
             Ok(staged) => staged,
             Err(message) => {
                 o.authority = Some(Err(Refusal { reason: "InvalidSubject", message }));
@@ -159,17 +164,6 @@ impl Requests {
         };
         o.staged = Some(Some(self.0.put_secret(&staged).await?));
         Ok(())
-    }
-}
-
-/// Makes a key, off the threads that serve everything else.
-///
-/// # Errors
-/// A sentence for people.
-pub async fn generate(algorithm: KeyAlgorithm) -> Result<PrivateKey, String> {
-    match tokio::task::spawn_blocking(move || PrivateKey::generate(algorithm)).await {
-        Ok(key) => key.map_err(|e| e.to_string()),
-        Err(e) => Err(format!("the key could not be made: {e}")),
     }
 }
 
@@ -241,6 +235,10 @@ impl Kind for Requests {
             }
         }
         Ok(())
+    }
+
+    fn new_key(write: &Write) -> Option<KeyAlgorithm> {
+        if let Write::Stage(algorithm) = write { Some(*algorithm) } else { None }
     }
 
     fn object(observed: &Observed) -> &Arc<CertificateRequest> {

@@ -3,7 +3,6 @@
 use super::Certificates;
 use crate::{
     api::{Certificate, CertificateRequest},
-    controllers::request::generate,
     core::{
         access::Refusal,
         certificate::{FINALIZER, Observed, request_name, staged_name, write},
@@ -25,7 +24,7 @@ impl Certificates {
         algorithm: KeyAlgorithm,
         keep_key: bool,
     ) -> Result<(), kube::Error> {
-        let key = if keep_key { kept_key(o) } else { generate(algorithm).await };
+        let key = if keep_key { kept_key(o) } else { self.context.keys.take(&o.uid(), algorithm) };
         o.memory.unstaged = None;
         match key.and_then(|key| write::staged(o, revision, &key)) {
             Err(message) => o.authority = Some(Err(Refusal { reason: "InvalidSubject", message })),

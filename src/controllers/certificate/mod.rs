@@ -23,6 +23,7 @@ use crate::{
         },
         secret::SecretObject,
     },
+    pki::algorithm::KeyAlgorithm,
 };
 use acm::{located, seen};
 use async_trait::async_trait;
@@ -256,6 +257,13 @@ impl Kind for Certificates {
             Write::DeleteFromAcm(target, arn) => self.delete_from_acm(o, &target, arn).await,
         }
         Ok(())
+    }
+
+    fn new_key(write: &Write) -> Option<KeyAlgorithm> {
+        match write {
+            Write::Stage { algorithm, keep_key: false, .. } => Some(*algorithm),
+            _ => None,
+        }
     }
 
     fn object(observed: &Observed) -> &Arc<Certificate> {
