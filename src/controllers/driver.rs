@@ -407,3 +407,6 @@ fn refusal(error: &kube::Error) -> Option<String> {
 fn to_std(duration: jiff::SignedDuration) -> Duration {
     Duration::try_from(duration).unwrap_or(Duration::from_millis(100))
 }
+
+#[cfg(test)]
+mod tests;
