@@ -201,15 +201,20 @@ impl Certificates {
 
     pub(super) async fn delete_from_acm(&self, o: &mut Observed, target: &str, arn: CertificateArn) {
         let Some((aws, _)) = self.place(o, target).await else { return };
-        let stored = entry(o, target).and_then(|t| t.arn.as_ref()) == Some(&arn);
+        let in_status = entry(o, target).and_then(|t| t.arn.as_ref());
+        let (stored, other) = (in_status == Some(&arn), in_status.is_some_and(|there| *there != arn));
         let imported = o.memory.imported.get(target).is_some_and(|i| i.arn == arn);
-        let (known, surplus) = (stored || imported, !(stored || imported) && target_spec(o, target).is_some());
+        let known = stored || (imported && !other);
+        let surplus = !known && target_spec(o, target).is_some();
         // What was known of its tags may be old: somebody may have taken it over since.
         let tags = aws.tags(&arn).await;
         if let Ok(tags) = &tags
             && !write::ownership_tags(o, target).iter().all(|(key, value)| tags.get(key) == Some(value))
         {
             self.context.inventory.note_tags(&arn, tags);
+            if imported && other {
+                o.memory.imported.remove(target);
+            }
             let view = seen(o, target);
             not_found(view, &arn);
             if stored {
@@ -230,6 +235,9 @@ impl Certificates {
             Err(error) if error.kind == ErrorKind::InUse && surplus => {
                 self.context.inventory.note_in_use(&arn);
                 not_found(seen(o, target), &arn);
+                if imported {
+                    o.memory.imported.remove(target);
+                }
                 o.memory.happened.push(write::twin_in_use(target, &arn));
             }
             Err(error) if error.kind != ErrorKind::NotFound => self.fail_target(o, target, error),
@@ -246,6 +254,9 @@ impl Certificates {
                 not_found(view, &arn);
                 if known {
                     view.tags = Some(None);
+                } else if imported {
+                    // What was read may be about this one, not about that of the status.
+                    (view.tags, view.installed) = (None, None);
                 }
             }
         }

@@ -7,7 +7,7 @@ use super::{
     Next, Observed, Read, TargetObserved, Write, account_in_the_way, deletes,
     deletion::{self, Fate},
     drift, entry,
-    search::{ours, settles},
+    search::{ours, second, settles},
     under_arn::{READ_BACK, under_arn},
     wanted::{self, Trigger},
 };
@@ -177,7 +177,8 @@ fn need(o: &Observed, target: &Target, status: &mut TargetStatus, now: Timestamp
             at.0 = whole_seconds(now);
         }
     }
-    let imported = o.memory.imported.get(&target.name);
+    // The ARN in the status stays: while this process was frozen in its import, another one may have come to one.
+    let imported = o.memory.imported.get(&target.name).filter(|_| second(o, target).is_none());
     if let Some(imported) = imported {
         status.arn = Some(imported.arn.clone());
         status.pending_since = None;

@@ -1,6 +1,10 @@
 //! When ACM is looked at though nothing of ours asks for it, and what is told where somebody else has been at work.
 
-use super::{Installed, Observed, TargetObserved, delivery::Need, search::settles};
+use super::{
+    Installed, Observed, TargetObserved,
+    delivery::Need,
+    search::{settles, surplus},
+};
 use crate::{
     api::{
         certificate::{Target, TargetState, TargetStatus},
@@ -35,12 +39,15 @@ pub(super) fn looks(
         last.and_then(|last| slot(&o.uid(), &target.name, o.drift_interval, *last)).is_some_and(|at| at <= now)
     };
     // What ACM may not show yet is no drift.
-    begun || (settles(o, status).is_none_or(|settled| settled < now) && due())
+    let second = || surplus(o, target).is_some_and(|(_, at)| at < now);
+    begun || second() || (settles(o, status).is_none_or(|settled| settled < now) && due())
 }
 
 /// How long until the next look at a target.
 pub(super) fn next_look(o: &Observed, target: &Target, now: Timestamp) -> SignedDuration {
     let next = slot(&o.uid(), &target.name, o.drift_interval, now);
+    let second = surplus(o, target).map(|(_, at)| at.saturating_add(SignedDuration::from_secs(1)).unwrap_or(at));
+    let next = next.into_iter().chain(second).min();
     next.map_or(super::LONG, |at| at.duration_since(now).max(SignedDuration::from_secs(1)))
 }
 

@@ -1,13 +1,14 @@
 //! What ACM has of a target, and from when on ACM can be believed to show all of it.
 
 use super::{
-    Lookup, Observed, Read, Summary,
+    Imported, Lookup, Observed, Read, Summary,
     delivery::{LOOKING, Need},
     write::{TAG_SERIAL, ownership_tags},
 };
 use crate::{
     api::{
         certificate::{Target, TargetStatus},
+        names::CertificateArn,
         shared::Tags,
     },
     core::access::Refusal,
@@ -72,6 +73,22 @@ pub(super) fn ours<'a>(
         .collect();
     ours.sort_by_key(|(summary, _)| (!summary.in_use, summary.created_at, summary.arn.clone()));
     Ok(ours)
+}
+
+/// What this process imported while the status came to name another ARN: it was frozen in the call.
+pub(super) fn second<'a>(o: &'a Observed, target: &Target) -> Option<&'a Imported> {
+    let imported = o.memory.imported.get(&target.name)?;
+    let stored = o.certificate.status.iter().flat_map(|s| &s.targets).find(|t| t.name == target.name)?;
+    stored.arn.as_ref().is_some_and(|arn| *arn != imported.arn).then_some(imported)
+}
+
+/// The second certificate that this process made, and when it is deleted: not before ACM shows it and the newest status
+/// is known. Where each renewal is a new ARN, that of another revision is left alone.
+pub(super) fn surplus<'a>(o: &'a Observed, target: &Target) -> Option<(&'a CertificateArn, Timestamp)> {
+    let second = second(o, target)?;
+    let same = o.current().is_some_and(|pair| pair.chain.leaf.serial == second.serial);
+    let at = second.at.saturating_add(CONSISTENT).unwrap_or(Timestamp::MAX);
+    (o.keeps_arn(target) || same).then_some((&second.arn, at))
 }
 
 /// Whether tags name this cluster, namespace, Certificate and target.

@@ -4,7 +4,7 @@ use super::{
     Lookup, Observed, Read, Summary, TargetObserved, Write,
     delivery::{Need, in_turn, without_arn},
     drift,
-    search::{CONSISTENT, is_ours, settles},
+    search::{CONSISTENT, is_ours, settles, surplus},
     write::{TAG_SERIAL, ownership_tags, spec_tags},
 };
 use crate::{
@@ -38,7 +38,7 @@ pub(super) fn under_arn(
             return Need::Read(Read::Installed(target.name.clone(), arn.clone()));
         };
         if installed.as_ref().and_then(|i| i.serial.as_ref()) == Some(serial) {
-            return retag_or_done(o, target, seen, status, arn, serial);
+            return retag_or_done(o, target, seen, status, arn, serial, now);
         }
         let message = format!("ACM does not show the imported serial number {serial} under {arn} yet");
         let why = Refusal { reason: "NotReadBack", message };
@@ -62,7 +62,7 @@ pub(super) fn under_arn(
         None => Need::Read(Read::Installed(target.name.clone(), arn.clone())),
         Some(None) => gone(o, target, seen, status, arn, serial, now),
         Some(Some(installed)) if installed.serial.as_ref() == Some(serial) => {
-            retag_or_done(o, target, seen, status, arn, serial)
+            retag_or_done(o, target, seen, status, arn, serial, now)
         }
         Some(Some(installed)) => {
             if let Some(need) = drift::imported_over(o, status, arn, installed) {
@@ -77,7 +77,7 @@ pub(super) fn under_arn(
                     vec![TAG_SERIAL.into()],
                 ));
             }
-            reimport(o, target, seen, arn)
+            reimport(o, target, seen, arn, now)
         }
     }
 }
@@ -114,8 +114,12 @@ fn not_ours(
 }
 
 /// A process that froze in mid-call may have left a second certificate with our tags: the one in status stays.
-fn reimport(o: &Observed, target: &Target, seen: &TargetObserved, arn: &CertificateArn) -> Need {
+fn reimport(o: &Observed, target: &Target, seen: &TargetObserved, arn: &CertificateArn, now: Timestamp) -> Need {
     let write = || Need::Write(Write::Reimport(target.name.clone(), arn.clone()));
+    // After the import this process remembers that one.
+    if let Some((surplus, _)) = surplus(o, target).filter(|(_, at)| *at < now) {
+        return Need::Write(Write::DeleteFromAcm(target.name.clone(), surplus.clone()));
+    }
     match &seen.lookup {
         None => Need::Read(Read::Lookup(target.name.clone(), Timestamp::MIN)),
         Some(Lookup::Found(candidates)) => match twin(o, target, arn, candidates) {
@@ -182,21 +186,25 @@ fn retag_or_done(
     status: &mut TargetStatus,
     arn: &CertificateArn,
     serial: &Serial,
+    now: Timestamp,
 ) -> Need {
     let wanted = spec_tags(o, target);
     if let Some(Some(tags)) = &seen.tags {
+        if let Some((surplus, _)) = surplus(o, target).filter(|(_, at)| *at < now) {
+            return Need::Write(Write::DeleteFromAcm(target.name.clone(), surplus.clone()));
+        }
         let missing: Tags =
             wanted.iter().filter(|(k, v)| tags.get(*k) != Some(v)).map(|(k, v)| (k.clone(), v.clone())).collect();
-        let surplus: Vec<String> = tags
+        let unwanted: Vec<String> = tags
             .keys()
             .filter(|k| {
                 !wanted.contains_key(*k) && (*k == TAG_SERIAL || (status.tag_keys.contains(k) && !is_reserved(k)))
             })
             .cloned()
             .collect();
-        if !missing.is_empty() || !surplus.is_empty() {
+        if !missing.is_empty() || !unwanted.is_empty() {
             if drift::unchanged(o) {
-                let keys: Vec<&str> = missing.keys().chain(&surplus).map(String::as_str).collect();
+                let keys: Vec<&str> = missing.keys().chain(&unwanted).map(String::as_str).collect();
                 let message = format!("tags of {arn} were changed, and are put right: {}", keys.join(", "));
                 if let Some(need) = drift::tell(status, message) {
                     return need;
@@ -210,7 +218,7 @@ fn retag_or_done(
                 status.state = TargetState::Pending;
                 return Need::Save;
             }
-            return Need::Write(Write::Retag(target.name.clone(), arn.clone(), missing, surplus));
+            return Need::Write(Write::Retag(target.name.clone(), arn.clone(), missing, unwanted));
         }
         match &seen.shown {
             None => return Need::Read(Read::Shown(target.name.clone())),

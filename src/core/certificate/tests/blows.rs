@@ -12,6 +12,7 @@ use serde_json::json;
 #[derive(Clone, Debug)]
 enum Blow {
     Faults(Vec<Fault>),
+    Frozen,
     SecretDeleted,
     SecretSpoiled,
     StatusWiped,
@@ -49,6 +50,7 @@ fn fault() -> impl Strategy<Value = Fault> {
 fn blow() -> impl Strategy<Value = Blow> {
     prop_oneof![
         12 => prop::collection::vec(fault(), 1..12).prop_map(Blow::Faults),
+        2 => Just(Blow::Frozen),
         1 => Just(Blow::SecretDeleted),
         1 => Just(Blow::SecretSpoiled),
         1 => Just(Blow::StatusWiped),
@@ -80,6 +82,17 @@ fn strike(world: &mut World, blow: Blow) -> usize {
             let mut faults = faults.into_iter();
             for _ in 0..6 {
                 if let Pass::Rested(rest) = world.pass(|| faults.next().unwrap_or(Fault::Fine)) {
+                    world.now += rest.min(SignedDuration::from_secs(90));
+                }
+                world.sign();
+            }
+            0
+        }
+        Blow::Frozen => {
+            // With the minutes in which who was frozen takes away what it made.
+            for pass in 0..10 {
+                let fault = if pass < 4 { Fault::Frozen } else { Fault::Fine };
+                if let Pass::Rested(rest) = world.pass(|| fault) {
                     world.now += rest.min(SignedDuration::from_secs(90));
                 }
                 world.sign();

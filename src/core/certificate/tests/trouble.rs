@@ -83,6 +83,23 @@ fn an_import_that_is_found_again_was_done_at_its_record() {
 }
 
 #[test]
+fn who_was_frozen_in_an_import_keeps_the_arn_that_another_process_came_to() {
+    for keeps in [true, false] {
+        let mut world = at_the_import(&spec(&json!([{ "name": "edge", "reimport": keeps }])), Fault::Frozen);
+        assert_eq!((world.new_imports, world.of_target("edge").len()), (2, 2));
+        let kept = world.certificate.status.as_ref().unwrap().targets[0].arn.as_ref().unwrap().to_string();
+        world.hidden = SignedDuration::from_secs(40);
+        let thawed = world.now;
+        world.converge();
+        assert!(world.now.duration_since(thawed) < SignedDuration::from_mins(5), "nothing else has to happen");
+        assert!(ready(&world), "{:#?}", world.certificate.status);
+        assert_eq!((arn(&world, "edge"), world.paid), (kept, 1));
+        assert_eq!(world.events.iter().filter(|e| *e == "TwinDeleted").count(), 1, "{:?}", world.events);
+        assert_silent(&mut world);
+    }
+}
+
+#[test]
 fn a_status_wiped_or_a_certificate_made_again_during_an_import_has_one_arn() {
     for again in [true, false] {
         let mut world = at_the_import(&one_target(), Fault::AnswerLost);

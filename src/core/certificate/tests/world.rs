@@ -50,6 +50,9 @@ pub enum Fault {
     AnswerLost,
     /// The call never gets there.
     Unsent,
+    /// The process is frozen before an import without an ARN, another one has its minutes, and the call gets there after
+    /// all; nothing at other calls.
+    Frozen,
     /// AWS refuses it; at the API server like `Unsent`.
     Refused,
 }
@@ -229,6 +232,9 @@ impl World {
             if fault == Fault::CrashBefore {
                 return self.crash();
             }
+            if fault == Fault::Frozen && matches!(write, Some(Write::ImportNew(_))) {
+                self.others_turn();
+            }
             let to_kubernetes = !write.as_ref().is_some_and(to_aws);
             let guarded = matches!(write, None | Some(Write::Finalizer(_)));
             if !silent && guarded && self.certificate.resource_version() != o.certificate.resource_version() {
@@ -279,6 +285,20 @@ impl World {
         self.process = Process::default();
         self.now += SignedDuration::from_secs(3);
         Pass::Crashed
+    }
+
+    /// The other process works for some minutes, and the running one stands still.
+    fn others_turn(&mut self) {
+        fn fine() -> Fault {
+            Fault::Fine
+        }
+        self.swap();
+        for _ in 0..6 {
+            self.now += SignedDuration::from_secs(61);
+            self.pass(fine);
+            self.sign();
+        }
+        self.swap();
     }
 
     /// The other process has its turn.

@@ -219,12 +219,14 @@ impl World {
             Write::DeleteFromAcm(target, arn) => {
                 self.acm.retain(|c| c.arn != arn);
                 let stored = self.certificate.status.iter().flat_map(|s| &s.targets).find(|t| t.name == target);
-                let known = stored.and_then(|t| t.arn.as_ref()) == Some(&arn);
+                let in_status = stored.and_then(|t| t.arn.as_ref());
+                let (stored, other) = (in_status == Some(&arn), in_status.is_some_and(|there| *there != arn));
                 let imported = o.memory.imported.get(&target).is_some_and(|i| i.arn == arn);
                 if imported {
                     o.memory.imported.remove(&target);
                 }
-                if !known && !imported {
+                let known = stored || (imported && !other);
+                if !known {
                     o.memory.happened.push(write::twin_deleted(&target, &arn));
                 }
                 let seen = o.targets.entry(target).or_default();
@@ -234,8 +236,10 @@ impl World {
                 if let Some(shown) = &mut seen.shown {
                     shown.retain(|(summary, _)| summary.arn != arn);
                 }
-                if known || imported {
+                if known {
                     seen.tags = Some(None);
+                } else if imported {
+                    (seen.tags, seen.installed) = (None, None);
                 }
             }
         }
