@@ -133,6 +133,7 @@ impl Running {
             recorder,
             clock: Arc::new(ServerClock::ahead(SignedDuration::ZERO)),
             mandate: Mandate::alone(),
+            metrics: Arc::default(),
             keys: Keys::default(),
             keyed,
             told: Mutex::new(Some(told)),
