@@ -81,7 +81,7 @@ drift: build ## What somebody else changes in ACM is told and put right, on both
 	$(call say,"drift")
 	@for aws in sim moto; do \
 	  ARNKEEPER_DRIFT_INTERVAL=4s tests/stand/stand run --aws $$aws --operator -- \
-	    cargo test --test drift --locked -- --test-threads 12; \
+	    cargo test --workspace --test drift --locked -- --test-threads 12; \
 	done
 
 .PHONY: crash crash-some
