@@ -59,7 +59,7 @@ pub fn turn(request: &CertificateRequest, refused: Option<i32>, now: Timestamp) 
 }
 
 /// The record that stands: that of the status or, where nothing gates the request, its creation.
-fn recorded(request: &CertificateRequest) -> Option<Attempt> {
+pub(super) fn recorded(request: &CertificateRequest) -> Option<Attempt> {
     if let Some(attempt) = request.status.as_ref().and_then(|s| s.attempt.clone()) {
         return Some(attempt);
     }

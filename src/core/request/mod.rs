@@ -183,7 +183,7 @@ pub fn decide(o: &Observed, now: Timestamp) -> Decision<CertificateRequestStatus
         status.observed_generation = Some(generation);
         status.conditions = conditions(&before.conditions, &findings, generation, now);
     }
-    let events = events(&before, &status);
+    let events = events(&o.request, &before, &status);
     Decision { step, status, events }
 }
 
@@ -411,14 +411,19 @@ fn late(o: &Observed, rest: SignedDuration, now: Timestamp) -> Next {
 }
 
 /// Transitions worth an event: a new reason to be stalled, an attempt that may have been paid for in vain.
-fn events(before: &CertificateRequestStatus, after: &CertificateRequestStatus) -> Vec<Event> {
+fn events(
+    request: &CertificateRequest,
+    before: &CertificateRequestStatus,
+    after: &CertificateRequestStatus,
+) -> Vec<Event> {
     let mut events = Vec::new();
     if let Some(stalled) = after.conditions.iter().find(|c| c.type_ == STALLED)
         && !before.conditions.iter().any(|c| c.type_ == STALLED && c.reason == stalled.reason)
     {
         events.push(Event { warning: true, reason: stalled.reason.clone(), note: stalled.message.clone() });
     }
-    if let (Some(old), Some(new)) = (&before.attempt, &after.attempt)
+    // The first attempt may have had no record but the request's creation.
+    if let (Some(old), Some(new)) = (attempt::recorded(request), &after.attempt)
         && new.number > old.number
         && after.certificate_arn.is_none()
     {

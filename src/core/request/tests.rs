@@ -187,6 +187,19 @@ fn a_process_that_each_answer_kills_is_stopped_by_the_budget() {
 }
 
 #[test]
+fn what_may_have_been_paid_for_in_vain_is_told_even_where_only_the_creation_was_its_record() {
+    let mut world = from_csr();
+    world.pass(|| Fault::CrashAfter);
+    assert_eq!((world.paid(), world.request.status.is_some()), (1, false));
+    world.now += SignedDuration::from_mins(10);
+    world.converge();
+    assert!(ready(&world));
+    assert_eq!(world.paid(), 2);
+    assert_eq!(world.request.status.as_ref().unwrap().attempt.as_ref().unwrap().number, 2);
+    assert_eq!(world.events, [super::ATTEMPT_REPEATED]);
+}
+
+#[test]
 fn what_aws_refuses_for_hours_spends_nothing() {
     let mut world = from_csr();
     for _ in 0..60 {

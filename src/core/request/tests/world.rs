@@ -65,6 +65,8 @@ pub struct World {
     pub forged: Option<String>,
     /// Changes to Kubernetes.
     pub writes: usize,
+    /// The reasons of the events that were told.
+    pub events: Vec<String>,
     /// How long the CA takes to sign.
     pub signing: SignedDuration,
     issued: Vec<Issued>,
@@ -90,6 +92,7 @@ impl World {
             wanted: true,
             forged: None,
             writes: 0,
+            events: vec![],
             signing: SignedDuration::from_secs(2),
             issued: vec![],
         }
@@ -124,6 +127,7 @@ impl World {
                 None if !silent => {
                     self.writes += 1;
                     self.request.status = Some(decision.status);
+                    self.events.extend(decision.events.into_iter().map(|event| event.reason));
                     o.request = Arc::new(self.request.clone());
                 }
                 None => {}
