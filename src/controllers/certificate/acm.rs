@@ -14,7 +14,7 @@ use crate::{
         port::Material,
     },
     controllers::context::account_id,
-    core::certificate::{Imported, Installed, Lookup, Observed, RECORD_FRESH, TargetObserved, write},
+    core::certificate::{Imported, Installed, Lookup, Observed, RECORD_FRESH, TargetObserved, search, write},
     pki::certificate::parse_pem,
 };
 use jiff::{SignedDuration, Timestamp};
@@ -33,7 +33,11 @@ impl Certificates {
         let names = known_names(o);
         match self.context.inventory.candidates(&*aws, &region, &names, newer_than, &*self.context.clock).await {
             Ok(inventory::Lookup::Found(found)) => {
-                seen(o, target).lookup = Some(Lookup::Found(found.into_iter().map(|c| (c.summary, c.tags)).collect()));
+                let found: Vec<_> = found.into_iter().map(|c| (c.summary, c.tags)).collect();
+                if search::is_clear(o, target, &found, newer_than) {
+                    self.begun().remove(&(o.namespace(), o.name(), target.to_owned()));
+                }
+                seen(o, target).lookup = Some(Lookup::Found(found));
             }
             Ok(inventory::Lookup::NotYet { until }) => seen(o, target).lookup = Some(Lookup::NotYet(until)),
             Err(error) => self.fail_target(o, target, error),
@@ -142,7 +146,10 @@ impl Certificates {
             }
             Err(error) => {
                 if error.kind == ErrorKind::Transient {
-                    self.context.note_unanswered(began);
+                    // Who was frozen in the call learns of its end long after its beginning; until then it was under way.
+                    let ended = self.context.clock.now();
+                    self.begun().insert((o.namespace(), o.name(), name.to_owned()), ended);
+                    self.context.note_unanswered(ended);
                 } else {
                     self.begun().remove(&(o.namespace(), o.name(), name.to_owned()));
                     let record = entry(o, name).and_then(|t| t.pending_since.clone());

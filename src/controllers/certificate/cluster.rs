@@ -12,6 +12,7 @@ use crate::{
 use kube::{
     Api, ResourceExt,
     api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions},
+    core::Status,
 };
 use serde_json::json;
 use std::{sync::Arc, time::Instant};
@@ -88,6 +89,18 @@ impl Certificates {
         };
         o.requests.insert(revision, Arc::new(stored?));
         Ok(())
+    }
+
+    /// What is deleted in ACM carries no resourceVersion, so the one that it was decided on is compared just before: who was
+    /// frozen must not delete the ARN that another process stored meanwhile.
+    pub(super) async fn unchanged(&self, o: &Observed) -> Result<(), kube::Error> {
+        let api: Api<Certificate> = Api::namespaced(self.context.client.clone(), &o.namespace());
+        let now = api.get(&o.name()).await?;
+        if (now.uid(), now.resource_version()) == (o.certificate.uid(), o.certificate.resource_version()) {
+            return Ok(());
+        }
+        let message = "the Certificate was changed since it was decided what to delete in ACM";
+        Err(kube::Error::Api(Status::failure(message, "Conflict").with_code(409).boxed()))
     }
 
     pub(super) async fn delete_staged(&self, o: &mut Observed, revision: i64) -> Result<(), kube::Error> {

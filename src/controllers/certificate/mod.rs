@@ -254,7 +254,10 @@ impl Kind for Certificates {
             Write::ImportNew(target) => self.import_new(o, &target).await,
             Write::Reimport(target, arn) => self.reimport(o, &target, arn).await,
             Write::Retag(target, arn, add, remove) => self.retag(o, &target, &arn, add, remove).await,
-            Write::DeleteFromAcm(target, arn) => self.delete_from_acm(o, &target, arn).await,
+            Write::DeleteFromAcm(target, arn) => {
+                self.unchanged(o).await?;
+                self.delete_from_acm(o, &target, arn).await;
+            }
         }
         Ok(())
     }

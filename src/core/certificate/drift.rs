@@ -3,7 +3,7 @@
 use super::{
     Installed, Observed, TargetObserved,
     delivery::Need,
-    search::{settles, surplus},
+    search::{settles, surplus, unanswered},
 };
 use crate::{
     api::{
@@ -40,14 +40,16 @@ pub(super) fn looks(
     };
     // What ACM may not show yet is no drift.
     let second = || surplus(o, target).is_some_and(|(_, at)| at < now);
-    begun || second() || (settles(o, status).is_none_or(|settled| settled < now) && due())
+    let unanswered = || unanswered(o, target).is_some_and(|at| at < now);
+    begun || second() || unanswered() || (settles(o, status).is_none_or(|settled| settled < now) && due())
 }
 
 /// How long until the next look at a target.
 pub(super) fn next_look(o: &Observed, target: &Target, now: Timestamp) -> SignedDuration {
     let next = slot(&o.uid(), &target.name, o.drift_interval, now);
     let second = surplus(o, target).map(|(_, at)| at.saturating_add(SignedDuration::from_secs(1)).unwrap_or(at));
-    let next = next.into_iter().chain(second).min();
+    let unanswered = unanswered(o, target).map(|at| at.saturating_add(SignedDuration::from_secs(1)).unwrap_or(at));
+    let next = next.into_iter().chain(second).chain(unanswered).min();
     next.map_or(super::LONG, |at| at.duration_since(now).max(SignedDuration::from_secs(1)))
 }
 

@@ -8,7 +8,7 @@ mod issuing;
 mod observed;
 mod preflight;
 pub mod renewal;
-mod search;
+pub mod search;
 mod status;
 #[cfg(test)]
 mod tests;

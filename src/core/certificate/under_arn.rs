@@ -4,7 +4,7 @@ use super::{
     Lookup, Observed, Read, Summary, TargetObserved, Write,
     delivery::{Need, in_turn, without_arn},
     drift,
-    search::{CONSISTENT, is_ours, settles, surplus},
+    search::{CONSISTENT, is_ours, settles, surplus, unanswered},
     write::{TAG_SERIAL, ownership_tags, spec_tags},
 };
 use crate::{
@@ -220,13 +220,14 @@ fn retag_or_done(
             }
             return Need::Write(Write::Retag(target.name.clone(), arn.clone(), missing, unwanted));
         }
-        match &seen.shown {
-            None => return Need::Read(Read::Shown(target.name.clone())),
-            Some(shown) => {
-                if let Some(twin) = twin(o, target, arn, shown) {
-                    return Need::Write(Write::DeleteFromAcm(target.name.clone(), twin.clone()));
-                }
-            }
+        // What came of an import without an answer is only in a new list.
+        let shown = match (&seen.lookup, &seen.shown, unanswered(o, target).filter(|at| *at < now)) {
+            (None, _, Some(at)) => return Need::Read(Read::Lookup(target.name.clone(), at)),
+            (Some(Lookup::Found(found)), ..) | (_, Some(found), _) => found,
+            (_, None, _) => return Need::Read(Read::Shown(target.name.clone())),
+        };
+        if let Some(twin) = twin(o, target, arn, shown) {
+            return Need::Write(Write::DeleteFromAcm(target.name.clone(), twin.clone()));
         }
     }
     if let Some(Some(installed)) = &seen.installed {

@@ -3,7 +3,7 @@
 //! Neither has a Lease, so both believe that they may work: the rules of DESIGN.md §3 must hold without one.
 
 use crate::{
-    calls::{Point, counts},
+    calls::Point,
     case::{CONVERGENCE, Case, Outcome, Reference, equal, finished, payments, silence},
     process::Operator,
     scenario::Scenario,
@@ -44,15 +44,16 @@ const TIDY: Duration = Duration::from_mins(4);
 /// Whether a call is worth this: what can't be taken back, and the records around it.
 pub fn is_told_of(scenario: Scenario, point: &Point, thaw: Thaw) -> bool {
     let imports = point.operation() == Some("ImportCertificate");
-    match (scenario, thaw) {
-        // The first signature has to come, or nothing changes while it is made.
-        (Scenario::Changed, _) => false,
-        (Scenario::Deletion, Thaw::After) => point.aws,
-        (Scenario::FanOut, Thaw::After) => imports,
-        (Scenario::Deletion | Scenario::FanOut, _) => false,
-        (Scenario::First | Scenario::Renewal, Thaw::After) => point.matters(),
-        (Scenario::First | Scenario::Renewal, Thaw::Beside) => point.aws,
-        (Scenario::First | Scenario::Renewal, Thaw::Overtaken) => scenario == Scenario::Renewal && imports,
+    match thaw {
+        Thaw::After => match scenario {
+            Scenario::First | Scenario::Renewal => point.matters(),
+            Scenario::FanOut => imports,
+            Scenario::Deletion => point.aws,
+            // The first signature has to come, or nothing changes while it is made.
+            Scenario::Changed => false,
+        },
+        Thaw::Beside => point.aws && matches!(scenario, Scenario::First | Scenario::Renewal),
+        Thaw::Overtaken => imports && scenario == Scenario::Renewal,
     }
 }
 
@@ -151,8 +152,8 @@ async fn beside(world: &mut World, case: &Case) -> Answer<()> {
     let operator = &mut world.operator;
     until("the second process made the call, too", CONVERGENCE, async || {
         operator.keep_alive()?;
-        let came = proxy(operator, &case.point).rules(|rules| rules.iter().any(|r| r.id == id && r.applied > 0));
-        Ok(came.then_some(()))
+        let applied = proxy(operator, &case.point).rules(|rules| rules.iter().any(|r| r.id == id && r.applied > 0));
+        Ok(applied.then_some(()))
     })
     .await
 }
@@ -163,8 +164,8 @@ async fn release(first: &Operator, case: &Case) -> Answer<()> {
     proxy.release(true);
     until("the held call was answered", SOON, async || {
         let log = proxy.log(0);
-        let held = log.iter().filter(|entry| entry.act == Some(Act::FreezeBefore) && counts(entry));
-        Ok(held.last().is_some_and(|entry| entry.status.is_some()).then_some(()))
+        let held = log.iter().find(|entry| entry.act == Some(Act::FreezeBefore));
+        Ok(held.is_some_and(|entry| entry.status.is_some()).then_some(()))
     })
     .await
 }

@@ -55,7 +55,7 @@ impl Flags {
 /// One thing to show.
 enum Trial<'a> {
     /// A blow in a call of a scenario.
-    Blow(Case, &'a Reference),
+    Blow(Box<Case>, &'a Reference),
     /// What is paid for where no answer comes to be stored.
     Payment(Payment),
 }
@@ -87,9 +87,11 @@ impl Trial<'_> {
             (Blow::Kill(_), Scenario::Renewal) => point.matters() && case.moment == "after-effect",
             (Blow::Kill(_), Scenario::Deletion) => point.aws,
             (Blow::Freeze(Thaw::After), Scenario::First) => point.aws || point.is_record_of_issue(),
-            (Blow::Freeze(Thaw::After | Thaw::Overtaken), Scenario::Renewal) => imports,
-            (Blow::Freeze(Thaw::Beside), Scenario::First) => imports,
-            (Blow::Freeze(_), _) | (Blow::Kill(_), Scenario::FanOut | Scenario::Changed) => false,
+            (Blow::Kill(_), Scenario::FanOut | Scenario::Changed) => false,
+            (Blow::Freeze(thaw), scenario) => {
+                let told = [(Thaw::Beside, Scenario::First), (Thaw::After, Scenario::Renewal)];
+                imports && (*thaw == Thaw::Overtaken || told.contains(&(*thaw, scenario)))
+            }
         }
     }
 
@@ -116,8 +118,8 @@ async fn run(flags: &Flags) -> Answer<bool> {
     let references: Vec<Answer<Reference>> = references.buffered(flags.jobs).collect().await;
     let references: Vec<Reference> = references.into_iter().collect::<Answer<_>>()?;
     for reference in &references {
-        let names: Vec<String> = reference.points.iter().map(calls::Point::name).collect();
-        println!("{}: {} calls: {}", reference.scenario.name(), names.len(), names.join(", "));
+        let calls: Vec<String> = reference.points.iter().map(calls::Point::name).collect();
+        println!("{}: {} calls: {}", reference.scenario.name(), calls.len(), calls.join(", "));
     }
     let trials = trials(&references).into_iter().filter(|trial| flags.chosen(trial)).collect::<Vec<_>>();
     if trials.is_empty() {
@@ -152,7 +154,8 @@ fn trials(references: &[Reference]) -> Vec<Trial<'_>> {
     for reference in references {
         let scenario = reference.scenario;
         for point in &reference.points {
-            let case = |moment, blow| Trial::Blow(Case { scenario, point: point.clone(), moment, blow }, reference);
+            let case =
+                |moment, blow| Trial::Blow(Box::new(Case { scenario, point: point.clone(), moment, blow }), reference);
             let thaws = frozen::ALL.into_iter().filter(|(_, thaw)| frozen::is_told_of(scenario, point, *thaw));
             frozen.extend(thaws.map(|(moment, thaw)| case(moment, Blow::Freeze(thaw))));
             killed.extend(calls::MOMENTS.into_iter().map(|(moment, act)| case(moment, Blow::Kill(act))));

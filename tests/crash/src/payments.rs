@@ -121,15 +121,14 @@ async fn outage(world: &mut World, time: &mut Time, restarted: bool) -> Answer<V
     {
         return Err("the ARN was stored before the API server went away".to_owned());
     }
-    until("the answer came", SOON, async || {
-        let log = world.operator.aws.log(0);
-        Ok(log.iter().any(|e| e.call.operation.as_deref() == Some("IssueCertificate")).then_some(()))
-    })
-    .await?;
-    // The answer was held back for three seconds; the process tries in vain to store what it tells.
-    tokio::time::sleep(Duration::from_secs(6)).await;
+    // What the answer tells can't be stored.
+    let log = world.operator.log.clone();
+    let answered = || std::fs::read_to_string(&log).is_ok_and(|log| log.contains("the private CA signs"));
+    until("the answer came", SOON, async || Ok(answered().then_some(()))).await?;
     if restarted {
         world.operator.kill().await?;
+        world.operator.start()?;
+        until("a process that finds no API server ends", SOON, async || Ok(world.operator.ended()?.map(drop))).await?;
     }
     time.pass(world, 10 * 60).await?;
     world.operator.kubernetes.set_away(false);

@@ -450,3 +450,19 @@ fn a_staged_secret_of_somebody_else_stays() {
     assert_eq!(world.staged.len(), 1);
     assert_silent(&mut world);
 }
+
+#[test]
+fn who_was_frozen_in_an_import_and_has_no_answer_takes_away_what_it_made() {
+    let mut world = at_the_import(&one_target(), Fault::FrozenUnanswered);
+    assert_eq!((world.new_imports, world.of_target("edge").len()), (2, 2));
+    let kept = world.certificate.status.as_ref().unwrap().targets[0].arn.as_ref().unwrap().to_string();
+    let thawed = world.now;
+    // Its watch is behind: it does not know yet what the other process stored.
+    world.stale = Some(world.older.clone());
+    world.converge();
+    assert!(world.now.duration_since(thawed) < SignedDuration::from_mins(5), "nothing else has to happen");
+    assert!(ready(&world), "{:#?}", world.certificate.status);
+    assert_eq!((arn(&world, "edge"), world.paid), (kept, 1));
+    assert_eq!(world.events.iter().filter(|e| *e == "TwinDeleted").count(), 1, "{:?}", world.events);
+    assert_silent(&mut world);
+}

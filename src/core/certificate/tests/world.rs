@@ -53,6 +53,8 @@ pub enum Fault {
     /// The process is frozen before an import without an ARN, another one has its minutes, and the call gets there after
     /// all; nothing at other calls.
     Frozen,
+    /// The same, and the call's answer comes too late.
+    FrozenUnanswered,
     /// AWS refuses it; at the API server like `Unsent`.
     Refused,
 }
@@ -232,11 +234,13 @@ impl World {
             if fault == Fault::CrashBefore {
                 return self.crash();
             }
-            if fault == Fault::Frozen && matches!(write, Some(Write::ImportNew(_))) {
+            let frozen = matches!(fault, Fault::Frozen | Fault::FrozenUnanswered);
+            if frozen && matches!(write, Some(Write::ImportNew(_))) {
                 self.others_turn();
             }
+            let fault = if fault == Fault::FrozenUnanswered { Fault::AnswerLost } else { fault };
             let to_kubernetes = !write.as_ref().is_some_and(to_aws);
-            let guarded = matches!(write, None | Some(Write::Finalizer(_)));
+            let guarded = matches!(write, None | Some(Write::Finalizer(_) | Write::DeleteFromAcm(..)));
             if !silent && guarded && self.certificate.resource_version() != o.certificate.resource_version() {
                 return self.end(o, SignedDuration::from_millis(500));
             }

@@ -2,7 +2,7 @@
 
 use super::{
     super::super::{
-        FINALIZER, Imported, Installed, Lookup, Observed, Read, SLOTS, Write, budget, request_name,
+        FINALIZER, Imported, Installed, Lookup, Observed, Read, SLOTS, Write, budget, request_name, search,
         write::{self, import_tags},
     },
     Fault, InAcm, LAG, World,
@@ -78,7 +78,11 @@ impl World {
                 };
                 let lookup = if self.now > newer_than {
                     self.lists += 1;
-                    Lookup::Found(self.acm.iter().filter(found).map(|c| (summary(c), c.tags.clone())).collect())
+                    let found: Vec<_> = self.acm.iter().filter(found).map(|c| (summary(c), c.tags.clone())).collect();
+                    if search::is_clear(o, &target, &found, newer_than) {
+                        self.process.begun.remove(&target);
+                    }
+                    Lookup::Found(found)
                 } else {
                     Lookup::NotYet(newer_than + SignedDuration::from_secs(1))
                 };
