@@ -74,6 +74,8 @@ impl Payment {
 /// An aws-sim whose clock nobody else goes by; it ends with the handle.
 async fn own_aws(stand: &Stand, name: &str) -> Answer<(Child, Sim)> {
     let file = stand.folder.join(format!("aws-{name}.port"));
+    // That of an earlier run on the same stand.
+    drop(std::fs::remove_file(&file));
     let child = Command::new(stand.programs.join("aws-sim"))
         .arg("--port-file")
         .arg(&file)
