@@ -3,7 +3,7 @@
 use super::{
     Installed, Observed, TargetObserved,
     delivery::Need,
-    search::{settles, surplus, unanswered},
+    search::{overtaken, settles, surplus, unanswered},
 };
 use crate::{
     api::{
@@ -40,16 +40,17 @@ pub(super) fn looks(
     };
     // What ACM may not show yet is no drift.
     let second = || surplus(o, target).is_some_and(|(_, at)| at < now);
-    let unanswered = || unanswered(o, target).is_some_and(|at| at < now);
-    begun || second() || unanswered() || (settles(o, status).is_none_or(|settled| settled < now) && due())
+    let frozen = || [unanswered(o, target), overtaken(o, &target.name)].into_iter().flatten().any(|at| at < now);
+    begun || second() || frozen() || (settles(o, status).is_none_or(|settled| settled < now) && due())
 }
 
 /// How long until the next look at a target.
 pub(super) fn next_look(o: &Observed, target: &Target, now: Timestamp) -> SignedDuration {
     let next = slot(&o.uid(), &target.name, o.drift_interval, now);
     let second = surplus(o, target).map(|(_, at)| at.saturating_add(SignedDuration::from_secs(1)).unwrap_or(at));
-    let unanswered = unanswered(o, target).map(|at| at.saturating_add(SignedDuration::from_secs(1)).unwrap_or(at));
-    let next = next.into_iter().chain(second).chain(unanswered).min();
+    let frozen = [unanswered(o, target), overtaken(o, &target.name)].into_iter().flatten();
+    let frozen = frozen.map(|at| at.saturating_add(SignedDuration::from_secs(1)).unwrap_or(at));
+    let next = next.into_iter().chain(second).chain(frozen).min();
     next.map_or(super::LONG, |at| at.duration_since(now).max(SignedDuration::from_secs(1)))
 }
 

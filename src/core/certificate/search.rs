@@ -98,6 +98,25 @@ pub(super) fn unanswered(o: &Observed, target: &Target) -> Option<Timestamp> {
     settles(o, stored)
 }
 
+/// This process imported under the ARN in the status, but another one came to a newer certificate there meanwhile: it was
+/// frozen in the call. When ACM shows which of the two it has.
+pub(super) fn overtaken(o: &Observed, target: &str) -> Option<Timestamp> {
+    let imported = o.memory.imported.get(target)?;
+    let stored = o.certificate.status.iter().flat_map(|s| &s.targets).find(|t| t.name == target)?;
+    let serial = &o.current()?.chain.leaf.serial;
+    let newer = imported.serial != *serial && stored.serial_number.as_deref() == Some(&*serial.to_string());
+    let at = imported.at.saturating_add(CONSISTENT).unwrap_or(Timestamp::MAX);
+    (newer && stored.arn.as_ref() == Some(&imported.arn)).then_some(at)
+}
+
+/// ACM was asked and has this certificate: the newer one is in place, and what was imported late is forgotten.
+pub fn note_installed(o: &mut Observed, target: &str, found: Option<&Serial>, now: Timestamp) {
+    let current = o.current().is_some_and(|pair| Some(&pair.chain.leaf.serial) == found);
+    if current && overtaken(o, target).is_some_and(|at| at < now) {
+        o.memory.imported.remove(target);
+    }
+}
+
 /// What this process imported while the status came to name another ARN: it was frozen in the call.
 pub(super) fn second<'a>(o: &'a Observed, target: &Target) -> Option<&'a Imported> {
     let imported = o.memory.imported.get(&target.name)?;

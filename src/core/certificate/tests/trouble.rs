@@ -466,3 +466,32 @@ fn who_was_frozen_in_an_import_and_has_no_answer_takes_away_what_it_made() {
     assert_eq!(world.events.iter().filter(|e| *e == "TwinDeleted").count(), 1, "{:?}", world.events);
     assert_silent(&mut world);
 }
+
+#[test]
+fn who_was_frozen_in_a_re_import_and_overtaken_by_a_renewal_puts_the_newer_one_back() {
+    for over in [true, false] {
+        let mut world = World::new(&one_target());
+        world.converge();
+        let old = world.acm[0].leaf.clone();
+        world.now += SignedDuration::from_mins(5);
+        force_renewal(&mut world);
+        world.converge();
+        let new = world.acm[0].leaf.serial.clone();
+        // Its call came after all, before or after the one that imported the newer certificate.
+        if over {
+            world.acm[0].leaf = old.clone();
+        }
+        let late =
+            crate::core::certificate::Imported { arn: world.acm[0].arn.clone(), serial: old.serial, at: world.now };
+        let uid = world.certificate.metadata.uid.clone().unwrap();
+        world.process.memory.entry(uid.clone()).or_default().imported.insert("edge".into(), late);
+        let thawed = world.now;
+        world.converge();
+        assert!(world.now.duration_since(thawed) < SignedDuration::from_mins(5), "nothing else has to happen");
+        assert!(ready(&world), "{:#?}", world.certificate.status);
+        assert_eq!((&world.acm[0].leaf.serial, world.paid, world.new_imports), (&new, 2, 1));
+        let kept = world.process.memory[&uid].imported.get("edge");
+        assert!(kept.is_none_or(|imported| imported.serial == new), "each pass would look again");
+        assert_silent(&mut world);
+    }
+}

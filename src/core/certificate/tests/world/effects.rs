@@ -106,6 +106,8 @@ impl World {
             Read::Installed(target, arn) => {
                 let found = self.shown(&arn).map(installed);
                 o.memory.looked.insert(target.clone(), self.now);
+                let serial = found.as_ref().and_then(|i| i.serial.clone());
+                search::note_installed(o, &target, serial.as_ref(), self.now);
                 o.targets.entry(target).or_default().installed = Some(found);
             }
             Read::Turn(target, _) => o.targets.entry(target).or_default().turn = Some(SignedDuration::ZERO),
