@@ -81,7 +81,7 @@ impl Certificates {
         match installed {
             Ok(installed) => {
                 seen(o, target).installed = Some(installed);
-                o.memory.looked.insert(target.to_owned(), self.context.clock.now());
+                o.memory.looked.note(target, self.context.clock.now());
                 o.memory.target_failures.remove(target);
             }
             Err(error) => self.fail_target(o, target, error),

@@ -14,7 +14,7 @@ use crate::{
         port::{Description, Summary},
     },
     core::{backoff::Failure, secret::SecretObject},
-    kube::watch::Lean,
+    kube::store::Kept,
     pki::key::PrivateKey,
 };
 use jiff::SignedDuration;
@@ -101,7 +101,7 @@ impl World {
             }
             Read::Installed(target, arn) => {
                 let found = self.shown(&arn).map(installed);
-                o.memory.looked.insert(target.clone(), self.now);
+                o.memory.looked.note(&target, self.now);
                 o.targets.entry(target).or_default().installed = Some(found);
             }
             Read::Turn(target, _) => o.targets.entry(target).or_default().turn = Some(SignedDuration::ZERO),
