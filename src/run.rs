@@ -281,7 +281,7 @@ impl Operator {
         let identity = format!("{}_{:08x}", config.instance, u32::from_be_bytes(suffix));
         let wanted = Wanted { namespace: config.own_namespace.clone(), name, identity, terms };
         let (context, waker, mut filled) = (self.context.clone(), self.waker.clone(), self.filled.clone());
-        let (client, clock, health) = (clients.calls.clone(), clock.clone(), health.clone());
+        let (client, clock, health) = (clients.lease.clone(), clock.clone(), health.clone());
         let began = move |former| {
             if let Some(ended) = former {
                 context.inventory.former_leader(ended);
