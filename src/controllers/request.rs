@@ -21,7 +21,7 @@ use crate::{
 };
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
-use kube::{Api, Client, ResourceExt, runtime::reflector::ObjectRef};
+use kube::{Api, Client, ResourceExt};
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -125,7 +125,7 @@ impl Requests {
     fn asker(&self, o: &Observed) -> Asker {
         let owner = o.request.owner_references().iter().find(|owner| owner.kind == "Certificate");
         let namespace = o.request.namespace().unwrap_or_default();
-        let owner = owner.and_then(|owner| self.0.certificates.get(&ObjectRef::new(&owner.name).within(&namespace)));
+        let owner = owner.and_then(|owner| self.0.certificates.get(Some(&namespace), &owner.name));
         let ends = owner.and_then(|certificate| certificate.status.as_ref()?.not_after.as_ref().map(|t| t.0));
         let left = ends.map(|ends| ends.duration_since(self.0.clock.now()).try_into().unwrap_or_default());
         Asker { key: o.request.uid().unwrap_or_default(), left }
@@ -247,8 +247,7 @@ impl Kind for Requests {
 
     fn stored(&self, observed: &mut Observed, request: Arc<CertificateRequest>) {
         if request.status.as_ref().is_some_and(|s| s.certificate.is_some()) && !request.owner_references().is_empty() {
-            let namespace = request.namespace().unwrap_or_default();
-            self.0.signed.put(&namespace, &request.name_any(), request.clone(), Instant::now());
+            self.0.keep_signed(&request);
         }
         observed.request = request;
     }

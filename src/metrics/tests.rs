@@ -1,5 +1,11 @@
 use super::*;
-use crate::api::{AwsAccount, Certificate, CertificateRequest};
+use crate::{
+    api::{AwsAccount, Certificate},
+    kube::{
+        key::Key,
+        store::{Gist, Kept as _},
+    },
+};
 use jiff::Timestamp;
 use objects::View;
 use serde_json::{Value, json};
@@ -15,7 +21,7 @@ fn condition(kind: &str, status: &str, reason: &str) -> Value {
     json!({ "type": kind, "status": status, "reason": reason, "message": "", "lastTransitionTime": NOW })
 }
 
-fn certificate(name: &str, enabled: bool, renews: &str, ends: &str, conditions: &Value) -> Arc<Certificate> {
+fn certificate(name: &str, enabled: bool, renews: &str, ends: &str, conditions: &Value) -> (Key, Gist) {
     let object = json!({
         "metadata": { "name": name, "namespace": "payments" },
         "spec": {
@@ -25,7 +31,8 @@ fn certificate(name: &str, enabled: bool, renews: &str, ends: &str, conditions: 
         },
         "status": { "notAfter": ends, "renewalTime": renews, "conditions": conditions },
     });
-    Arc::new(serde_json::from_value(object).unwrap())
+    let certificate: Certificate = serde_json::from_value(object).unwrap();
+    (Key::of(&certificate), certificate.gist())
 }
 
 fn account(valid: &str) -> Arc<AwsAccount> {
@@ -39,11 +46,9 @@ fn error(kind: Kind) -> AwsError {
 }
 
 /// The text of these objects.
-fn text(metrics: &Metrics, certificates: &[Arc<Certificate>], per_certificate: bool) -> String {
-    let requests: [Arc<CertificateRequest>; 0] = [];
+fn text(metrics: &Metrics, certificates: &[(Key, Gist)], per_certificate: bool) -> String {
     let imported = [("111122223333".parse().unwrap(), "eu-west-1".parse().unwrap(), 7)];
-    let view =
-        View { accounts: &[account("True")], certificates, requests: &requests, imported: &imported, per_certificate };
+    let view = View { accounts: &[account("True")], certificates, requests: &[], imported: &imported, per_certificate };
     metrics.text(&objects::registry(&view, now())).unwrap()
 }
 
@@ -51,7 +56,7 @@ fn has(text: &str, line: &str) {
     assert!(text.lines().any(|l| l == line), "no {line:?} in\n{text}");
 }
 
-fn fleet() -> Vec<Arc<Certificate>> {
+fn fleet() -> Vec<(Key, Gist)> {
     let ready = json!([condition("Ready", "True", "UpToDate")]);
     let stalled = json!([condition("Ready", "True", "UpToDate"), condition("Stalled", "True", "QuotaUsedUp")]);
     vec![

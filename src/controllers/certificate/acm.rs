@@ -87,7 +87,7 @@ impl Certificates {
                 let found = installed.as_ref().and_then(|i: &Installed| i.serial.clone());
                 search::note_installed(o, target, found.as_ref(), self.context.clock.now());
                 seen(o, target).installed = Some(installed);
-                o.memory.looked.insert(target.to_owned(), self.context.clock.now());
+                o.memory.looked.note(target, self.context.clock.now());
                 o.memory.target_failures.remove(target);
             }
             Err(error) => self.fail_target(o, target, error),

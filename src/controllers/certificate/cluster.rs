@@ -45,9 +45,9 @@ impl Certificates {
     pub(super) async fn see_request(&self, o: &mut Observed, revision: i64) -> Result<(), kube::Error> {
         let (namespace, name) = (o.namespace(), request_name(&o.name(), revision));
         let known = o.requests.get(&revision).and_then(|r| r.uid());
-        let just_signed = self.context.signed.take(&namespace, &name, Instant::now());
+        let just_signed = self.context.take_signed(&namespace, &name);
         let request = if let Some(request) = just_signed.filter(|r| r.uid() == known) {
-            Some(request)
+            Some(Arc::new(request))
         } else {
             let api: Api<CertificateRequest> = Api::namespaced(self.context.client.clone(), &namespace);
             api.get_opt(&name).await?.map(Arc::new)

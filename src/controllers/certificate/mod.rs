@@ -28,7 +28,7 @@ use crate::{
 use acm::{located, seen};
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
-use kube::{Api, Client, runtime::reflector::ObjectRef};
+use kube::{Api, Client};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, Mutex, PoisonError},
@@ -114,7 +114,7 @@ impl Certificates {
         let kept = i64::from(budget::per_day(&o.certificate)).max(3);
         for revision in (base - kept).max(1)..=base + SLOTS {
             let name = request_name(&o.name(), revision);
-            if let Some(request) = self.context.requests.get(&ObjectRef::new(&name).within(&o.namespace())) {
+            if let Some(request) = self.context.requests.get(Some(&o.namespace()), &name) {
                 o.requests.insert(revision, request);
             }
         }
@@ -180,7 +180,7 @@ impl Kind for Certificates {
         }
         drop((records, begun));
         for name in o.targets.keys() {
-            o.memory.looked.entry(name.clone()).or_insert(now);
+            o.memory.looked.note_first(name, now);
         }
         decide(o, now)
     }

@@ -36,7 +36,7 @@ pub(super) fn looks(
     let begun = seen.tags.is_some();
     let due = || {
         let last = o.memory.looked.get(&target.name);
-        last.and_then(|last| slot(&o.uid(), &target.name, o.drift_interval, *last)).is_some_and(|at| at <= now)
+        last.and_then(|last| slot(&o.uid(), &target.name, o.drift_interval, last)).is_some_and(|at| at <= now)
     };
     // What ACM may not show yet is no drift.
     let second = || surplus(o, target).is_some_and(|(_, at)| at < now);

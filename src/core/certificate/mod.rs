@@ -17,7 +17,7 @@ pub mod wanted;
 pub use issuing::{SLOTS, request_name, staged_name, still_wanted};
 pub mod write;
 pub use delivery::RECORD_FRESH;
-pub use observed::{Imported, Installed, Lookup, Memory, Observed, Read, TargetObserved, Write};
+pub use observed::{Imported, Installed, Looks, Lookup, Memory, Observed, Read, TargetObserved, Write};
 
 use super::{
     Decision,

@@ -179,9 +179,38 @@ pub struct Memory {
     /// The revision whose staged key is known to be gone.
     pub unstaged: Option<i64>,
     /// When ACM was looked at last for drift, by target; at first, when this process saw the target first.
-    pub looked: BTreeMap<String, Timestamp>,
+    pub looked: Looks,
     /// What no status tells of, and is to be told in events.
     pub happened: Vec<Event>,
+}
+
+/// Times by target. A list, since targets are few: a tree with one of them takes half a kilobyte.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Looks(Vec<(Box<str>, Timestamp)>);
+
+impl Looks {
+    /// The time of a target.
+    #[must_use]
+    pub fn get(&self, target: &str) -> Option<Timestamp> {
+        self.0.iter().find(|(name, _)| **name == *target).map(|(_, at)| *at)
+    }
+
+    /// A target is looked at now.
+    pub fn note(&mut self, target: &str, now: Timestamp) {
+        if let Some((_, at)) = self.0.iter_mut().find(|(name, _)| **name == *target) {
+            *at = now;
+        } else {
+            self.0.reserve_exact(1);
+            self.0.push((target.into(), now));
+        }
+    }
+
+    /// A target is seen now; that counts if it was not before.
+    pub fn note_first(&mut self, target: &str, now: Timestamp) {
+        if self.get(target).is_none() {
+            self.note(target, now);
+        }
+    }
 }
 
 /// An import that succeeded.

@@ -217,7 +217,7 @@ impl World {
                 seen.begun = self.process.begun.get(&target.name).copied();
             }
             for target in &o.certificate.spec.acm {
-                o.memory.looked.entry(target.name.clone()).or_insert(self.now);
+                o.memory.looked.note_first(&target.name, self.now);
             }
             let decision = decide(&o, self.now);
             let (write, rest) = match decision.step {

@@ -14,7 +14,7 @@ use crate::{
         port::{Description, Summary},
     },
     core::{backoff::Failure, secret::SecretObject},
-    kube::watch::Lean,
+    kube::store::Kept,
     pki::key::PrivateKey,
 };
 use jiff::SignedDuration;
@@ -105,7 +105,7 @@ impl World {
             }
             Read::Installed(target, arn) => {
                 let found = self.shown(&arn).map(installed);
-                o.memory.looked.insert(target.clone(), self.now);
+                o.memory.looked.note(&target, self.now);
                 let serial = found.as_ref().and_then(|i| i.serial.clone());
                 search::note_installed(o, &target, serial.as_ref(), self.now);
                 o.targets.entry(target).or_default().installed = Some(found);
