@@ -5,7 +5,7 @@ use crate::{
     api::{Certificate, CertificateRequest},
     core::{
         access::Refusal,
-        certificate::{FINALIZER, Observed, request_name, staged_name, write},
+        certificate::{FINALIZER, Observed, is_staged_by, request_name, staged_name, write},
     },
     pki::{algorithm::KeyAlgorithm, key::PrivateKey},
 };
@@ -27,7 +27,7 @@ impl Certificates {
     ) -> Result<(), kube::Error> {
         let key = if keep_key { kept_key(o) } else { self.context.keys.take(&o.uid(), algorithm) };
         o.memory.unstaged = None;
-        match key.and_then(|key| write::staged(o, revision, &key)) {
+        match key.and_then(|key| write::staged(o, revision, &key, self.context.clock.now())) {
             Err(message) => o.authority = Some(Err(Refusal { reason: "InvalidSubject", message })),
             Ok(secret) => match self.context.put_secret(&secret).await {
                 Ok(staged) => {
@@ -63,7 +63,7 @@ impl Certificates {
     pub(super) async fn see_staged(&self, o: &mut Observed, revision: i64) -> Result<(), kube::Error> {
         let (namespace, name) = (o.namespace(), staged_name(&o.name(), revision));
         let just_staged = self.context.staged.take(&namespace, &name, Instant::now());
-        let staged = match just_staged.filter(|staged| staged.is_owned_by(&o.uid())) {
+        let staged = match just_staged.filter(|staged| is_staged_by(o, staged)) {
             Some(staged) => Some(staged),
             None => self.context.secret(&namespace, &name).await?,
         };
@@ -87,7 +87,9 @@ impl Certificates {
             Err(kube::Error::Api(status)) if status.is_already_exists() => api.get(&request.name_any()).await,
             other => other,
         };
-        o.requests.insert(revision, Arc::new(stored?));
+        let stored = Arc::new(stored?);
+        o.memory.happened.extend(write::lost(o, self.context.clock.now()));
+        o.requests.insert(revision, stored);
         Ok(())
     }
 
@@ -121,7 +123,10 @@ impl Certificates {
             Err(kube::Error::Api(status)) if status.is_not_found() => {}
             other => drop(other?),
         }
-        o.requests.retain(|_, request| request.name_any() != name);
+        o.forget_request(name);
+        if let Some(revision) = o.memory.unstaged {
+            drop(self.context.staged.take(&o.namespace(), &staged_name(&o.name(), revision), Instant::now()));
+        }
         Ok(())
     }
 

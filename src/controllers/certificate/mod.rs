@@ -18,9 +18,7 @@ use crate::{
     core::{
         Decision,
         access::Refusal,
-        certificate::{
-            Imported, Memory, Observed, Read, SLOTS, TargetObserved, Write, budget, decide, request_name, wanted, write,
-        },
+        certificate::{Imported, Memory, Observed, Read, TargetObserved, Write, decide, request_name, wanted, write},
         secret::SecretObject,
     },
     pki::algorithm::KeyAlgorithm,
@@ -110,9 +108,7 @@ impl Certificates {
 
     /// The requests of the revisions around the current one, from the store.
     fn see_requests(&self, o: &mut Observed) {
-        let base = o.base_revision();
-        let kept = i64::from(budget::per_day(&o.certificate)).max(3);
-        for revision in (base - kept).max(1)..=base + SLOTS {
+        for revision in o.in_sight() {
             let name = request_name(&o.name(), revision);
             if let Some(request) = self.context.requests.get(Some(&o.namespace()), &name) {
                 o.requests.insert(revision, request);
@@ -243,6 +239,15 @@ impl Kind for Certificates {
                 }
                 Err(message) => o.authority = Some(Err(Refusal { reason: "RequestUnusable", message })),
             },
+            Write::Repair(revision) => {
+                let now = self.context.clock.now();
+                if let Ok((secret, event)) = write::repaired(o, revision, now) {
+                    let stored = self.context.put_secret(&secret).await?;
+                    o.memory.happened.push(event);
+                    self.see_secret(o, Some(stored));
+                }
+                o.memory.repaired = Some(now);
+            }
             Write::SecretMetadata => {
                 if let Some(secret) = write::with_metadata(o) {
                     let stored = self.context.put_secret(&secret).await?;

@@ -15,6 +15,9 @@ use crate::{
 use aws_lc_rs::digest::{SHA256, digest};
 use jiff::{SignedDuration, Timestamp};
 
+/// The reason of events about what somebody else did.
+pub(super) const DRIFT: &str = "Drift";
+
 /// So many of what uses a certificate are told of.
 const MOST_USERS: usize = 20;
 

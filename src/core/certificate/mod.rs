@@ -4,19 +4,22 @@ pub mod budget;
 mod deletion;
 pub mod delivery;
 mod drift;
+mod held;
 mod issuing;
 mod observed;
 mod preflight;
 pub mod renewal;
+mod repair;
 pub mod search;
 mod status;
 #[cfg(test)]
 mod tests;
 mod under_arn;
 pub mod wanted;
-pub use issuing::{SLOTS, request_name, staged_name, still_wanted};
+pub use issuing::{SLOTS, is_staged_by, request_name, staged_name, still_wanted};
 pub mod write;
 pub use delivery::RECORD_FRESH;
+use held::What;
 pub use observed::{Imported, Installed, Looks, Lookup, Memory, Observed, Read, TargetObserved, Write};
 
 use super::{
@@ -28,7 +31,7 @@ use super::{
 };
 use crate::{
     api::{
-        RENEW_ANNOTATION,
+        CertificateRequest, RENEW_ANNOTATION,
         certificate::{CertificateStatus, DeletionPolicy, TargetStatus},
         names::Region,
     },
@@ -121,6 +124,12 @@ fn issuance(o: &Observed, now: Timestamp) -> Next {
     if let Some(next) = secret_is_taken(o, secret.as_ref()) {
         return next;
     }
+    if let What::Ask(revision) = held::held(o).what {
+        return Next::Read(Read::Request(revision));
+    }
+    if let Some(next) = repair::next(o, now) {
+        return next;
+    }
     if let Some(trigger) = wanted::trigger(o, now) {
         if let Some(why) = secret.as_ref().and_then(SecretObject::takes_nothing) {
             let message = format!("the Secret {:?} can't be written: {why}", spec.secret.name);
@@ -139,22 +148,32 @@ fn issuance(o: &Observed, now: Timestamp) -> Next {
     if stored != Some(revision) && o.memory.unstaged != Some(revision) {
         match o.staged.get(&revision) {
             None => return Next::Read(Read::Staged(revision)),
-            Some(Some(staged)) if staged.is_owned_by(&o.uid()) => return Next::Write(Write::DeleteStaged(revision)),
+            // With its owner goes the key: one write instead of two.
+            Some(Some(staged))
+                if let Some((_, old)) = issuing::owner_of(o, staged).filter(|(r, old)| is_old(o, *r, old, now)) =>
+            {
+                return Next::Write(Write::DeleteRequest(old.name_any()));
+            }
+            Some(Some(staged)) if is_staged_by(o, staged) => return Next::Write(Write::DeleteStaged(revision)),
             Some(_) => {}
         }
+    }
+    if held::is_unnoted(o) {
+        return Next::Save;
     }
     if write::metadata_differs(o) {
         return Next::Write(Write::SecretMetadata);
     }
-    // The current request and the one before it are kept for people to look at, and what counts for the budget.
-    if let Some((_, old)) = o
-        .requests
-        .iter()
-        .find(|(r, request)| **r <= revision - 2 && issuing::is_ours(o, request) && !budget::counts(request, now))
-    {
+    if let Some((_, old)) = o.requests.iter().find(|(r, request)| is_old(o, **r, request, now)) {
         return Next::Write(Write::DeleteRequest(old.name_any()));
     }
     Next::Settled(rest(o, now))
+}
+
+/// Whether a request of ours has had its time: the current one and the one before it are kept for people to look at, and what
+/// counts for the budget.
+fn is_old(o: &Observed, revision: i64, request: &CertificateRequest, now: Timestamp) -> bool {
+    revision <= o.base_revision() - 2 && issuing::is_ours(o, request) && !budget::counts(request, now)
 }
 
 /// Until the renewal, but the Secret is looked at again before.

@@ -1,6 +1,6 @@
 //! What is said of a Certificate: conditions, times, targets, history, events.
 
-use super::{Next, Observed, Read, Write, delivery::Outcome, renewal, wanted, write::TRIGGER_ANNOTATION};
+use super::{Next, Observed, Read, Write, delivery::Outcome, drift::DRIFT, renewal, wanted, write::TRIGGER_ANNOTATION};
 use crate::{
     api::{
         certificate::{CertificateStatus, HistoryEntry, NextStep, TargetState, TargetStatus},
@@ -244,7 +244,7 @@ pub(super) fn events(before: &CertificateStatus, after: &CertificateStatus) -> V
         let was = before.targets.iter().find(|t| t.name == target.name && t.state == TargetState::Delivered);
         if let Some(message) = target.message.as_ref().filter(|_| was.is_some()) {
             let note = format!("target {}: {message}", target.name);
-            events.push(Event { warning: true, reason: "Drift".into(), note });
+            events.push(Event { warning: true, reason: DRIFT.into(), note });
         }
     }
     if let Some(stalled) = after.conditions.iter().find(|c| c.type_ == STALLED)

@@ -1,6 +1,7 @@
 //! What is written: the Secret, the request, the tags in ACM. Pure: the objects are built here and sent elsewhere.
 
-use super::{Observed, deletes, issuing, wanted};
+pub use super::repair::repaired;
+use super::{Observed, deletes, drift::DRIFT, held, issuing, wanted};
 use crate::{
     api::{
         ADOPT_BY_ANNOTATION, CertificateRequest, ISSUED_FOR_ANNOTATION, OWNED_BY_ANNOTATION, RENEW_ANNOTATION,
@@ -89,7 +90,7 @@ fn owner(o: &Observed) -> Option<OwnerReference> {
 ///
 /// # Errors
 /// If the subject makes no CSR.
-pub fn staged(o: &Observed, revision: i64, key: &PrivateKey) -> Result<SecretObject, String> {
+pub fn staged(o: &Observed, revision: i64, key: &PrivateKey, now: Timestamp) -> Result<SecretObject, String> {
     let spec = &o.certificate.spec;
     let subject = wanted::subject_request(&spec.subject).map_err(|e| format!("spec.subject: {e}"))?;
     let (_, passthrough) = template::for_usages(&spec.usages, &spec.region).map_err(|e| e.to_string())?;
@@ -104,7 +105,7 @@ pub fn staged(o: &Observed, revision: i64, key: &PrivateKey) -> Result<SecretObj
             (ISSUED_FOR_ANNOTATION.to_owned(), Some(wanted::issued_for(spec))),
         ]),
         labels: BTreeMap::new(),
-        owner: owner(o),
+        owner: issuing::staged_owner(o, revision, now),
     };
     Ok(secret::write(None, &o.namespace(), &issuing::staged_name(&o.name(), revision), "Opaque", content))
 }
@@ -139,7 +140,7 @@ pub fn request(o: &Observed, revision: i64, trigger: &str, now: Timestamp) -> Op
     annotations.insert(REVISION_ANNOTATION.into(), revision.to_string());
     annotations.insert(ISSUED_FOR_ANNOTATION.into(), wanted::issued_for(spec));
     annotations.insert(TRIGGER_ANNOTATION.into(), trigger.into());
-    if let Some(forced) = renewal_request(&o.certificate, now) {
+    if let Some(forced) = renewal_request(&o.certificate, now).or_else(|| answered_already(o)) {
         annotations.insert(RENEW_ANNOTATION.into(), forced.into());
     }
     Some(request)
@@ -163,10 +164,36 @@ pub fn issued(o: &Observed, revision: i64, now: Timestamp) -> Result<SecretObjec
 pub fn with_metadata(o: &Observed) -> Option<SecretObject> {
     let pair = o.current()?;
     let existing = o.secret.as_ref()?.as_ref()?;
-    let mut content = content(o, pair, o.base_revision().max(1), existing.renewed_for().map(str::to_owned));
+    let mut content = content(o, pair, o.base_revision().max(1), answered(o, existing));
     // The chain was put in order for checking; what stands there is left as it is.
     content.data.retain(|key, _| *key == "tls.key");
     Some(put(o, content))
+}
+
+/// The forced renewal that the certificate in the Secret answers, by the Secret or by its request: one of them may have been
+/// edited, and what is asked for is not answered twice.
+fn answered(o: &Observed, existing: &SecretObject) -> Option<String> {
+    let request = held::request(o).and_then(|(_, request)| request.annotations().get(RENEW_ANNOTATION));
+    let known = [request.map(String::as_str), existing.renewed_for()];
+    let asked = o.certificate.annotations().get(RENEW_ANNOTATION).map(String::as_str);
+    let answered = known.into_iter().find(|known| known.is_some() && *known == asked);
+    answered.unwrap_or_else(|| known.into_iter().flatten().next()).map(str::to_owned)
+}
+
+/// The forced renewal that is asked for, if the certificate before answers it: whatever the clock says now, the next does, too.
+fn answered_already(o: &Observed) -> Option<&str> {
+    let asked = o.certificate.annotations().get(RENEW_ANNOTATION)?;
+    let secret = o.own_secret().and_then(SecretObject::renewed_for);
+    let request = o.requests.get(&o.base_revision()).filter(|request| issuing::is_ours(o, request));
+    let request = request.and_then(|request| request.annotations().get(RENEW_ANNOTATION)).map(String::as_str);
+    [secret, request].contains(&Some(asked)).then_some(asked)
+}
+
+/// What is told when a new certificate is asked for because the Secret lost the one it had.
+#[must_use]
+pub fn lost(o: &Observed, now: Timestamp) -> Option<Event> {
+    let Some(wanted::Trigger::SecretLost(message)) = wanted::trigger(o, now) else { return None };
+    Some(Event { warning: true, reason: DRIFT.into(), note: format!("{message}; a new one is issued") })
 }
 
 /// Whether labels, annotations, owner or the key's encoding are not as the spec wants them.
@@ -177,12 +204,12 @@ pub(super) fn metadata_differs(o: &Observed) -> bool {
     }
 }
 
-fn put(o: &Observed, content: Content) -> SecretObject {
+pub(super) fn put(o: &Observed, content: Content) -> SecretObject {
     let existing = o.secret.as_ref().and_then(|s| s.as_ref());
     secret::write(existing, &o.namespace(), &o.certificate.spec.secret.name, "kubernetes.io/tls", content)
 }
 
-fn content(o: &Observed, pair: &KeyPair, revision: i64, forced: Option<String>) -> Content {
+pub(super) fn content(o: &Observed, pair: &KeyPair, revision: i64, forced: Option<String>) -> Content {
     let spec = &o.certificate.spec;
     let template = spec.secret.template.clone().unwrap_or_default();
     let encoding = spec.private_key.as_ref().map(|k| k.encoding).unwrap_or_default();

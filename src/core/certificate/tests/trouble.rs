@@ -215,6 +215,25 @@ fn a_renewal_asked_for_in_the_future_comes_in_its_time() {
 }
 
 #[test]
+fn a_renewal_that_was_answered_stays_so_when_the_clock_is_set_back() {
+    for secret_too in [false, true] {
+        let mut world = World::new(&one_target());
+        world.converge();
+        force_renewal(&mut world);
+        world.converge();
+        world.now -= SignedDuration::from_secs(30);
+        if secret_too {
+            world.secret = None;
+        }
+        change_spec(&mut world, |spec| spec.subject.additional_names.push("new.pay.example".into()));
+        world.converge();
+        world.now += SignedDuration::from_hours(26);
+        world.converge();
+        assert_eq!(world.paid, 3);
+    }
+}
+
+#[test]
 fn a_foreign_secret_is_nobodys_certificate_here() {
     let mut world = World::new(&one_target());
     world.converge();

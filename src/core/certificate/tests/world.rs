@@ -1,11 +1,12 @@
 //! A small world for the pure core: an API server, a private CA and an ACM that crash, lose answers and lag behind.
 
 mod effects;
+mod somebody;
 
 use super::super::{Memory, Observed, TargetObserved, Write, decide, still_wanted};
 use crate::{
     api::{
-        AwsAccount, Certificate, CertificateRequest,
+        AwsAccount, Certificate, CertificateRequest, REVISION_ANNOTATION,
         conditions::{Finding, READY, conditions},
         names::CertificateArn,
         request::CertificateRequestStatus,
@@ -16,16 +17,11 @@ use crate::{
         fixtures::{Ca, START, account},
         secret::SecretObject,
     },
-    pki::{
-        algorithm::KeyAlgorithm,
-        certificate::{Certificate as X509, Serial, parse_pem},
-        csr::create_csr,
-        key::PrivateKey,
-    },
+    pki::certificate::{Certificate as X509, Serial, parse_pem},
 };
 use effects::to_aws;
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::{ByteString, api::core::v1::Secret};
+use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 use serde_json::json;
 use std::{
@@ -108,6 +104,8 @@ pub struct World {
     pub older: Certificate,
     /// A backup of the Secret.
     pub kept: Option<Secret>,
+    /// The running process's store has no request yet.
+    pub unseen: bool,
     /// So many reads from AWS fail.
     pub deaf: usize,
     /// ACM answers NotFound to everything about an import for so long.
@@ -154,6 +152,7 @@ impl World {
             stale: None,
             older: certificate,
             kept: None,
+            unseen: false,
             deaf: 0,
             hidden: SignedDuration::ZERO,
             slow_save: SignedDuration::ZERO,
@@ -350,12 +349,25 @@ impl World {
         self.certificate.metadata.resource_version = Some((version + 1).to_string());
     }
 
-    /// The private CA and the controller of requests: signs what is wanted and not signed yet.
+    /// Kubernetes' garbage collection: a staged key goes when none of its owners is there.
+    fn collect_garbage(&mut self) {
+        let live: BTreeSet<String> =
+            self.requests.values().filter_map(ResourceExt::uid).chain(self.certificate.uid()).collect();
+        self.staged.retain(|_, staged| {
+            let owners = staged.owner_references();
+            owners.is_empty() || owners.iter().any(|owner| live.contains(&owner.uid))
+        });
+    }
+
+    /// The private CA, the controller of requests and that of garbage: signs what is wanted and not signed yet.
     pub fn sign(&mut self) {
+        self.collect_garbage();
         let revisions: Vec<i64> = self.requests.keys().copied().collect();
         for revision in revisions {
             let request = &self.requests[&revision];
-            if request.status.is_some() || !still_wanted(&self.certificate, request) {
+            // Without its key the certificate would be of no use.
+            let wanted = still_wanted(&self.certificate, request) && self.staged.contains_key(&revision);
+            if request.status.is_some() || !wanted {
                 continue;
             }
             self.paid += 1;
@@ -378,7 +390,9 @@ impl World {
     /// The controller of requests looks at those that are not wanted (any more).
     pub fn supersede(&mut self) {
         for request in self.requests.values_mut() {
-            if request.status.is_none() && !still_wanted(&self.certificate, request) {
+            let revision = request.annotations()[REVISION_ANNOTATION].parse::<i64>().unwrap();
+            let wanted = still_wanted(&self.certificate, request) && self.staged.contains_key(&revision);
+            if request.status.is_none() && !wanted {
                 let found = [Finding::no(READY, "Superseded", "nothing was issued")];
                 let conditions = conditions(&[], &found, 1, self.now);
                 request.status = Some(CertificateRequestStatus { conditions, ..CertificateRequestStatus::default() });
@@ -402,29 +416,5 @@ impl World {
             }
         }
         panic!("no convergence: {:#?}", self.certificate.status);
-    }
-
-    /// A certificate of somebody else, for the same names.
-    pub fn foreign(&mut self) -> X509 {
-        self.uids += 1;
-        let key = PrivateKey::generate(KeyAlgorithm::EcPrime256v1).unwrap();
-        let subject = super::super::wanted::subject_request(&self.certificate.spec.subject).unwrap();
-        let csr = create_csr(&key, &subject, None).unwrap();
-        let end = self.now + SignedDuration::from_hours(2000);
-        parse_pem(&self.ca.sign(&csr, self.now, end, 0x7700_0000 + u64::from(self.uids))).unwrap()
-    }
-
-    /// Somebody else imports over what a target has in ACM.
-    pub fn import_over(&mut self, target: &str) {
-        let leaf = self.foreign();
-        let ours = self.acm.iter_mut().filter(|c| c.tags.get("arnkeeper.dev/target").is_some_and(|t| t == target));
-        ours.for_each(|there| there.leaf = leaf.clone());
-    }
-
-    /// Somebody wipes the annotations of the Secret, or puts something else into it.
-    pub fn spoil_secret(&mut self) {
-        if let Some(data) = self.secret.as_mut().and_then(|s| s.data.as_mut()) {
-            data.insert("tls.crt".into(), ByteString(b"nonsense".to_vec()));
-        }
     }
 }

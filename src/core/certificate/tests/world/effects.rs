@@ -2,7 +2,7 @@
 
 use super::{
     super::super::{
-        FINALIZER, Imported, Installed, Lookup, Observed, Read, SLOTS, Write, budget, request_name, search,
+        FINALIZER, Imported, Installed, Lookup, Observed, Read, Write, request_name, search,
         write::{self, import_tags},
     },
     Fault, InAcm, LAG, World,
@@ -122,10 +122,8 @@ impl World {
         let secret = self.secret.clone().map(SecretObject::from);
         o.pair = secret.as_ref().map(SecretObject::key_pair);
         o.secret = Some(secret);
-        let base = o.base_revision();
-        let kept = i64::from(budget::per_day(&o.certificate)).max(3);
-        for revision in (base - kept).max(1)..=base + SLOTS {
-            if let Some(request) = self.requests.get(&revision) {
+        for revision in o.in_sight() {
+            if let Some(request) = self.requests.get(&revision).filter(|_| !self.unseen) {
                 // As the store of the watch has it.
                 let mut request = request.clone();
                 request.lean();
@@ -175,7 +173,7 @@ impl World {
                 } else {
                     PrivateKey::generate(algorithm).unwrap()
                 };
-                let staged = write::staged(o, revision, &key).unwrap();
+                let staged = write::staged(o, revision, &key, self.now).unwrap();
                 let object = self.staged.entry(revision).or_insert_with(|| staged.object().clone()).clone();
                 o.staged.insert(revision, Some(object.into()));
                 o.memory.unstaged = None;
@@ -186,11 +184,18 @@ impl World {
                 request.metadata.uid = Some(format!("request-{}", self.uids));
                 request.metadata.creation_timestamp = Some(Time(self.now));
                 let stored = self.requests.entry(revision).or_insert(request).clone();
+                o.memory.happened.extend(write::lost(o, self.now));
                 assert_eq!(stored.name_any(), request_name("app", revision));
                 o.requests.insert(revision, Arc::new(stored));
             }
             Write::Secret(revision) => {
                 let secret = write::issued(o, revision, self.now).unwrap();
+                self.put(o, &secret);
+            }
+            Write::Repair(revision) => {
+                let (secret, event) = write::repaired(o, revision, self.now).unwrap();
+                o.memory.repaired = Some(self.now);
+                o.memory.happened.push(event);
                 self.put(o, &secret);
             }
             Write::SecretMetadata => {
@@ -204,7 +209,7 @@ impl World {
             }
             Write::DeleteRequest(name) => {
                 self.requests.retain(|_, request| request.name_any() != name);
-                o.requests.retain(|_, request| request.name_any() != name);
+                o.forget_request(&name);
             }
             Write::ImportNew(target) => self.import_new(o, &target),
             Write::Reimport(target, arn) => {
