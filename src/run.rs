@@ -2,7 +2,10 @@
 
 use crate::{
     api::{AwsAccount, Certificate, CertificateRequest},
-    aws::sessions::{SecretSource, SessionParts, Sessions},
+    aws::{
+        paced::pacer::Pacer,
+        sessions::{SecretSource, SessionParts, Sessions},
+    },
     clock::ServerClock,
     controllers::{
         account::Accounts,
@@ -198,7 +201,7 @@ impl Operator {
         let sessions = Sessions::new(SessionParts {
             secrets: Arc::new(secrets),
             endpoint_url: config.endpoint_url.clone(),
-            pacer: Arc::default(),
+            pacer: Arc::new(Pacer::observed(clients.metrics.clone())),
             metrics: clients.metrics.clone(),
         });
         let context = Arc::new(Context::new(Parts {

@@ -188,7 +188,7 @@ fn table(text: &str) -> String {
 fn the_table_in_the_documentation_is_what_is_registered() {
     let metrics = Metrics::new();
     metrics.called("prod", "eu-west-1", "acm:ImportCertificate", None, Duration::ZERO);
-    metrics.waited("acm:ImportCertificate", Duration::ZERO);
+    metrics.waited_for_turn("acm:ImportCertificate", Duration::ZERO);
     metrics.asked(&http::Method::GET, None);
     let wanted = table(&text(&metrics, &fleet(), true));
     let page = include_str!("../../docs/metrics.md");
