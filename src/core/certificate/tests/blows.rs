@@ -1,7 +1,9 @@
 //! Blows in any order: what must hold after each of them, and in the end.
 
 use super::{
-    annotate, arn, assert_silent, change_spec, ready, restore, stalled, two_targets,
+    annotate, arn, assert_silent, change_spec,
+    hands::{Hand, Hands, hand},
+    ready, restore, stalled, two_targets,
     world::{self, Fault, Pass, World},
 };
 use jiff::SignedDuration;
@@ -34,6 +36,7 @@ enum Blow {
     ClockBack(i64),
     OldSecret,
     HistoryOfOne,
+    Hand((Hand, &'static str)),
 }
 
 fn fault() -> impl Strategy<Value = Fault> {
@@ -72,6 +75,7 @@ fn blow() -> impl Strategy<Value = Blow> {
         1 => (1_i64..600).prop_map(Blow::ClockBack),
         1 => Just(Blow::OldSecret),
         1 => Just(Blow::HistoryOfOne),
+        5 => hand().prop_map(Blow::Hand),
     ]
 }
 
@@ -234,9 +238,19 @@ proptest! {
         let mut world = World::new(&two_targets());
         let mut allowed = 1;
         let mut first: Option<String> = None;
+        let mut hands = Hands::default();
         for blow in blows {
-            allowed += strike(&mut world, blow);
-            prop_assert!(world.of_target("edge").len() <= 1 && world.of_target("far").len() <= 1, "two ARNs");
+            if let Blow::Hand(hand) = blow {
+                if hands.strike(&mut world, hand) && hand.1 == "edge" {
+                    first = None;
+                }
+            } else {
+                allowed += strike(&mut world, blow);
+            }
+            hands.assert_untouched(&world);
+            for target in ["edge", "far"] {
+                prop_assert!(world.of_target(target).len() <= hands.most(target), "two ARNs");
+            }
             if let (None, [edge]) = (&first, &world.of_target("edge")[..]) {
                 first = Some(edge.arn.to_string());
             }
@@ -249,6 +263,9 @@ proptest! {
         world.account.spec.enabled = true;
         (world.deaf, world.stale) = (0, None);
         world.now += SignedDuration::from_hours(26);
+        world.converge();
+        hands.put_right(&mut world);
+        hands.assert_untouched(&world);
         world.converge();
         prop_assert!(ready(&world), "{:#?}", world.certificate.status);
         prop_assert_eq!(stalled(&world), None);
