@@ -232,7 +232,7 @@ impl Operator {
         drivers.spawn(DRIVERS[1], turn.clone().drive(DRIVERS[1], request_lane.driver.clone(), queue));
         let queue = (certificates.clone(), certificate_queue);
         drivers.spawn(DRIVERS[2], turn.clone().drive(DRIVERS[2], certificate_lane.driver.clone(), queue));
-        let full = health.clone();
+        let (full, counts) = (health.clone(), context.clone());
         drivers.spawn("the wait for the stores", async move {
             let all = async {
                 accounts.wait_until_ready().await.is_ok()
@@ -242,6 +242,10 @@ impl Operator {
             let end = turn.clone().end();
             tokio::select! {
                 true = all => {
+                    counts.count_spending();
+                    if counts.mandate.holds() {
+                        counts.spending().begins();
+                    }
                     full.fill();
                     is_filled.send_replace(true);
                 }
@@ -293,6 +297,7 @@ impl Operator {
             if let Some(ended) = former {
                 context.inventory.former_leader(ended);
             }
+            context.spending().begins();
             waker.all();
         };
         let mandate = self.context.mandate.clone();

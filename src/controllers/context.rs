@@ -16,6 +16,7 @@ use crate::{
         authority::KnownAuthority,
         backoff::Failure,
         secret::SecretObject,
+        spending::Ledger,
     },
     kube::leader::Mandate,
     metrics::Metrics,
@@ -29,7 +30,7 @@ use kube::{
 };
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -68,6 +69,8 @@ pub struct Context {
     pub keys: Keys,
     /// Keys that this process just staged.
     pub staged: Recent<SecretObject>,
+    /// What the accounts were asked to pay for.
+    spending: Mutex<Ledger>,
     /// When the last import under a new ARN began whose answer is not known.
     unanswered: Mutex<Option<Timestamp>>,
     /// Which Certificate keeps which Secret, by namespace and Secret: when it was created, and its name.
@@ -130,8 +133,25 @@ impl Context {
             signed: Recent::new(STAGED_LASTS),
             keys: Keys::default(),
             staged: Recent::new(STAGED_LASTS),
+            spending: Mutex::default(),
             unanswered: Mutex::default(),
             claims: Mutex::default(),
+        }
+    }
+
+    /// What the accounts were asked to pay for. Held for a moment only.
+    pub fn spending(&self) -> MutexGuard<'_, Ledger> {
+        self.spending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts all that the stores hold, for the accounts' budgets: before anything is decided.
+    pub fn count_spending(&self) {
+        let now = self.clock.now();
+        for account in self.accounts.state() {
+            self.spending().account(&account, now);
+        }
+        for request in self.requests.state() {
+            self.spending().note(&request, now);
         }
     }
 

@@ -195,6 +195,7 @@ impl Waker {
     fn account(&self, change: Change<AwsAccount>) {
         match change {
             Change::Applied(account) => {
+                self.context.spending().account(&account, self.context.clock.now());
                 self.accounts.changed(&account);
                 let conditions = account.status.as_ref().map(|s| &*s.conditions);
                 if self
@@ -209,12 +210,14 @@ impl Waker {
                 self.accounts.forget(&account);
                 self.seen_accounts.forget(&ObjectRef::from_obj(&*account));
                 self.context.sessions.forget(&account.name_any());
+                self.context.spending().account_deleted(&account.name_any());
                 self.wake_users(&account.name_any());
             }
         }
     }
 
     fn request(&self, change: Change<CertificateRequest>) {
+        self.count(&change);
         match change {
             Change::Applied(request) if self.serves(&*request) => {
                 if is_done(&request) {
@@ -238,6 +241,19 @@ impl Waker {
                 }
             }
             Change::Applied(_) | Change::Deleted(_) => {}
+        }
+    }
+
+    /// Counts it for its account's budget, whoever serves its namespace.
+    fn count(&self, change: &Change<CertificateRequest>) {
+        let now = self.context.clock.now();
+        let (request, news) = match change {
+            Change::Applied(request) => (request, self.context.spending().note(request, now)),
+            Change::Deleted(request) => (request, self.context.spending().deleted(request, now)),
+        };
+        let account = ObjectRef::new(&request.spec.account_ref.name);
+        if news && self.context.accounts.get(&account).is_some() {
+            self.accounts.wake(account);
         }
     }
 

@@ -48,14 +48,18 @@ impl Scrape {
             accounts.iter().filter_map(|account| account.status.as_ref()?.account_id.as_deref()).collect();
         let mut imported = self.context.inventory.counts();
         imported.retain(|(account, ..)| ids.contains(account.as_str()));
+        let now = self.context.clock.now();
+        let mut budgets = self.context.spending().budgets(now);
+        budgets.retain(|(name, ..)| names.contains(name));
         let view = View {
             accounts: &accounts,
             certificates: &self.served(self.context.certificates.state()),
             requests: &self.served(self.context.requests.state()),
             imported: &imported,
+            budgets: &budgets,
             per_certificate: self.per_certificate,
         };
-        self.metrics.text(&objects::registry(&view, self.context.clock.now()))
+        self.metrics.text(&objects::registry(&view, now))
     }
 
     fn served<K: ResourceExt>(&self, mut objects: Vec<Arc<K>>) -> Vec<Arc<K>> {

@@ -42,8 +42,14 @@ fn error(kind: Kind) -> AwsError {
 fn text(metrics: &Metrics, certificates: &[Arc<Certificate>], per_certificate: bool) -> String {
     let requests: [Arc<CertificateRequest>; 0] = [];
     let imported = [("111122223333".parse().unwrap(), "eu-west-1".parse().unwrap(), 7)];
-    let view =
-        View { accounts: &[account("True")], certificates, requests: &requests, imported: &imported, per_certificate };
+    let view = View {
+        accounts: &[account("True")],
+        certificates,
+        requests: &requests,
+        imported: &imported,
+        budgets: &[("prod".to_owned(), 1000, 7)],
+        per_certificate,
+    };
     metrics.text(&objects::registry(&view, now())).unwrap()
 }
 
@@ -80,6 +86,8 @@ fn certificates_are_counted_by_state_end_and_lateness() {
     has(&text, &format!("arnkeeper_next_expiration_timestamp_seconds {}", now().as_second() + 12 * 3600));
     has(&text, "arnkeeper_acm_certificates{account_id=\"111122223333\",region=\"eu-west-1\"} 7");
     has(&text, "arnkeeper_account_credentials_valid{account=\"prod\"} 1");
+    has(&text, "arnkeeper_account_budget_issues{account=\"prod\"} 1000");
+    has(&text, "arnkeeper_account_budget_spent_issues{account=\"prod\"} 7");
     assert!(!text.contains("payments"), "a name that was not asked for");
 }
 
