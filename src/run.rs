@@ -2,7 +2,10 @@
 
 use crate::{
     api::{AwsAccount, Certificate, CertificateRequest},
-    aws::sessions::{SecretSource, SessionParts, Sessions},
+    aws::{
+        paced::pacer::Pacer,
+        sessions::{SecretSource, SessionParts, Sessions},
+    },
     clock::ServerClock,
     controllers::{
         account::Accounts,
@@ -198,7 +201,7 @@ impl Operator {
         let sessions = Sessions::new(SessionParts {
             secrets: Arc::new(secrets),
             endpoint_url: config.endpoint_url.clone(),
-            pacer: Arc::default(),
+            pacer: Arc::new(Pacer::observed(clients.metrics.clone())),
             metrics: clients.metrics.clone(),
         });
         let context = Arc::new(Context::new(Parts {
@@ -225,7 +228,7 @@ impl Operator {
         drivers.spawn(DRIVERS[0], turn.clone().drive(DRIVERS[0], account_driver.clone(), accounts.clone()));
         drivers.spawn(DRIVERS[1], turn.clone().drive(DRIVERS[1], request_driver.clone(), requests.clone()));
         drivers.spawn(DRIVERS[2], turn.clone().drive(DRIVERS[2], certificate_driver.clone(), certificates.clone()));
-        let full = health.clone();
+        let (full, counts) = (health.clone(), context.clone());
         drivers.spawn("the wait for the stores", async move {
             let all = async {
                 accounts.filled().await;
@@ -235,6 +238,10 @@ impl Operator {
             let end = turn.clone().end();
             tokio::select! {
                 () = all => {
+                    counts.count_spending();
+                    if counts.mandate.holds() {
+                        counts.spending().begins();
+                    }
                     full.fill();
                     is_filled.send_replace(true);
                 }
@@ -286,6 +293,7 @@ impl Operator {
             if let Some(ended) = former {
                 context.inventory.former_leader(ended);
             }
+            context.spending().begins();
             waker.all();
         };
         let mandate = self.context.mandate.clone();

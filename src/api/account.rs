@@ -64,6 +64,19 @@ pub struct AwsAccountSpec {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "quotas")]
     pub quotas: BTreeMap<String, i32>,
+    /// How much may be bought through this AwsAccount, by all namespaces together. Left out: no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<AccountBudget>,
+}
+
+/// How much may be bought through an AwsAccount.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AccountBudget {
+    /// How many times certificates may be asked for within a day, counted by the hour: each counts for 24 to 25 hours. An attempt
+    /// whose answer was lost counts, too, and so does what was deleted since.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub issues_per_day: i32,
 }
 
 fn yes() -> bool {
@@ -230,6 +243,9 @@ pub struct AwsAccountStatus {
     /// The private CAs of the account in its regions; at most 200.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub certificate_authorities: Vec<AuthorityStatus>,
+    /// With a budget: what of it has to outlive the operator's process.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<BudgetStatus>,
     /// Ready, CredentialsValid, Stalled.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
@@ -256,4 +272,24 @@ pub struct AuthorityStatus {
     /// When its certificate ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_after: Option<Time>,
+}
+
+/// What of a budget has to outlive the operator's process. What stands in the cluster is counted, and not told here.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BudgetStatus {
+    /// What was asked for by requests that are deleted, by the hour of the last day. Written when it grew by a tenth of the budget.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 30))]
+    pub deleted: Vec<HourStatus>,
+}
+
+/// What was asked for within an hour.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct HourStatus {
+    /// When the hour began.
+    pub hour: Time,
+    /// How many certificates were asked for.
+    pub issues: i64,
 }

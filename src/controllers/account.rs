@@ -11,7 +11,7 @@ use crate::{
 };
 use async_trait::async_trait;
 use jiff::Timestamp;
-use kube::{Api, Client};
+use kube::{Api, Client, ResourceExt};
 use std::{collections::BTreeMap, sync::Arc};
 
 /// The controller of AwsAccounts.
@@ -27,7 +27,8 @@ impl Kind for Accounts {
     type Memory = ();
 
     fn observe(&self, account: Arc<AwsAccount>, (): ()) -> Observed {
-        Observed { account, session: None, authorities: BTreeMap::new() }
+        let budget = self.0.spending().standing(&account.name_any(), self.0.clock.now());
+        Observed { account, session: None, authorities: BTreeMap::new(), budget }
     }
 
     fn decide(&self, observed: &mut Observed, now: Timestamp) -> Decision<AwsAccountStatus, Read, Write> {

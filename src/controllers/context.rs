@@ -16,6 +16,7 @@ use crate::{
         authority::KnownAuthority,
         backoff::Failure,
         secret::SecretObject,
+        spending::Ledger,
     },
     kube::{
         key::Key,
@@ -33,7 +34,7 @@ use kube::{
 };
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -74,6 +75,8 @@ pub struct Context {
     pub keys: Keys,
     /// Keys that this process just staged.
     pub staged: Recent<SecretObject>,
+    /// What the accounts were asked to pay for.
+    spending: Mutex<Ledger>,
     /// When the last import under a new ARN began whose answer is not known.
     unanswered: Mutex<Option<Timestamp>>,
     /// Which Certificate keeps which Secret, by the Secret's key: when it was created, and its key.
@@ -137,8 +140,26 @@ impl Context {
             packer: Mutex::default(),
             keys: Keys::default(),
             staged: Recent::new(STAGED_LASTS),
+            spending: Mutex::default(),
             unanswered: Mutex::default(),
             claims: Mutex::default(),
+        }
+    }
+
+    /// What the accounts were asked to pay for. Held for a moment only.
+    pub fn spending(&self) -> MutexGuard<'_, Ledger> {
+        self.spending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts all that the stores hold, for the accounts' budgets: before anything is decided.
+    pub fn count_spending(&self) {
+        let now = self.clock.now();
+        for account in self.accounts.all() {
+            self.spending().account(&account, now);
+        }
+        // Decoded one by one: there may be many.
+        for request in self.requests.keys(|_, _| true).iter().filter_map(|key| self.requests.at(key)) {
+            self.spending().note(&request, now);
         }
     }
 

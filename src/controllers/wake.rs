@@ -119,6 +119,7 @@ impl Waker {
                     self.accounts.forget(&key);
                     self.seen_accounts.forget(&key);
                     self.context.sessions.forget(key.name());
+                    self.context.spending().account_deleted(key.name());
                     self.wake_users(key.name());
                 }
             }
@@ -126,6 +127,7 @@ impl Waker {
     }
 
     fn account(&self, key: &Key, account: &AwsAccount) {
+        self.context.spending().account(account, self.context.clock.now());
         self.accounts.ask(key);
         let conditions = account.status.as_ref().map(|s| &*s.conditions);
         if self.seen_accounts.note(key, News::of(account, conditions)).is_some() {
@@ -138,28 +140,34 @@ impl Waker {
         for change in changes {
             match change {
                 Change::Listed => {
-                    for key in self.context.requests.keys(|key, _| self.serves(key)) {
+                    for key in self.context.requests.keys(|_, _| true) {
                         // Decoded one by one: there may be many.
                         if let Some(request) = self.context.requests.at(&key) {
                             self.request(&key, &request);
                         }
                     }
                 }
-                Change::Applied(key, request) if self.serves(&key) => self.request(&key, &request),
-                Change::Deleted(key, request) if self.serves(&key) => {
-                    self.requests.forget(&key);
-                    self.seen_requests.forget(&key);
-                    // A signed one has done its part.
-                    if !is_done(&request) {
-                        self.wake_owner(&request);
+                Change::Applied(key, request) => self.request(&key, &request),
+                Change::Deleted(key, request) => {
+                    self.count(&request, true);
+                    if self.serves(&key) {
+                        self.requests.forget(&key);
+                        self.seen_requests.forget(&key);
+                        // A signed one has done its part.
+                        if !is_done(&request) {
+                            self.wake_owner(&request);
+                        }
                     }
                 }
-                Change::Applied(..) | Change::Deleted(..) => {}
             }
         }
     }
 
     fn request(&self, key: &Key, request: &CertificateRequest) {
+        self.count(request, false);
+        if !self.serves(key) {
+            return;
+        }
         if is_done(request) {
             self.requests.forget(key);
         } else {
@@ -197,6 +205,17 @@ impl Waker {
                 }
                 Change::Deleted(..) => {}
             }
+        }
+    }
+
+    /// Counts a request for its account's budget, whoever serves its namespace.
+    fn count(&self, request: &CertificateRequest, is_deleted: bool) {
+        let now = self.context.clock.now();
+        let mut spending = self.context.spending();
+        let news = if is_deleted { spending.deleted(request, now) } else { spending.note(request, now) };
+        drop(spending);
+        if news && let Some(account) = self.context.accounts.find(None, &request.spec.account_ref.name) {
+            self.accounts.wake(&account);
         }
     }
 

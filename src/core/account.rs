@@ -1,6 +1,11 @@
 //! Decides about an AwsAccount: who we are there, and which private CAs it offers.
 
-use super::{Decision, Event, Step, access::Refusal, certificate::renewal::per_mille};
+use super::{
+    Decision, Event, Step,
+    access::Refusal,
+    certificate::renewal::per_mille,
+    spending::{BUDGET_SPENT, Standing},
+};
 use crate::{
     api::{
         AwsAccount,
@@ -37,6 +42,8 @@ pub struct Observed {
     pub session: Option<Result<Identity, Problem>>,
     /// The private CAs, by region.
     pub authorities: BTreeMap<Region, Result<Vec<Authority>, AwsError>>,
+    /// How it stands with its budget.
+    pub budget: Standing,
 }
 
 /// Why an account does not let us in.
@@ -151,12 +158,21 @@ fn told(
     before: &AwsAccountStatus,
     mut status: AwsAccountStatus,
     findings: &[Finding],
-    rest: SignedDuration,
+    mut rest: SignedDuration,
     now: Timestamp,
 ) -> Decision<AwsAccountStatus, Read, Write> {
     let generation = o.account.metadata.generation.unwrap_or_default();
+    let mut findings = findings.to_vec();
+    if let Some(spent) = o.budget.spent.as_ref().filter(|_| o.account.spec.enabled) {
+        // Whatever else needs a person comes first.
+        if !findings.iter().any(|f| f.kind == STALLED) {
+            findings.push(Finding::yes(STALLED, BUDGET_SPENT, spent.message(&o.account.name_any())));
+        }
+        rest = rest.min(spent.until.duration_since(now)).max(SignedDuration::from_secs(1));
+    }
+    status.budget = o.budget.record.clone();
     status.observed_generation = Some(generation);
-    status.conditions = conditions(&before.conditions, findings, generation, now);
+    status.conditions = conditions(&before.conditions, &findings, generation, now);
     let events = events(before, &status);
     Decision { step: Step::Rest(rest), status, events }
 }
@@ -173,8 +189,19 @@ fn authority_status(authority: &Authority) -> AuthorityStatus {
     }
 }
 
-/// Transitions: it became ready, it is another identity now, it can't be used any more.
+/// Transitions: it became ready, it is another identity now, it can't be used any more, its budget is spent.
 fn events(before: &AwsAccountStatus, after: &AwsAccountStatus) -> Vec<Event> {
+    let mut events = of_readiness(before, after);
+    let spent = |s: &AwsAccountStatus| {
+        s.conditions.iter().find(|c| c.type_ == STALLED && c.reason == BUDGET_SPENT).map(|c| c.message.clone())
+    };
+    if let (None, Some(note)) = (spent(before), spent(after)) {
+        events.push(Event { warning: true, reason: BUDGET_SPENT.into(), note });
+    }
+    events
+}
+
+fn of_readiness(before: &AwsAccountStatus, after: &AwsAccountStatus) -> Vec<Event> {
     let ready = is_true(&after.conditions, READY);
     let (was_ready, caller) = (is_true(&before.conditions, READY), after.caller_arn.as_deref());
     if ready && (!was_ready || before.caller_arn != after.caller_arn) {
@@ -188,5 +215,61 @@ fn events(before: &AwsAccountStatus, after: &AwsAccountStatus) -> Vec<Event> {
             vec![Event { warning: new.reason != "Disabled", reason: new.reason.clone(), note: new.message.clone() }]
         }
         _ => vec![],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        api::account::BudgetStatus,
+        core::{fixtures, spending::Spent},
+    };
+
+    const NOW: &str = "2026-01-01T10:20:00Z";
+
+    /// The status of an account that lets us in.
+    fn decided(account: AwsAccount, budget: Standing) -> (AwsAccountStatus, SignedDuration, Vec<Event>) {
+        let identity =
+            Identity { account: "111122223333".parse().unwrap(), arn: "arn:aws:iam::111122223333:user/a".into() };
+        let authorities = account.spec.regions.iter().map(|region| (region.clone(), Ok(vec![]))).collect();
+        let o = Observed { account: Arc::new(account), session: Some(Ok(identity)), authorities, budget };
+        let decision = decide(&o, NOW.parse().unwrap());
+        let Step::Rest(rest) = decision.step else { panic!("it rests") };
+        (decision.status, rest, decision.events)
+    }
+
+    fn spent() -> Standing {
+        let spent = Spent { budget: 3, until: "2026-01-01T10:25:00Z".parse().unwrap() };
+        Standing { spent: Some(spent), record: Some(BudgetStatus::default()) }
+    }
+
+    #[test]
+    fn a_spent_budget_is_told_once_and_leaves_the_account_ready() {
+        let mut account = fixtures::account();
+        let (status, rest, events) = decided(account.clone(), spent());
+        assert!(is_true(&status.conditions, READY) && is_true(&status.conditions, STALLED));
+        let told = status.conditions.iter().find(|c| c.type_ == STALLED).unwrap();
+        assert!(
+            told.message.contains("3 certificates") && told.message.contains("2026-01-01T10:25:00Z"),
+            "{}",
+            told.message
+        );
+        assert_eq!(events.iter().filter(|e| e.reason == BUDGET_SPENT && e.warning).count(), 1);
+        assert_eq!(rest, SignedDuration::from_mins(5), "it looks again when the budget goes on");
+        account.status = Some(status.clone());
+        let (again, _, events) = decided(account.clone(), spent());
+        assert_eq!((again, events), (status, vec![]));
+        let (after, ..) = decided(account, Standing { spent: None, record: Some(BudgetStatus::default()) });
+        assert!(!is_true(&after.conditions, STALLED));
+    }
+
+    #[test]
+    fn what_has_to_outlive_the_process_stands_in_a_disabled_account_too() {
+        let mut account = fixtures::account();
+        account.spec.enabled = false;
+        let (status, ..) = decided(account, spent());
+        assert_eq!(status.budget, Some(BudgetStatus::default()));
+        assert!(!is_true(&status.conditions, STALLED), "a person wanted it so");
     }
 }

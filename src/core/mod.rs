@@ -13,6 +13,7 @@ pub mod certificate;
 mod fixtures;
 pub mod request;
 pub mod secret;
+pub mod spending;
 pub mod template;
 
 use jiff::SignedDuration;

@@ -8,11 +8,15 @@ use crate::{
     },
     aws::{
         error::AwsError,
+        paced::pacer::{Lane, Observer},
         port::{Authority, Aws, Description, Identity, Issue, Material, PemChain, Summary},
     },
 };
 use async_trait::async_trait;
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// The port, measured. It stands directly before AWS: what waits for its turn before it is not counted.
 pub struct Measured<A> {
@@ -43,6 +47,12 @@ impl<A> Measured<A> {
         let region = if self.regions.iter().any(|known| known.as_str() == region) { region } else { OTHER };
         self.metrics.called(&self.account, region, operation, answer.as_ref().err(), began.elapsed());
         answer
+    }
+}
+
+impl Observer for Metrics {
+    fn waited(&self, lane: &Lane, wait: Duration) {
+        self.waited_for_turn(lane.operation.action(), wait);
     }
 }
 

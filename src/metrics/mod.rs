@@ -213,7 +213,7 @@ impl Metrics {
         );
         r.register(
             "pacer_wait_seconds",
-            "How long a call waited for its turn by the quotas of AWS",
+            "How long a call waited for its turn by the quotas of AWS, from when it was wanted first; while that is far, its object comes back for it",
             self.waits.clone(),
         );
         r.register("issues", "Answers to IssueCertificate. outcome is issued, refused, or unknown (no answer came: it may have been paid for)", self.issues.clone());
@@ -299,8 +299,8 @@ impl Metrics {
         called.retain(|labels| lives(&labels.account) || !self.calls.remove(labels));
     }
 
-    /// A call waits so long for its turn.
-    pub fn waited(&self, operation: &'static str, wait: Duration) {
+    /// A call waited so long for its turn.
+    fn waited_for_turn(&self, operation: &'static str, wait: Duration) {
         self.waits.get_or_create(&OfOperation { operation }).observe(wait.as_secs_f64());
     }
 

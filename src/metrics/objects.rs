@@ -40,6 +40,8 @@ pub struct View<'a> {
     pub requests: &'a [(Key, Gist)],
     /// How many imported certificates ACM had in each place, by its last list.
     pub imported: &'a [(AccountId, Region, usize)],
+    /// Name, budget and what counts of it now, of the AwsAccounts that have one.
+    pub budgets: &'a [(String, i32, i64)],
     /// Whether each Certificate has series of its own.
     pub per_certificate: bool,
 }
@@ -100,6 +102,8 @@ struct Gauges {
     credentials: Family<OfAccount, Gauge>,
     accounts: Family<AccountInfo, Gauge>,
     imported: Family<Place, Gauge>,
+    budgets: Family<OfAccount, Gauge>,
+    spent: Family<OfAccount, Gauge>,
     ends: Family<OfCertificate, Gauge>,
     renews: Family<OfCertificate, Gauge>,
     ready: Family<OfCertificate, Gauge>,
@@ -124,6 +128,11 @@ pub fn registry(view: &View<'_>, now: Timestamp) -> Registry {
     for (account, region, count) in view.imported {
         let place = Place { account_id: account.to_string(), region: region.to_string() };
         gauges.imported.get_or_create(&place).set(i64::try_from(*count).unwrap_or(i64::MAX));
+    }
+    for (account, budget, spent) in view.budgets {
+        let labels = OfAccount { account: account.clone() };
+        gauges.budgets.get_or_create(&labels).set(i64::from(*budget));
+        gauges.spent.get_or_create(&labels).set(*spent);
     }
     gauges.register(view.per_certificate)
 }
@@ -247,6 +256,16 @@ impl Gauges {
             "acm_certificates",
             "Imported certificates in ACM, everybody's, as the last list of the region showed them; AWS allows 2,500",
             self.imported,
+        );
+        r.register(
+            "account_budget_issues",
+            "Certificates that may be asked for in a day through an AwsAccount with a budget",
+            self.budgets,
+        );
+        r.register(
+            "account_budget_spent_issues",
+            "Certificates that were asked for within a day through an AwsAccount with a budget",
+            self.spent,
         );
         if per_certificate {
             r.register(

@@ -48,14 +48,18 @@ impl Scrape {
             accounts.iter().filter_map(|account| account.status.as_ref()?.account_id.as_deref()).collect();
         let mut imported = self.context.inventory.counts();
         imported.retain(|(account, ..)| ids.contains(account.as_str()));
+        let now = self.context.clock.now();
+        let mut budgets = self.context.spending().budgets(now);
+        budgets.retain(|(name, ..)| names.contains(name));
         let view = View {
             accounts: &accounts,
             certificates: &self.context.certificates.gists(|key| self.serves(key)),
             requests: &self.context.requests.gists(|key| self.serves(key)),
             imported: &imported,
+            budgets: &budgets,
             per_certificate: self.per_certificate,
         };
-        self.metrics.text(&objects::registry(&view, self.context.clock.now()))
+        self.metrics.text(&objects::registry(&view, now))
     }
 
     fn serves(&self, key: &Key) -> bool {

@@ -28,5 +28,7 @@ mod requests;
 mod requests_faults;
 mod schema;
 mod sim;
+mod spending;
+mod tenants;
 mod tls;
 mod wait;

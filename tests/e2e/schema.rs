@@ -54,6 +54,12 @@ async fn accounts() {
             (json!({ "accountId": "11112222333" }), &["spec.accountId", "twelve digits"]),
             (json!({ "accountId": 111_122_223_333_u64 }), &["spec.accountId", "string"]),
             (json!({ "regions": [] }), &["spec.regions"]),
+            (json!({ "budget": {} }), &["spec.budget.issuesPerDay", "Required"]),
+            (json!({ "budget": { "issuesPerDay": 0 } }), &["spec.budget.issuesPerDay", "greater than or equal to 1"]),
+            (
+                json!({ "budget": { "issuesPerDay": 1_000_001 } }),
+                &["spec.budget.issuesPerDay", "less than or equal to 1000000"],
+            ),
             (
                 json!({ "quotas": { "ImportCertificate": 0 } }),
                 &["spec.quotas.ImportCertificate", "greater than or equal to 1"],

@@ -108,9 +108,7 @@ impl Certificates {
     pub(super) async fn turn(&self, o: &mut Observed, target: &str, ends: Option<Timestamp>) {
         let Some((aws, region)) = self.place(o, target).await else { return };
         let left = ends.map(|ends| ends.duration_since(self.context.clock.now()).try_into().unwrap_or_default());
-        let began = Instant::now();
         let wait = asking(Asker { left, ..importer(o, target) }, aws.turn_to_import(&region)).await;
-        self.context.metrics.waited("acm:ImportCertificate", began.elapsed());
         seen(o, target).turn = Some(SignedDuration::try_from(wait).unwrap_or(SignedDuration::MAX));
     }
 

@@ -142,12 +142,14 @@ impl Kind for Certificates {
             certificate.status.as_ref().is_none_or(|s| s.revision.is_none())
                 && self.context.clock.now().duration_since(*seen).abs() < ABSENT_LASTS
         });
+        let account_spent = self.context.spending().spent(&spec.account_ref.name, self.context.clock.now());
         let mut o = Observed {
             cluster: self.context.cluster.clone(),
             certificate,
             accounts,
             namespace_labels: None,
             namespace_ends: false,
+            account_spent,
             sessions: BTreeMap::new(),
             authority: None,
             secret: absent.map(|_| None),

@@ -18,6 +18,7 @@ use crate::{
         authority::KnownAuthority,
         backoff::Failure,
         secret::{Claim, KeyPair, SecretObject},
+        spending::Spent,
     },
     pki::{algorithm::KeyAlgorithm, certificate::Serial},
 };
@@ -43,6 +44,8 @@ pub struct Observed {
     pub namespace_labels: Option<Labels>,
     /// Whether the namespace is being deleted. Looked at in a deletion only.
     pub namespace_ends: bool,
+    /// The budget of the account that it is issued from is used up.
+    pub account_spent: Option<Spent>,
     /// Whether the accounts let us in, by name.
     pub sessions: BTreeMap<String, Result<AccountId, Refusal>>,
     /// The CA.

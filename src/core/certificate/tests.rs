@@ -4,6 +4,7 @@
 mod blows;
 mod budget;
 mod drift;
+mod hands;
 mod hostile;
 mod secrets;
 mod trouble;

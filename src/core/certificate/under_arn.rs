@@ -21,6 +21,8 @@ use std::collections::BTreeSet;
 
 /// Between looks at a serial number that is not the one imported.
 pub(super) const READ_BACK: SignedDuration = SignedDuration::from_secs(2);
+/// What was imported and is not shown for so long is imported again: somebody else may have imported over it at once.
+const NEVER_SHOWN: SignedDuration = SignedDuration::from_hours(1);
 
 /// See that it is ours and has the current certificate.
 pub(super) fn under_arn(
@@ -46,7 +48,7 @@ pub(super) fn under_arn(
             return Need::Wait(why, READ_BACK);
         }
         // What is not there at all after a minute is looked at as if we had not imported it.
-        if installed.is_some() {
+        if installed.is_some() && now.duration_since(imported.at) < NEVER_SHOWN {
             return Need::Stalled(why, FOR_A_PERSON);
         }
     }

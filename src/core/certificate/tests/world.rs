@@ -16,6 +16,7 @@ use crate::{
         Step,
         fixtures::{Ca, START, account},
         secret::SecretObject,
+        spending::Spent,
     },
     pki::certificate::{Certificate as X509, Serial, parse_pem},
 };
@@ -94,6 +95,8 @@ pub struct World {
     pub requests: BTreeMap<i64, CertificateRequest>,
     pub acm: Vec<InAcm>,
     pub account: AwsAccount,
+    /// The account's budget is used up.
+    pub account_spent: Option<Spent>,
     /// The running process.
     pub process: Process,
     /// Another one, that does not know that it is not alone.
@@ -147,6 +150,7 @@ impl World {
             requests: BTreeMap::new(),
             acm: vec![],
             account: account(),
+            account_spent: None,
             process: Process::default(),
             other: Process::default(),
             stale: None,
@@ -189,6 +193,7 @@ impl World {
             accounts: BTreeMap::from([("prod".to_owned(), Some(Arc::new(self.account.clone())))]),
             namespace_labels: None,
             namespace_ends: false,
+            account_spent: self.account_spent,
             sessions: BTreeMap::new(),
             authority: None,
             secret: None,
