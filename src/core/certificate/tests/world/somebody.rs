@@ -11,27 +11,30 @@ use jiff::SignedDuration;
 use k8s_openapi::ByteString;
 use kube::ResourceExt;
 
-/// The serial numbers of certificates that somebody else made begin here.
-const STRANGERS: u64 = 0x7700_0000;
+/// The serial numbers of certificates that somebody else imported begin here.
+const FOREIGN: u64 = 0x7700_0000;
+
+/// Those of certificates that somebody else put into our Secret begin here, above all others.
+const STRANGERS: u64 = 0x7800_0000;
 
 impl World {
     /// A certificate of somebody else, for the same names.
     pub fn foreign(&mut self) -> X509 {
-        self.stranger().0
+        self.made_from(FOREIGN).0
     }
 
     /// The same, with its key.
-    fn stranger(&mut self) -> (X509, PrivateKey) {
+    fn made_from(&mut self, first: u64) -> (X509, PrivateKey) {
         self.uids += 1;
         let key = PrivateKey::generate(KeyAlgorithm::EcPrime256v1).unwrap();
         let subject = wanted::subject_request(&self.certificate.spec.subject).unwrap();
         let csr = create_csr(&key, &subject, None).unwrap();
         let end = self.now + SignedDuration::from_hours(2000);
-        let signed = self.ca.sign(&csr, self.now, end, STRANGERS + u64::from(self.uids));
+        let signed = self.ca.sign(&csr, self.now, end, first + u64::from(self.uids));
         (parse_pem(&signed).unwrap(), key)
     }
 
-    /// Whether ACM has a certificate of a stranger.
+    /// Whether ACM has a certificate that somebody put into our Secret.
     pub fn has_strangers(&self) -> bool {
         let first = Serial::from_bytes(&STRANGERS.to_be_bytes());
         self.acm.iter().any(|there| there.leaf.serial >= first)
@@ -65,7 +68,7 @@ impl World {
 
     /// Somebody puts another pair for the same names into the Secret.
     pub fn swap_secret(&mut self) {
-        let (leaf, key) = self.stranger();
+        let (leaf, key) = self.made_from(STRANGERS);
         self.edit_secret("tls.crt", Some(&leaf.to_pem()));
         self.edit_secret("tls.key", Some(&key.to_pkcs8_pem()));
     }
