@@ -12,6 +12,7 @@ use crate::{
         AwsAccount, Certificate, CertificateRequest, OWNED_BY_ANNOTATION,
         conditions::{READY, STALLED, is_true},
     },
+    core::organization::is_member_of,
     kube::watch::Change,
 };
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
@@ -203,6 +204,7 @@ impl Waker {
                     .is_some()
                 {
                     self.wake_users(&account.name_any());
+                    self.wake_members(&account);
                 }
             }
             Change::Deleted(account) => {
@@ -306,6 +308,16 @@ impl Waker {
             if self.context.certificates.get(&owner).is_some() {
                 self.certificates.wake(owner);
             }
+        }
+    }
+
+    /// Wakes the members of an account's organization: the way into them may have changed.
+    fn wake_members(&self, account: &AwsAccount) {
+        if account.spec.organization.is_none() {
+            return;
+        }
+        for member in self.context.accounts.state().into_iter().filter(|member| is_member_of(member, account)) {
+            self.accounts.wake(ObjectRef::from_obj(&*member));
         }
     }
 

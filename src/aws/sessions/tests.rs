@@ -54,6 +54,7 @@ impl Stand {
             endpoint_url: Some(sts.url.clone()),
             pacer: Arc::default(),
             metrics: Arc::default(),
+            accounts: Arc::new(|_| None),
         };
         let (start, seconds) = (Instant::now(), Arc::new(AtomicU64::new(0)));
         let clock = Arc::clone(&seconds);
