@@ -4,7 +4,7 @@ use crate::{
     api::{
         ACCOUNT_NAME_ANNOTATION, ACCOUNT_STATE_ANNOTATION, AwsAccount, ORGANIZATION_LABEL, PATH_ANNOTATION, UNIT_LABEL,
         account::{AssumeRole, AwsAccountSpec, Credentials, FromAccount},
-        conditions::{READY, STALLED, is_true},
+        conditions::{READY, is_true},
         names::AccountId,
         organization::{Failing, Match, OrganizationStatus, Rule, Selection},
     },
@@ -251,10 +251,10 @@ pub fn status(owner: &AwsAccount, organization: &Organization, around: &Around) 
 #[must_use]
 pub fn unsettled(around: &Around) -> bool {
     around.members.values().any(|m| {
-        let conditions = m.status.as_ref().map_or(&[][..], |s| &s.conditions);
-        let told = conditions.iter().find(|c| c.type_ == READY);
+        let status = m.status.as_ref();
+        let told = status.is_some_and(|s| s.conditions.iter().any(|c| c.type_ == READY));
         // What the organization says of it has to be in its status, too.
-        told.is_none() || (inactive(m).is_some() && !is_true(conditions, STALLED))
+        !told || status.and_then(|s| s.state.as_ref()) != m.annotations().get(ACCOUNT_STATE_ANNOTATION)
     })
 }
 
