@@ -70,6 +70,9 @@ async fn prepare(stand: &Stand, manifests: &[Value]) -> bool {
         for role in &account.spec.assume_roles {
             sim.role(role.role_arn.as_str(), role.external_id.as_deref()).await;
         }
+        if account.spec.organization.is_some() {
+            sim.organization(json!({ "managementAccount": id })).await;
+        }
         let key = sim.access_key(&id, false).await;
         if let Some(keys) = account.spec.credentials.as_ref().and_then(|c| c.access_keys.as_ref()) {
             let name = &keys.secret_ref.name;

@@ -20,6 +20,7 @@ mod harness;
 mod kubectl;
 mod metrics;
 mod one_arn;
+mod organization;
 mod pacing;
 mod preflight;
 mod quiet;

@@ -84,6 +84,16 @@ impl Sim {
         self.post("roles", role).await;
     }
 
+    /// A role that this account alone may assume.
+    pub async fn trusting_role(&self, arn: &str, account: &str) {
+        self.post("roles", json!({ "arn": arn, "trustedAccounts": [account] })).await;
+    }
+
+    /// Puts an organization in the place of the one that its management account has.
+    pub async fn organization(&self, organization: Value) {
+        self.post("organizations", organization).await;
+    }
+
     /// A private CA with its own certificate, ready to sign. `more` goes over the defaults.
     pub async fn authority(&self, account: &str, region: &str, common_name: &str, more: Value) -> MadeAuthority {
         let mut wanted = json!({

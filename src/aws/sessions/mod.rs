@@ -10,7 +10,12 @@ use super::{
     provider::{Held, assume, fixed, http_client, own_retries},
 };
 use crate::{
-    api::{AwsAccount, account::AssumeRole, names::Region},
+    api::{
+        AwsAccount,
+        account::AssumeRole,
+        names::{Located, Region},
+    },
+    core::organization::{inactive, is_member_of},
     metrics::{Measured, Metrics},
 };
 use async_trait::async_trait;
@@ -24,7 +29,10 @@ use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use kube::ResourceExt;
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 use tokio::sync::OnceCell;
@@ -61,7 +69,12 @@ pub struct SessionParts {
     pub pacer: Arc<Pacer>,
     /// Where the calls are counted.
     pub metrics: Arc<Metrics>,
+    /// Finds an AwsAccount: members of an organization are entered through its own.
+    pub accounts: Find,
 }
+
+/// Finds an AwsAccount by its name.
+pub type Find = Arc<dyn Fn(&str) -> Option<Arc<AwsAccount>> + Send + Sync>;
 
 /// What keeps us out of an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -72,6 +85,10 @@ pub enum ProblemKind {
     SecretMissing,
     /// The Secret with the access keys can't be used.
     SecretInvalid,
+    /// The organization says that the account is not active, or not its member.
+    NotActive,
+    /// The way into the organization is not one, or not for this account.
+    NoWay,
     /// A role after the first is to be assumed for too long.
     RoleChain,
     /// The credentials are those of the account's root user.
@@ -108,6 +125,8 @@ impl SessionProblem {
             ProblemKind::Disabled => "AccountDisabled",
             ProblemKind::SecretMissing => "SecretNotFound",
             ProblemKind::SecretInvalid => "SecretInvalid",
+            ProblemKind::NotActive => "AccountNotActive",
+            ProblemKind::NoWay => "OrganizationNotAvailable",
             ProblemKind::RoleChain => "RoleChainInvalid",
             ProblemKind::RootCredentials => "RootCredentials",
             ProblemKind::WrongAccount => "WrongAccount",
@@ -152,12 +171,24 @@ struct Key {
     generation: Option<i64>,
     /// How often its Secret changed.
     secret: u64,
+    /// The session of the organization that it is entered from; 0: none.
+    through: u64,
 }
 
 struct Opened {
     key: Key,
     at: Instant,
-    outcome: Result<Arc<dyn Aws>, SessionProblem>,
+    outcome: Result<Session, SessionProblem>,
+}
+
+/// A way into an account.
+#[derive(Clone)]
+struct Session {
+    aws: Arc<dyn Aws>,
+    /// For what is entered from here.
+    provider: SharedCredentialsProvider,
+    /// No other session has it.
+    serial: u64,
 }
 
 #[derive(Default)]
@@ -179,6 +210,8 @@ pub struct Sessions {
     endpoint_url: Option<String>,
     pacer: Arc<Pacer>,
     metrics: Arc<Metrics>,
+    accounts: Find,
+    serial: AtomicU64,
     http: SharedHttpClient,
     base: OnceCell<Base>,
     slots: Mutex<HashMap<String, Arc<Slot>>>,
@@ -194,12 +227,14 @@ impl Sessions {
     /// No session is open yet.
     #[must_use]
     pub fn new(parts: SessionParts) -> Self {
-        let SessionParts { secrets, endpoint_url, pacer, metrics } = parts;
+        let SessionParts { secrets, endpoint_url, pacer, metrics, accounts } = parts;
         Self {
             secrets,
             endpoint_url,
             pacer,
             metrics,
+            accounts,
+            serial: AtomicU64::new(0),
             http: http_client(),
             base: OnceCell::new(),
             slots: Mutex::default(),
@@ -217,16 +252,65 @@ impl Sessions {
             let message = "spec.enabled is false: no AWS call is made for this account";
             return Err(SessionProblem::new(ProblemKind::Disabled, message));
         }
-        let slot = Arc::clone(lock(&self.slots).entry(account.name_any()).or_default());
-        if let Some(known) = self.known(&slot, &self.key(account)) {
+        if let Some((_, message)) = inactive(account) {
+            return Err(SessionProblem::new(ProblemKind::NotActive, message));
+        }
+        Ok(self.session(account, account.name_any()).await?.aws)
+    }
+
+    /// The session of the management account of an account's organization.
+    ///
+    /// # Errors
+    /// What keeps us out.
+    pub async fn organization(&self, account: &AwsAccount) -> Result<Arc<dyn Aws>, SessionProblem> {
+        Ok(self.management(account).await?.aws)
+    }
+
+    async fn management(&self, account: &AwsAccount) -> Result<Session, SessionProblem> {
+        if !account.spec.enabled {
+            let message = format!("AwsAccount {:?} is disabled: its organization is not entered", account.name_any());
+            return Err(SessionProblem::new(ProblemKind::Disabled, message));
+        }
+        let organization = account.spec.organization.as_ref();
+        let Some(role) = organization.and_then(|o| o.management_role_arn.clone()) else {
+            return self.session(account, account.name_any()).await;
+        };
+        let mut managing = account.clone();
+        managing.spec.account_id = role.account().parse().ok();
+        managing.spec.assume_roles.push(AssumeRole { role_arn: role, external_id: None, duration: None });
+        self.session(&managing, managing_slot(&account.name_any())).await
+    }
+
+    /// The way from an organization into its member; none: the account is no member.
+    async fn through(&self, account: &AwsAccount) -> Result<Option<Session>, SessionProblem> {
+        let Some(from) = account.spec.credentials.as_ref().and_then(|c| c.from_account.as_ref()) else {
+            return Ok(None);
+        };
+        let owner = (self.accounts)(&from.name);
+        // Only the operator's own objects: whoever writes `fromAccount` by hand gets nothing by it.
+        let owner = owner.filter(|owner| owner.spec.organization.is_some() && is_member_of(account, owner));
+        let owner = owner.ok_or_else(|| {
+            let message = format!(
+                "credentials.fromAccount names AwsAccount {:?}, which is not there, has no organization, or did not make this                  object: the operator makes the members of an organization by itself",
+                from.name
+            );
+            SessionProblem::new(ProblemKind::NoWay, message)
+        })?;
+        Box::pin(self.management(&owner)).await.map(Some)
+    }
+
+    async fn session(&self, account: &AwsAccount, slot: String) -> Result<Session, SessionProblem> {
+        let through = self.through(account).await?;
+        let slot = Arc::clone(lock(&self.slots).entry(slot).or_default());
+        if let Some(known) = self.known(&slot, &self.key(account, through.as_ref())) {
             return known;
         }
         let _one = slot.opening.lock().await;
-        let key = self.key(account);
+        let key = self.key(account, through.as_ref());
         if let Some(known) = self.known(&slot, &key) {
             return known;
         }
-        let outcome = self.begin(account).await;
+        let outcome = self.begin(account, through.map(|session| session.provider)).await;
         *lock(&slot.opened) = Some(Opened { key, at: (self.now)(), outcome: outcome.clone() });
         outcome
     }
@@ -240,7 +324,9 @@ impl Sessions {
 
     /// An account is gone; nothing of it is kept.
     pub fn forget(&self, account: &str) {
-        lock(&self.slots).remove(account);
+        let mut slots = lock(&self.slots);
+        slots.remove(account);
+        slots.remove(&managing_slot(account));
     }
 
     /// A call of a session failed. Where the credentials are wrong, the next call reads them anew.
@@ -260,12 +346,17 @@ impl Sessions {
         }
     }
 
-    fn key(&self, account: &AwsAccount) -> Key {
+    fn key(&self, account: &AwsAccount, through: Option<&Session>) -> Key {
         let secret = secret_name(account).and_then(|name| lock(&self.changes).get(name).copied()).unwrap_or_default();
-        Key { uid: account.uid(), generation: account.metadata.generation, secret }
+        Key {
+            uid: account.uid(),
+            generation: account.metadata.generation,
+            secret,
+            through: through.map_or(0, |s| s.serial),
+        }
     }
 
-    fn known(&self, slot: &Slot, key: &Key) -> Option<Result<Arc<dyn Aws>, SessionProblem>> {
+    fn known(&self, slot: &Slot, key: &Key) -> Option<Result<Session, SessionProblem>> {
         let opened = lock(&slot.opened);
         let opened = opened.as_ref().filter(|opened| opened.key == *key)?;
         let fresh = match &opened.outcome {
@@ -275,21 +366,26 @@ impl Sessions {
         fresh.then(|| opened.outcome.clone())
     }
 
-    async fn begin(&self, account: &AwsAccount) -> Result<Arc<dyn Aws>, SessionProblem> {
+    async fn begin(
+        &self,
+        account: &AwsAccount,
+        through: Option<SharedCredentialsProvider>,
+    ) -> Result<Session, SessionProblem> {
         let spec = &account.spec;
         check_chain(&spec.assume_roles)?;
         let region = spec.regions.first().map_or(FALLBACK_REGION, Region::as_str).to_owned();
         let base = self.base.get_or_init(|| self.load(region.clone())).await;
-        let first = match secret_name(account) {
-            Some(name) => fixed(&self.access_keys(name).await?),
-            None => base.chain.clone().map(SharedCredentialsProvider::new).ok_or_else(|| {
+        let first = match (through, secret_name(account)) {
+            (Some(provider), _) => provider,
+            (None, Some(name)) => fixed(&self.access_keys(name).await?),
+            (None, None) => base.chain.clone().map(SharedCredentialsProvider::new).ok_or_else(|| {
                 SessionProblem::new(ProblemKind::Credentials, "there is no default provider of credentials")
             })?,
         };
         let config = base.config.to_builder().region(aws_config::Region::new(region)).build();
         let retries = own_retries();
         let provider = assume(&config, &retries, first, &spec.assume_roles);
-        let config = config.into_builder().credentials_provider(provider).build();
+        let config = config.into_builder().credentials_provider(provider.clone()).build();
         let (name, began) = (account.name_any(), Instant::now());
         let identity = identity(&config, retries).await;
         let sts = config.region().map_or(FALLBACK_REGION, aws_config::Region::as_ref);
@@ -299,7 +395,8 @@ impl Sessions {
         let quotas = Quotas::granted(&account.spec.quotas);
         let gate = Gate::new(Arc::clone(&self.pacer), identity.account.clone(), quotas);
         let sdk = Measured::new(Sdk::new(identity, config, gate.clone()), name, &spec.regions, self.metrics.clone());
-        Ok(Arc::new(Paced::new(Arc::new(sdk), gate)))
+        let serial = self.serial.fetch_add(1, Ordering::SeqCst) + 1;
+        Ok(Session { aws: Arc::new(Paced::new(Arc::new(sdk), gate)), provider, serial })
     }
 
     /// Reads the environment. `region` is only for finding credentials where the environment names none.
@@ -343,6 +440,11 @@ impl Sessions {
             )),
         }
     }
+}
+
+/// Where the session of an organization's management account is kept; no object's name has a slash.
+fn managing_slot(account: &str) -> String {
+    format!("{account}/organization")
 }
 
 fn secret_name(account: &AwsAccount) -> Option<&str> {

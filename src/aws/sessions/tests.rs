@@ -54,6 +54,7 @@ impl Stand {
             endpoint_url: Some(sts.url.clone()),
             pacer: Arc::default(),
             metrics: Arc::default(),
+            accounts: Arc::new(|name| (name == "org").then(|| Arc::new(organization()))),
         };
         let (start, seconds) = (Instant::now(), Arc::new(AtomicU64::new(0)));
         let clock = Arc::clone(&seconds);
@@ -108,6 +109,27 @@ fn account_with(generation: i64, more: &serde_json::Value) -> AwsAccount {
         "metadata": { "name": "prod", "uid": "uid", "generation": generation }, "spec": spec,
     }))
     .unwrap()
+}
+
+/// The AwsAccount of an organization, entered with keys and read through a role of its management account.
+fn organization() -> AwsAccount {
+    let role = "arn:aws:iam::777788889999:role/reader";
+    let mut organization = account_with(1, &json!({ "organization": { "managementRoleArn": role } }));
+    (organization.metadata.name, organization.metadata.uid) = (Some("org".into()), Some("uid-org".into()));
+    organization
+}
+
+/// A member, with this uid of its owner.
+fn member(owner: &str) -> AwsAccount {
+    let mut member = account_with(
+        1,
+        &json!({ "accountId": "444455556666", "credentials": { "fromAccount": { "name": "org" } },
+            "assumeRoles": [{ "roleArn": "arn:aws:iam::444455556666:role/common" }] }),
+    );
+    let reference = json!([{ "apiVersion": "arnkeeper.dev/v1beta1", "kind": "AwsAccount", "name": "org", "uid": owner,
+        "controller": true }]);
+    member.metadata.owner_references = serde_json::from_value(reference).unwrap();
+    member
 }
 
 fn account() -> AwsAccount {
@@ -287,4 +309,35 @@ async fn hundreds_of_accounts_keep_their_credentials() {
         .map(|c| c.key)
         .collect();
     assert_eq!(keys.len(), MANY, "each account has its own");
+}
+
+#[tokio::test]
+async fn a_member_is_entered_from_the_management_account_and_once() {
+    let stand = Stand::new(|call, number| match (&*call.operation, &*call.key) {
+        ("AssumeRole", _) => role(["ASIAMANAGEMENT", "ASIAMEMBER"][number]),
+        (_, "ASIAMEMBER") => who("arn:aws:sts::444455556666:assumed-role/common/arnkeeper"),
+        _ => who("arn:aws:sts::777788889999:assumed-role/reader/arnkeeper"),
+    })
+    .await;
+    for _ in 0..3 {
+        let session = stand.sessions.open(&member("uid-org")).await.ok().unwrap();
+        assert_eq!(session.identity().account.as_str(), "444455556666");
+        let management = stand.sessions.organization(&organization()).await.ok().unwrap();
+        assert_eq!(management.identity().account.as_str(), "777788889999");
+    }
+    let calls = stand.sts.calls();
+    let assumed: Vec<&str> = calls.iter().filter(|c| c.operation == "AssumeRole").map(|c| &*c.key).collect();
+    assert_eq!(assumed, [ID, "ASIAMANAGEMENT"]);
+}
+
+#[tokio::test]
+async fn only_a_member_that_the_operator_made_and_that_is_active_is_entered() {
+    let stand = Stand::new(|_, _| who(USER)).await;
+    assert_eq!(stand.kind(&member("another-uid")).await, Some(ProblemKind::NoWay));
+    for state in ["SUSPENDED", "LEFT"] {
+        let mut gone = member("uid-org");
+        gone.annotations_mut().insert(crate::api::ACCOUNT_STATE_ANNOTATION.into(), state.into());
+        assert_eq!(stand.kind(&gone).await, Some(ProblemKind::NotActive), "{state}");
+    }
+    assert_eq!(stand.sts.calls().len(), 0, "AWS was called");
 }

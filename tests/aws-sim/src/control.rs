@@ -14,6 +14,7 @@ use crate::acm::CertificateType;
 use crate::api::ApiError;
 use crate::faults::Fault;
 use crate::identity::Role;
+use crate::organizations::Organization;
 use crate::pca::Ready;
 use crate::server::Sim;
 
@@ -46,6 +47,7 @@ pub fn routes(router: Router<Arc<Sim>>) -> Router<Arc<Sim>> {
         .route("/_sim/reset", post(reset))
         .route("/_sim/access-keys", post(add_key).delete(remove_key))
         .route("/_sim/roles", post(add_role).delete(remove_role))
+        .route("/_sim/organizations", post(put_organization))
         .route("/_sim/authorities", post(add_authority))
         .route("/_sim/authorities/state", post(set_authority_state))
         .route("/_sim/authorities/share", post(share_authority))
@@ -107,15 +109,22 @@ async fn remove_key(Shared(sim): Shared<Arc<Sim>>, Json(old): Json<OldKey>) -> A
 struct GivenRole {
     arn: String,
     external_id: Option<String>,
+    trusted_accounts: Option<Vec<String>>,
     max_session_seconds: Option<i64>,
 }
 
 async fn add_role(Shared(sim): Shared<Arc<Sim>>, Json(given): Json<GivenRole>) -> Answer {
     let role = Role {
         external_id: given.external_id,
+        trusted_accounts: given.trusted_accounts.map(|all| all.into_iter().collect()),
         max_session_seconds: given.max_session_seconds.unwrap_or(3600).clamp(3600, 43_200),
     };
     sim.lock().identities.roles.insert(given.arn, role);
+    done()
+}
+
+async fn put_organization(Shared(sim): Shared<Arc<Sim>>, Json(given): Json<Organization>) -> Answer {
+    sim.lock().organizations.put(given);
     done()
 }
 

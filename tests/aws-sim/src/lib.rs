@@ -1,4 +1,4 @@
-//! An emulator of AWS Certificate Manager, AWS Private CA and STS that enforces AWS's rules.
+//! An emulator of AWS Certificate Manager, AWS Private CA, Organizations and STS that enforces AWS's rules.
 
 mod acm;
 pub mod api;
@@ -7,6 +7,7 @@ mod control;
 mod faults;
 mod identity;
 mod ledger;
+mod organizations;
 mod pca;
 mod quotas;
 mod random;
