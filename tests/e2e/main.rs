@@ -27,6 +27,7 @@ mod refusals;
 mod requests;
 mod requests_faults;
 mod schema;
+mod secrets_manager;
 mod sim;
 mod tls;
 mod wait;

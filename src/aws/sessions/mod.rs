@@ -1,5 +1,9 @@
 //! Sessions: the way into each account, opened once and kept.
 
+mod problem;
+
+pub use problem::{ProblemKind, SessionProblem};
+
 use super::{
     adapter::{Sdk, timeouts},
     classify::{from_sdk, unexpected},
@@ -8,9 +12,14 @@ use super::{
     paced::{Gate, Paced, pacer::Pacer, quotas::Quotas},
     port::{Aws, Identity},
     provider::{Held, assume, fixed, http_client, own_retries},
+    secrets_manager,
 };
 use crate::{
-    api::{AwsAccount, account::AssumeRole, names::Region},
+    api::{
+        AwsAccount,
+        account::{AssumeRole, AwsSecret, Credentials},
+        names::Region,
+    },
     metrics::{Measured, Metrics},
 };
 use async_trait::async_trait;
@@ -37,6 +46,10 @@ const REMEMBER: Duration = Duration::from_secs(30);
 const AFTERMATH: Duration = Duration::from_secs(5);
 /// A role assumed from a role lasts at most this long (IAM user guide, role chaining).
 const LONGEST_CHAINED: Duration = Duration::from_hours(1);
+/// Access keys in a secrets manager are read again after this long: nobody tells when they change.
+const READ_AGAIN: Duration = Duration::from_hours(1);
+/// What AWS denies may be due to keys that were replaced: so old, they are read again.
+const READ_AGAIN_IF_DENIED: Duration = Duration::from_mins(1);
 /// The region of STS for an account that names none.
 const FALLBACK_REGION: &str = "us-east-1";
 const WHO: &str = "sts:GetCallerIdentity";
@@ -61,88 +74,6 @@ pub struct SessionParts {
     pub pacer: Arc<Pacer>,
     /// Where the calls are counted.
     pub metrics: Arc<Metrics>,
-}
-
-/// What keeps us out of an account.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ProblemKind {
-    /// The account is switched off.
-    Disabled,
-    /// The Secret with the access keys is not there.
-    SecretMissing,
-    /// The Secret with the access keys can't be used.
-    SecretInvalid,
-    /// A role after the first is to be assumed for too long.
-    RoleChain,
-    /// The credentials are those of the account's root user.
-    RootCredentials,
-    /// The credentials lead to another account.
-    WrongAccount,
-    /// AWS does not accept the credentials, or there are none.
-    Credentials,
-    /// A role may not be assumed.
-    AccessDenied,
-    /// A passing fault.
-    Transient,
-}
-
-/// What keeps us out of an account, told for a person.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub struct SessionProblem {
-    /// What it is.
-    pub kind: ProblemKind,
-    /// What it is and what to do; never a secret.
-    pub message: String,
-}
-
-impl SessionProblem {
-    fn new(kind: ProblemKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into() }
-    }
-
-    /// CamelCase, for a condition.
-    #[must_use]
-    pub fn reason(&self) -> &'static str {
-        match self.kind {
-            ProblemKind::Disabled => "AccountDisabled",
-            ProblemKind::SecretMissing => "SecretNotFound",
-            ProblemKind::SecretInvalid => "SecretInvalid",
-            ProblemKind::RoleChain => "RoleChainInvalid",
-            ProblemKind::RootCredentials => "RootCredentials",
-            ProblemKind::WrongAccount => "WrongAccount",
-            ProblemKind::Credentials => "CredentialsInvalid",
-            ProblemKind::AccessDenied => "AccessDenied",
-            ProblemKind::Transient => "AwsUnavailable",
-        }
-    }
-
-    fn remembered(&self) -> Duration {
-        if self.kind == ProblemKind::Transient { REMEMBER_PASSING } else { REMEMBER }
-    }
-}
-
-impl From<AwsError> for SessionProblem {
-    fn from(error: AwsError) -> Self {
-        let kind = match error.kind {
-            Kind::Throttled
-            | Kind::NotYourTurn(_)
-            | Kind::Transient
-            | Kind::LimitExceeded
-            | Kind::Conflict
-            | Kind::InUse => ProblemKind::Transient,
-            Kind::AccessDenied => ProblemKind::AccessDenied,
-            // STS: "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining".
-            Kind::Refused if error.message.contains("role chaining") => ProblemKind::RoleChain,
-            Kind::Credentials | Kind::NotFound | Kind::Refused => ProblemKind::Credentials,
-        };
-        let hint = if error.kind == Kind::AccessDenied && error.action == "sts:AssumeRole" {
-            "; the role's trust policy has to allow it too, with the same externalId if it asks for one"
-        } else {
-            ""
-        };
-        Self { kind, message: format!("{error}{hint}") }
-    }
 }
 
 /// What a session was opened with; another one makes another session.
@@ -218,16 +149,25 @@ impl Sessions {
             return Err(SessionProblem::new(ProblemKind::Disabled, message));
         }
         let slot = Arc::clone(lock(&self.slots).entry(account.name_any()).or_default());
-        if let Some(known) = self.known(&slot, &self.key(account)) {
+        let life = kept_elsewhere(account).then_some(READ_AGAIN);
+        if let Some(known) = self.known(&slot, &self.key(account), life) {
             return known;
         }
         let _one = slot.opening.lock().await;
         let key = self.key(account);
-        if let Some(known) = self.known(&slot, &key) {
+        if let Some(known) = self.known(&slot, &key, life) {
             return known;
         }
-        let outcome = self.begin(account).await;
-        *lock(&slot.opened) = Some(Opened { key, at: (self.now)(), outcome: outcome.clone() });
+        let mut outcome = self.begin(account).await;
+        let mut at = (self.now)();
+        if outcome.as_ref().is_err_and(|problem| problem.kind == ProblemKind::Transient)
+            && let Some(old) = Self::still_works(&slot, &key)
+        {
+            outcome = Ok(old);
+            // It was not read: again soon.
+            at = at.checked_sub(READ_AGAIN.saturating_sub(REMEMBER)).unwrap_or(at);
+        }
+        *lock(&slot.opened) = Some(Opened { key, at, outcome: outcome.clone() });
         outcome
     }
 
@@ -245,16 +185,17 @@ impl Sessions {
 
     /// A call of a session failed. Where the credentials are wrong, the next call reads them anew.
     pub fn report(&self, account: &AwsAccount, error: &AwsError) {
-        if error.kind != Kind::Credentials {
-            return;
-        }
+        let least = match error.kind {
+            Kind::Credentials => AFTERMATH,
+            Kind::AccessDenied if kept_elsewhere(account) => READ_AGAIN_IF_DENIED,
+            _ => return,
+        };
         let Some(slot) = lock(&self.slots).get(&account.name_any()).cloned() else { return };
         let mut opened = lock(&slot.opened);
-        let settled =
-            opened.as_ref().is_some_and(|o| o.outcome.is_ok() && (self.now)().duration_since(o.at) >= AFTERMATH);
+        let settled = opened.as_ref().is_some_and(|o| o.outcome.is_ok() && (self.now)().duration_since(o.at) >= least);
         if settled {
             *opened = None;
-            if let (None, Some(chain)) = (secret_name(account), self.base.get().and_then(|base| base.chain.as_ref())) {
+            if let (true, Some(chain)) = (uses_chain(account), self.base.get().and_then(|base| base.chain.as_ref())) {
                 chain.drop_now();
             }
         }
@@ -265,12 +206,19 @@ impl Sessions {
         Key { uid: account.uid(), generation: account.metadata.generation, secret }
     }
 
-    fn known(&self, slot: &Slot, key: &Key) -> Option<Result<Arc<dyn Aws>, SessionProblem>> {
+    /// A session that is only to be looked at anew, by the same spec.
+    fn still_works(slot: &Slot, key: &Key) -> Option<Arc<dyn Aws>> {
+        lock(&slot.opened).as_ref().filter(|opened| opened.key == *key)?.outcome.as_ref().ok().cloned()
+    }
+
+    /// `life`: how long a session is good, if not for ever.
+    fn known(&self, slot: &Slot, key: &Key, life: Option<Duration>) -> Option<Result<Arc<dyn Aws>, SessionProblem>> {
         let opened = lock(&slot.opened);
         let opened = opened.as_ref().filter(|opened| opened.key == *key)?;
+        let age = (self.now)().duration_since(opened.at);
         let fresh = match &opened.outcome {
-            Ok(_) => true,
-            Err(problem) => (self.now)().duration_since(opened.at) < problem.remembered(),
+            Ok(_) => life.is_none_or(|life| age < life),
+            Err(problem) => age < problem.remembered(),
         };
         fresh.then(|| opened.outcome.clone())
     }
@@ -280,11 +228,12 @@ impl Sessions {
         check_chain(&spec.assume_roles)?;
         let region = spec.regions.first().map_or(FALLBACK_REGION, Region::as_str).to_owned();
         let base = self.base.get_or_init(|| self.load(region.clone())).await;
-        let first = match secret_name(account) {
-            Some(name) => fixed(&self.access_keys(name).await?),
-            None => base.chain.clone().map(SharedCredentialsProvider::new).ok_or_else(|| {
-                SessionProblem::new(ProblemKind::Credentials, "there is no default provider of credentials")
-            })?,
+        let first = match spec.credentials.as_ref().unwrap_or(&Credentials::default()) {
+            Credentials { access_keys: Some(keys), .. } => fixed(&self.access_keys(&keys.secret_ref.name).await?),
+            Credentials { secrets_manager: Some(manager), .. } => {
+                fixed(&self.stored_keys(account, base, &manager.aws).await?)
+            }
+            _ => chain(base)?,
         };
         let config = base.config.to_builder().region(aws_config::Region::new(region)).build();
         let retries = own_retries();
@@ -323,6 +272,26 @@ impl Sessions {
         Base { config, chain }
     }
 
+    /// Reads access keys from AWS Secrets Manager, as the operator's own identity.
+    async fn stored_keys(
+        &self,
+        account: &AwsAccount,
+        base: &Base,
+        place: &AwsSecret,
+    ) -> Result<AccessKeys, SessionProblem> {
+        let began = Instant::now();
+        let read = secrets_manager::read(&base.config, chain(base)?, place).await;
+        let failure = read.as_ref().err();
+        let region = place.region.as_str();
+        self.metrics.called(&account.name_any(), region, secrets_manager::READ, failure, began.elapsed());
+        if failure.is_some_and(|error| error.kind == Kind::Credentials)
+            && let Some(chain) = &base.chain
+        {
+            chain.drop_now();
+        }
+        secrets_manager::keys(place, read)
+    }
+
     async fn access_keys(&self, name: &str) -> Result<AccessKeys, SessionProblem> {
         match self.secrets.read(name).await {
             Ok(Some(data)) => AccessKeys::parse(data).map_err(|why| {
@@ -347,6 +316,24 @@ impl Sessions {
 
 fn secret_name(account: &AwsAccount) -> Option<&str> {
     Some(account.spec.credentials.as_ref()?.access_keys.as_ref()?.secret_ref.name.as_str())
+}
+
+/// The account begins with the default provider chain.
+fn uses_chain(account: &AwsAccount) -> bool {
+    account.spec.credentials.as_ref().is_none_or(|way| way.access_keys.is_none() && way.secrets_manager.is_none())
+}
+
+/// The access keys are in a secrets manager, which does not tell when they change.
+fn kept_elsewhere(account: &AwsAccount) -> bool {
+    account.spec.credentials.as_ref().is_some_and(|way| way.secrets_manager.is_some())
+}
+
+/// The default provider chain.
+fn chain(base: &Base) -> Result<SharedCredentialsProvider, SessionProblem> {
+    base.chain
+        .clone()
+        .map(SharedCredentialsProvider::new)
+        .ok_or_else(|| SessionProblem::new(ProblemKind::Credentials, "there is no default provider of credentials"))
 }
 
 fn check_chain(roles: &[AssumeRole]) -> Result<(), SessionProblem> {

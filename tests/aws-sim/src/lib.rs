@@ -1,4 +1,4 @@
-//! An emulator of AWS Certificate Manager, AWS Private CA and STS that enforces AWS's rules.
+//! An emulator of AWS Certificate Manager, AWS Private CA, Secrets Manager and STS that enforces AWS's rules.
 
 mod acm;
 pub mod api;
@@ -10,6 +10,7 @@ mod ledger;
 mod pca;
 mod quotas;
 mod random;
+mod secrets;
 pub mod server;
 mod sigv4;
 mod state;

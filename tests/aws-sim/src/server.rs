@@ -126,6 +126,7 @@ fn target(headers: &HeaderMap, bytes: &Bytes) -> Option<(Service, String, Option
         let service = match name {
             "CertificateManager" => Service::Acm,
             "ACMPrivateCA" => Service::Pca,
+            "secretsmanager" => Service::Secrets,
             _ => return None,
         };
         return Some((service, operation.to_owned(), None));
