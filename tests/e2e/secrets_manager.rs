@@ -40,7 +40,7 @@ fn json_of(key: &AccessKey) -> String {
 }
 
 /// `spec.credentials` with this secret, over the default of the tests.
-fn credentials(secret_id: &str, fields: Value) -> Value {
+fn credentials(secret_id: &str, fields: &Value) -> Value {
     let place = json!({ "secretId": secret_id, "region": REGIONS[0], "fields": fields });
     json!({ "accessKeys": null, "secretsManager": { "aws": place } })
 }
@@ -54,7 +54,7 @@ async fn an_account_is_used_with_keys_of_secrets_manager_followed_by_a_role() {
     put(&world, &json!({ "user": BASE_KEY.0, "password": BASE_KEY.1, "note": 1 }).to_string()).await;
     let authority = Authority::new(&world, json!({})).await;
     let fields = json!({ "accessKeyId": "user", "secretAccessKey": "password" });
-    world.make_account(json!({ "credentials": credentials(&name(&world), fields) })).await;
+    world.make_account(json!({ "credentials": credentials(&name(&world), &fields) })).await;
     let account = account_ready(&world).await;
     let caller = account.status.as_ref().and_then(|s| s.caller_arn.clone()).unwrap_or_default();
     assert!(caller.starts_with(&format!("arn:aws:sts::{}:assumed-role/", world.id)), "{caller}");
@@ -66,13 +66,13 @@ async fn an_account_is_used_with_keys_of_secrets_manager_followed_by_a_role() {
 #[tokio::test]
 async fn a_secret_that_is_not_there_or_has_the_wrong_shape_is_told() {
     let world = World::bare("sm-none").await;
-    world.make_account(json!({ "credentials": credentials(&name(&world), Value::Null) })).await;
+    world.make_account(json!({ "credentials": credentials(&name(&world), &Value::Null) })).await;
     let message = account_refused(&world, "SecretNotFound").await;
     assert!(message.contains(&name(&world)) && message.contains(REGIONS[0]), "{message}");
 
     let world = World::bare("sm-shape").await;
     put(&world, BASE_KEY.1).await;
-    world.make_account(json!({ "credentials": credentials(&name(&world), Value::Null) })).await;
+    world.make_account(json!({ "credentials": credentials(&name(&world), &Value::Null) })).await;
     let message = account_refused(&world, "SecretInvalid").await;
     assert!(message.contains("not a JSON object") && !message.contains(BASE_KEY.1), "{message}");
 }
@@ -82,7 +82,7 @@ async fn what_keeps_a_secret_from_being_read_is_told_by_its_iam_action() {
     let world = World::bare("sm-denied").await;
     let Some(sim) = world.stand.sim_because("moto denies nothing, and deletes at once") else { return };
     let elsewhere = sim.secret("444455556666", REGIONS[0], &name(&world), json!({ "string": "{}" })).await;
-    world.make_account(json!({ "credentials": credentials(&elsewhere, Value::Null) })).await;
+    world.make_account(json!({ "credentials": credentials(&elsewhere, &Value::Null) })).await;
     let message = account_refused(&world, "AccessDenied").await;
     assert!(message.contains("secretsmanager:GetSecretValue") && message.contains("own identity"), "{message}");
 
@@ -95,7 +95,7 @@ async fn what_keeps_a_secret_from_being_read_is_told_by_its_iam_action() {
     ] {
         let world = World::bare(test).await;
         sim.secret(&operators, REGIONS[0], &name(&world), secret).await;
-        world.make_account(json!({ "credentials": credentials(&name(&world), Value::Null) })).await;
+        world.make_account(json!({ "credentials": credentials(&name(&world), &Value::Null) })).await;
         let message = account_refused(&world, reason).await;
         assert!(message.contains(words), "{test}: {message}");
     }
@@ -108,7 +108,7 @@ async fn rotated_keys_are_read_again_when_aws_refuses_the_old_ones() {
     let authority = Authority::new(&world, json!({})).await;
     let old = sim.access_key(&world.id, false).await;
     put(&world, &json_of(&old)).await;
-    let credentials = credentials(&name(&world), Value::Null);
+    let credentials = credentials(&name(&world), &Value::Null);
     world.make_account(json!({ "assumeRoles": null, "credentials": credentials })).await;
     account_ready(&world).await;
     let new = sim.access_key(&world.id, false).await;
@@ -131,7 +131,7 @@ async fn another_way_to_authenticate_is_another_identity_at_once() {
     let caller = |a: &AwsAccount| a.status.as_ref().and_then(|s| s.caller_arn.clone());
     assert_eq!(caller(&account_ready(&world).await), Some(user(&one)));
     put(&world, &json_of(&other)).await;
-    let way = json!({ "spec": { "credentials": credentials(&name(&world), Value::Null) } });
+    let way = json!({ "spec": { "credentials": credentials(&name(&world), &Value::Null) } });
     world.change(&world.accounts(), &world.account, way).await;
     let wanted = Some(user(&other));
     until(&world.accounts(), &world.account, "the other identity", |a| caller(a) == wanted).await;
