@@ -33,7 +33,10 @@ use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use kube::ResourceExt;
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 use tokio::sync::OnceCell;
@@ -88,6 +91,8 @@ struct Key {
 struct Opened {
     key: Key,
     at: Instant,
+    /// There was a session before it.
+    follows: bool,
     outcome: Result<Arc<dyn Aws>, SessionProblem>,
 }
 
@@ -96,6 +101,8 @@ struct Slot {
     /// Held while a session is opened, so that it happens once.
     opening: tokio::sync::Mutex<()>,
     opened: Mutex<Option<Opened>>,
+    /// A session was opened once.
+    used: AtomicBool,
 }
 
 /// What all sessions share: the environment's configuration and credentials.
@@ -167,7 +174,8 @@ impl Sessions {
             // It was not read: again soon.
             at = at.checked_sub(READ_AGAIN.saturating_sub(REMEMBER)).unwrap_or(at);
         }
-        *lock(&slot.opened) = Some(Opened { key, at, outcome: outcome.clone() });
+        let follows = outcome.is_ok() && slot.used.swap(true, Ordering::SeqCst);
+        *lock(&slot.opened) = Some(Opened { key, at, follows, outcome: outcome.clone() });
         outcome
     }
 
@@ -192,7 +200,11 @@ impl Sessions {
         };
         let Some(slot) = lock(&self.slots).get(&account.name_any()).cloned() else { return };
         let mut opened = lock(&slot.opened);
-        let settled = opened.as_ref().is_some_and(|o| o.outcome.is_ok() && (self.now)().duration_since(o.at) >= least);
+        let settled = opened.as_ref().is_some_and(|o| {
+            // No session was before the first one: its keys may have been replaced at once.
+            let first = !o.follows && error.kind == Kind::Credentials;
+            o.outcome.is_ok() && (first || (self.now)().duration_since(o.at) >= least)
+        });
         if settled {
             *opened = None;
             if let (true, Some(chain)) = (uses_chain(account), self.base.get().and_then(|base| base.chain.as_ref())) {

@@ -1,7 +1,7 @@
 use super::*;
 use crate::aws::stand_in::{Call, Fake};
 use serde_json::json;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 
 const ID: &str = "AKIAIOSFODNN7EXAMPLE";
 const SECRET: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
@@ -184,6 +184,19 @@ async fn a_report_of_wrong_credentials_reads_the_secret_anew() {
     stand.sessions.report(&account(), &failed(Kind::Credentials));
     assert!(Arc::ptr_eq(&second, &stand.sessions.open(&account()).await.ok().unwrap()));
     assert_eq!(stand.secrets.reads(), 2);
+}
+
+#[tokio::test]
+async fn keys_that_are_replaced_right_after_the_first_session_are_read_anew() {
+    let stand = Stand::new(|_, _| who(USER)).await;
+    let first = stand.sessions.open(&account()).await.ok().unwrap();
+    stand.sessions.report(&account(), &failed(Kind::AccessDenied));
+    assert!(Arc::ptr_eq(&first, &stand.sessions.open(&account()).await.ok().unwrap()));
+    stand.sessions.report(&account(), &failed(Kind::Credentials));
+    let second = stand.sessions.open(&account()).await.ok().unwrap();
+    assert!(!Arc::ptr_eq(&first, &second));
+    stand.sessions.report(&account(), &failed(Kind::Credentials));
+    assert!(Arc::ptr_eq(&second, &stand.sessions.open(&account()).await.ok().unwrap()));
 }
 
 #[tokio::test]
