@@ -128,12 +128,15 @@ fn quotas(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
 /// How to authenticate: exactly one way.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("[has(self.accessKeys), has(self.default), has(self.fromAccount)].filter(given, given).size() == 1")
-    .message("exactly one way to authenticate: accessKeys, default or fromAccount"))]
+#[x_kube(validation = Rule::new("[has(self.accessKeys), has(self.secretsManager), has(self.default), has(self.fromAccount)].filter(given, given).size() == 1")
+    .message("exactly one way to authenticate: accessKeys, secretsManager, default or fromAccount"))]
 pub struct Credentials {
     /// Access keys in a Secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub access_keys: Option<AccessKeys>,
+    /// Access keys in a secrets manager.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secrets_manager: Option<SecretsManager>,
     /// AWS's default provider chain, in the operator's own environment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default: Option<DefaultChain>,
@@ -157,6 +160,49 @@ pub struct FromAccount {
 pub struct AccessKeys {
     /// The Secret.
     pub secret_ref: SecretRef,
+}
+
+/// Access keys in a secrets manager.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretsManager {
+    /// AWS Secrets Manager, read with the operator's own identity (AWS's default provider chain).
+    pub aws: AwsSecret,
+}
+
+/// A secret in AWS Secrets Manager: a JSON object with `accessKeyId`, `secretAccessKey` and, optionally, `sessionToken`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!self.secretId.startsWith('arn:') || (self.secretId.split(':').size() == 7 && self.secretId.split(':')[2] == 'secretsmanager' && self.secretId.split(':')[3] == self.region)")
+    .message("secretId: an ARN has to be one of a secret in Secrets Manager, in the region given"))]
+pub struct AwsSecret {
+    /// Its name, or its ARN (one of another account can only be given by ARN): at most 2,048 characters (Secrets Manager API
+    /// reference, GetSecretValue).
+    #[schemars(length(min = 1, max = 2048), regex(pattern = r"^[A-Za-z0-9/_+=.@:-]+$"))]
+    pub secret_id: String,
+    /// Its region.
+    pub region: Region,
+    /// What its fields are called, where they are not called so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fields: Option<FieldNames>,
+}
+
+/// What the fields of a secret with access keys are called.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FieldNames {
+    /// The access key id; default: `accessKeyId`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    pub access_key_id: Option<String>,
+    /// The secret access key; default: `secretAccessKey`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    pub secret_access_key: Option<String>,
+    /// The session token of temporary credentials; default: `sessionToken`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    pub session_token: Option<String>,
 }
 
 /// The name of a Secret in the operator's own namespace.

@@ -28,6 +28,7 @@ mod refusals;
 mod requests;
 mod requests_faults;
 mod schema;
+mod secrets_manager;
 mod sim;
 mod spending;
 mod tenants;

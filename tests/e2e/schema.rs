@@ -83,6 +83,22 @@ async fn accounts() {
                 &["secretRef.name"],
             ),
             (
+                json!({ "credentials": { "secretsManager": { "aws": { "secretId": "x", "region": "eu-west-1" } } } }),
+                &["spec.credentials", "exactly one"],
+            ),
+            (
+                json!({ "credentials": { "default": null, "secretsManager": {
+                    "aws": { "secretId": "arn:aws:secretsmanager:us-east-1:111122223333:secret:x-a1b2c3", "region": "eu-west-1" },
+                } } }),
+                &["secretsManager.aws", "region given"],
+            ),
+            (
+                json!({ "credentials": { "default": null, "secretsManager": {
+                    "aws": { "secretId": "no such name", "region": "eu-west-1" },
+                } } }),
+                &["secretsManager.aws.secretId"],
+            ),
+            (
                 json!({ "assumeRoles": [{ "roleArn": "arn:aws:iam::111122223333:user/x" }] }),
                 &["spec.assumeRoles[0].roleArn"],
             ),

@@ -1,24 +1,33 @@
 //! Sessions: the way into each account, opened once and kept.
 
+mod organization;
+mod problem;
+mod ways;
+
+pub use problem::{ProblemKind, SessionProblem};
+
 use super::{
     adapter::{Sdk, timeouts},
     classify::{from_sdk, unexpected},
-    credentials::AccessKeys,
     error::{AwsError, Kind},
     paced::{Gate, Paced, pacer::Pacer, quotas::Quotas},
     port::{Aws, Identity},
-    provider::{Held, assume, fixed, http_client, own_retries},
+    provider::{Held, assume, http_client, own_retries},
 };
 use crate::{
     api::{
         AwsAccount,
         account::AssumeRole,
-        names::{Located, Region},
+        names::Region,
     },
-    core::organization::{inactive, is_member_of},
+    core::organization::inactive,
     metrics::{Measured, Metrics},
 };
 use async_trait::async_trait;
+use self::{
+    organization::managing_slot,
+    ways::{kept_elsewhere, secret_name, uses_chain},
+};
 use aws_config::{
     AppName, BehaviorVersion, SdkConfig, environment::EnvironmentVariableRegionProvider, identity::IdentityCache,
     meta::region::RegionProviderChain, retry::RetryConfig,
@@ -31,7 +40,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -45,6 +54,10 @@ const REMEMBER: Duration = Duration::from_secs(30);
 const AFTERMATH: Duration = Duration::from_secs(5);
 /// A role assumed from a role lasts at most this long (IAM user guide, role chaining).
 const LONGEST_CHAINED: Duration = Duration::from_hours(1);
+/// Access keys in a secrets manager are read again after this long: nobody tells when they change.
+const READ_AGAIN: Duration = Duration::from_hours(1);
+/// What AWS denies may be due to keys that were replaced: so old, they are read again.
+const READ_AGAIN_IF_DENIED: Duration = Duration::from_mins(1);
 /// The region of STS for an account that names none.
 const FALLBACK_REGION: &str = "us-east-1";
 const WHO: &str = "sts:GetCallerIdentity";
@@ -76,94 +89,6 @@ pub struct SessionParts {
 /// Finds an AwsAccount by its name.
 pub type Find = Arc<dyn Fn(&str) -> Option<Arc<AwsAccount>> + Send + Sync>;
 
-/// What keeps us out of an account.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ProblemKind {
-    /// The account is switched off.
-    Disabled,
-    /// The Secret with the access keys is not there.
-    SecretMissing,
-    /// The Secret with the access keys can't be used.
-    SecretInvalid,
-    /// The organization says that the account is not active, or not its member.
-    NotActive,
-    /// The way into the organization is not one, or not for this account.
-    NoWay,
-    /// A role after the first is to be assumed for too long.
-    RoleChain,
-    /// The credentials are those of the account's root user.
-    RootCredentials,
-    /// The credentials lead to another account.
-    WrongAccount,
-    /// AWS does not accept the credentials, or there are none.
-    Credentials,
-    /// A role may not be assumed.
-    AccessDenied,
-    /// A passing fault.
-    Transient,
-}
-
-/// What keeps us out of an account, told for a person.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub struct SessionProblem {
-    /// What it is.
-    pub kind: ProblemKind,
-    /// What it is and what to do; never a secret.
-    pub message: String,
-}
-
-impl SessionProblem {
-    fn new(kind: ProblemKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into() }
-    }
-
-    /// CamelCase, for a condition.
-    #[must_use]
-    pub fn reason(&self) -> &'static str {
-        match self.kind {
-            ProblemKind::Disabled => "AccountDisabled",
-            ProblemKind::SecretMissing => "SecretNotFound",
-            ProblemKind::SecretInvalid => "SecretInvalid",
-            ProblemKind::NotActive => "AccountNotActive",
-            ProblemKind::NoWay => "OrganizationNotAvailable",
-            ProblemKind::RoleChain => "RoleChainInvalid",
-            ProblemKind::RootCredentials => "RootCredentials",
-            ProblemKind::WrongAccount => "WrongAccount",
-            ProblemKind::Credentials => "CredentialsInvalid",
-            ProblemKind::AccessDenied => "AccessDenied",
-            ProblemKind::Transient => "AwsUnavailable",
-        }
-    }
-
-    fn remembered(&self) -> Duration {
-        if self.kind == ProblemKind::Transient { REMEMBER_PASSING } else { REMEMBER }
-    }
-}
-
-impl From<AwsError> for SessionProblem {
-    fn from(error: AwsError) -> Self {
-        let kind = match error.kind {
-            Kind::Throttled
-            | Kind::NotYourTurn(_)
-            | Kind::Transient
-            | Kind::LimitExceeded
-            | Kind::Conflict
-            | Kind::InUse => ProblemKind::Transient,
-            Kind::AccessDenied => ProblemKind::AccessDenied,
-            // STS: "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining".
-            Kind::Refused if error.message.contains("role chaining") => ProblemKind::RoleChain,
-            Kind::Credentials | Kind::NotFound | Kind::Refused => ProblemKind::Credentials,
-        };
-        let hint = if error.kind == Kind::AccessDenied && error.action == "sts:AssumeRole" {
-            "; the role's trust policy has to allow it too, with the same externalId if it asks for one"
-        } else {
-            ""
-        };
-        Self { kind, message: format!("{error}{hint}") }
-    }
-}
-
 /// What a session was opened with; another one makes another session.
 #[derive(Clone, PartialEq, Eq)]
 struct Key {
@@ -178,6 +103,8 @@ struct Key {
 struct Opened {
     key: Key,
     at: Instant,
+    /// There was a session before it.
+    follows: bool,
     outcome: Result<Session, SessionProblem>,
 }
 
@@ -196,6 +123,8 @@ struct Slot {
     /// Held while a session is opened, so that it happens once.
     opening: tokio::sync::Mutex<()>,
     opened: Mutex<Option<Opened>>,
+    /// A session was opened once.
+    used: AtomicBool,
 }
 
 /// What all sessions share: the environment's configuration and credentials.
@@ -258,60 +187,29 @@ impl Sessions {
         Ok(self.session(account, account.name_any()).await?.aws)
     }
 
-    /// The session of the management account of an account's organization.
-    ///
-    /// # Errors
-    /// What keeps us out.
-    pub async fn organization(&self, account: &AwsAccount) -> Result<Arc<dyn Aws>, SessionProblem> {
-        Ok(self.management(account).await?.aws)
-    }
-
-    async fn management(&self, account: &AwsAccount) -> Result<Session, SessionProblem> {
-        if !account.spec.enabled {
-            let message = format!("AwsAccount {:?} is disabled: its organization is not entered", account.name_any());
-            return Err(SessionProblem::new(ProblemKind::Disabled, message));
-        }
-        let organization = account.spec.organization.as_ref();
-        let Some(role) = organization.and_then(|o| o.management_role_arn.clone()) else {
-            return self.session(account, account.name_any()).await;
-        };
-        let mut managing = account.clone();
-        managing.spec.account_id = role.account().parse().ok();
-        managing.spec.assume_roles.push(AssumeRole { role_arn: role, external_id: None, duration: None });
-        self.session(&managing, managing_slot(&account.name_any())).await
-    }
-
-    /// The way from an organization into its member; none: the account is no member.
-    async fn through(&self, account: &AwsAccount) -> Result<Option<Session>, SessionProblem> {
-        let Some(from) = account.spec.credentials.as_ref().and_then(|c| c.from_account.as_ref()) else {
-            return Ok(None);
-        };
-        let owner = (self.accounts)(&from.name);
-        // Only the operator's own objects: whoever writes `fromAccount` by hand gets nothing by it.
-        let owner = owner.filter(|owner| owner.spec.organization.is_some() && is_member_of(account, owner));
-        let owner = owner.ok_or_else(|| {
-            let message = format!(
-                "credentials.fromAccount names AwsAccount {:?}, which is not there, has no organization, or did not make this                  object: the operator makes the members of an organization by itself",
-                from.name
-            );
-            SessionProblem::new(ProblemKind::NoWay, message)
-        })?;
-        Box::pin(self.management(&owner)).await.map(Some)
-    }
-
     async fn session(&self, account: &AwsAccount, slot: String) -> Result<Session, SessionProblem> {
         let through = self.through(account).await?;
         let slot = Arc::clone(lock(&self.slots).entry(slot).or_default());
-        if let Some(known) = self.known(&slot, &self.key(account, through.as_ref())) {
+        let life = kept_elsewhere(account).then_some(READ_AGAIN);
+        if let Some(known) = self.known(&slot, &self.key(account, through.as_ref()), life) {
             return known;
         }
         let _one = slot.opening.lock().await;
         let key = self.key(account, through.as_ref());
-        if let Some(known) = self.known(&slot, &key) {
+        if let Some(known) = self.known(&slot, &key, life) {
             return known;
         }
-        let outcome = self.begin(account, through.map(|session| session.provider)).await;
-        *lock(&slot.opened) = Some(Opened { key, at: (self.now)(), outcome: outcome.clone() });
+        let mut outcome = self.begin(account, through.map(|session| session.provider)).await;
+        let mut at = (self.now)();
+        if outcome.as_ref().is_err_and(|problem| problem.kind == ProblemKind::Transient)
+            && let Some(old) = Self::still_works(&slot, &key)
+        {
+            outcome = Ok(old);
+            // It was not read: again soon.
+            at = at.checked_sub(READ_AGAIN.saturating_sub(REMEMBER)).unwrap_or(at);
+        }
+        let follows = outcome.is_ok() && slot.used.swap(true, Ordering::SeqCst);
+        *lock(&slot.opened) = Some(Opened { key, at, follows, outcome: outcome.clone() });
         outcome
     }
 
@@ -331,16 +229,21 @@ impl Sessions {
 
     /// A call of a session failed. Where the credentials are wrong, the next call reads them anew.
     pub fn report(&self, account: &AwsAccount, error: &AwsError) {
-        if error.kind != Kind::Credentials {
-            return;
-        }
+        let least = match error.kind {
+            Kind::Credentials => AFTERMATH,
+            Kind::AccessDenied if kept_elsewhere(account) => READ_AGAIN_IF_DENIED,
+            _ => return,
+        };
         let Some(slot) = lock(&self.slots).get(&account.name_any()).cloned() else { return };
         let mut opened = lock(&slot.opened);
-        let settled =
-            opened.as_ref().is_some_and(|o| o.outcome.is_ok() && (self.now)().duration_since(o.at) >= AFTERMATH);
+        let settled = opened.as_ref().is_some_and(|o| {
+            // No session was before the first one: its keys may have been replaced at once.
+            let first = !o.follows && error.kind == Kind::Credentials;
+            o.outcome.is_ok() && (first || (self.now)().duration_since(o.at) >= least)
+        });
         if settled {
             *opened = None;
-            if let (None, Some(chain)) = (secret_name(account), self.base.get().and_then(|base| base.chain.as_ref())) {
+            if let (true, Some(chain)) = (uses_chain(account), self.base.get().and_then(|base| base.chain.as_ref())) {
                 chain.drop_now();
             }
         }
@@ -356,12 +259,19 @@ impl Sessions {
         }
     }
 
-    fn known(&self, slot: &Slot, key: &Key) -> Option<Result<Session, SessionProblem>> {
+    /// A session that is only to be looked at anew, by the same spec.
+    fn still_works(slot: &Slot, key: &Key) -> Option<Session> {
+        lock(&slot.opened).as_ref().filter(|opened| opened.key == *key)?.outcome.as_ref().ok().cloned()
+    }
+
+    /// `life`: how long a session is good, if not for ever.
+    fn known(&self, slot: &Slot, key: &Key, life: Option<Duration>) -> Option<Result<Session, SessionProblem>> {
         let opened = lock(&slot.opened);
         let opened = opened.as_ref().filter(|opened| opened.key == *key)?;
+        let age = (self.now)().duration_since(opened.at);
         let fresh = match &opened.outcome {
-            Ok(_) => true,
-            Err(problem) => (self.now)().duration_since(opened.at) < problem.remembered(),
+            Ok(_) => life.is_none_or(|life| age < life),
+            Err(problem) => age < problem.remembered(),
         };
         fresh.then(|| opened.outcome.clone())
     }
@@ -375,12 +285,9 @@ impl Sessions {
         check_chain(&spec.assume_roles)?;
         let region = spec.regions.first().map_or(FALLBACK_REGION, Region::as_str).to_owned();
         let base = self.base.get_or_init(|| self.load(region.clone())).await;
-        let first = match (through, secret_name(account)) {
-            (Some(provider), _) => provider,
-            (None, Some(name)) => fixed(&self.access_keys(name).await?),
-            (None, None) => base.chain.clone().map(SharedCredentialsProvider::new).ok_or_else(|| {
-                SessionProblem::new(ProblemKind::Credentials, "there is no default provider of credentials")
-            })?,
+        let first = match through {
+            Some(provider) => provider,
+            None => self.first(account, base).await?,
         };
         let config = base.config.to_builder().region(aws_config::Region::new(region)).build();
         let retries = own_retries();
@@ -420,35 +327,6 @@ impl Sessions {
         Base { config, chain }
     }
 
-    async fn access_keys(&self, name: &str) -> Result<AccessKeys, SessionProblem> {
-        match self.secrets.read(name).await {
-            Ok(Some(data)) => AccessKeys::parse(data).map_err(|why| {
-                SessionProblem::new(
-                    ProblemKind::SecretInvalid,
-                    format!("Secret {name:?} of the operator's namespace: {why}"),
-                )
-            }),
-            Ok(None) => Err(SessionProblem::new(
-                ProblemKind::SecretMissing,
-                format!(
-                    "there is no Secret {name:?} in the operator's namespace: make it, with accessKeyId and secretAccessKey"
-                ),
-            )),
-            Err(why) => Err(SessionProblem::new(
-                ProblemKind::Transient,
-                format!("Secret {name:?} can't be read for now: {why}"),
-            )),
-        }
-    }
-}
-
-/// Where the session of an organization's management account is kept; no object's name has a slash.
-fn managing_slot(account: &str) -> String {
-    format!("{account}/organization")
-}
-
-fn secret_name(account: &AwsAccount) -> Option<&str> {
-    Some(account.spec.credentials.as_ref()?.access_keys.as_ref()?.secret_ref.name.as_str())
 }
 
 fn check_chain(roles: &[AssumeRole]) -> Result<(), SessionProblem> {

@@ -1,4 +1,4 @@
-//! An emulator of AWS Certificate Manager, AWS Private CA, Organizations and STS that enforces AWS's rules.
+//! An emulator of AWS Certificate Manager, AWS Private CA, Organizations, Secrets Manager and STS that enforces AWS's rules.
 
 mod acm;
 pub mod api;
@@ -11,6 +11,7 @@ mod organizations;
 mod pca;
 mod quotas;
 mod random;
+mod secrets;
 pub mod server;
 mod sigv4;
 mod state;

@@ -13,7 +13,7 @@ use crate::identity::{AccessKey, Identities};
 use crate::ledger::{self, Entry, Ledger};
 use crate::quotas::Quotas;
 use crate::sigv4::{AuthError, Message, Signature};
-use crate::{acm, organizations, pca, sts};
+use crate::{acm, organizations, pca, secrets, sts};
 
 /// An emulated service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub enum Service {
     Pca,
     /// AWS Organizations.
     Organizations,
+    /// AWS Secrets Manager.
+    Secrets,
     /// Security Token Service.
     Sts,
 }
@@ -35,6 +37,7 @@ impl Service {
             Self::Acm => "acm",
             Self::Pca => "acm-pca",
             Self::Organizations => "organizations",
+            Self::Secrets => "secretsmanager",
             Self::Sts => "sts",
         }
     }
@@ -96,6 +99,8 @@ pub struct State {
     pub pca: pca::Store,
     /// All organizations.
     pub organizations: organizations::Store,
+    /// All secrets.
+    pub secrets: secrets::Store,
     /// What was called.
     pub ledger: Ledger,
     /// What will go wrong.
@@ -266,6 +271,7 @@ impl State {
         match request.service {
             Service::Sts => sts::handle(&mut self.identities, call, &request.key, operation, body),
             Service::Organizations => organizations::handle(&self.organizations, call, operation, body),
+            Service::Secrets => secrets::handle(&self.secrets, &request.key, call, operation, body),
             Service::Pca => pca::handle(&mut self.pca, call, operation, body),
             Service::Acm => {
                 let place = (call.account.clone(), call.region.clone());
@@ -279,6 +285,7 @@ impl State {
 fn resource(service: Service, call: &Call, body: &Value) -> String {
     let (field, kind) = match service {
         Service::Pca => ("CertificateAuthorityArn", "certificate-authority"),
+        Service::Secrets => ("SecretId", "secret"),
         Service::Acm | Service::Organizations | Service::Sts => ("CertificateArn", "certificate"),
     };
     body[field].as_str().map_or_else(
