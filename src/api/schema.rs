@@ -26,6 +26,19 @@ pub fn optional_positive_duration(_: &mut SchemaGenerator) -> Schema {
     schema
 }
 
+/// How long a window is open.
+pub fn window(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "string",
+        "minLength": 2,
+        "maxLength": 32,
+        "x-kubernetes-validations": [{
+            "rule": format!("self.matches('{DURATION}') && size(self) > 1 && duration(self) >= duration('5m') && duration(self) <= duration('168h')"),
+            "message": "a window is open from 5m to 168h",
+        }],
+    })
+}
+
 fn duration(least: &str, message: &str) -> Schema {
     json_schema!({
         "type": "string",
