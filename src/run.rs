@@ -205,7 +205,7 @@ impl Operator {
             metrics: clients.metrics.clone(),
             accounts: {
                 let accounts = accounts.clone();
-                Arc::new(move |name| accounts.get(&ObjectRef::new(name)))
+                Arc::new(move |name| accounts.get(None, name))
             },
         });
         let context = Arc::new(Context::new(Parts {

@@ -34,7 +34,7 @@ const WRITERS: usize = 8;
 pub struct Accounts(pub Arc<Context>);
 
 /// What was read of an organization. It is looked through again whenever a member changes, and read again in its time.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Known {
     /// The generation, and the request to read it again, that it was read for.
     asked: (Option<i64>, Option<String>),

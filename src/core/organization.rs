@@ -203,6 +203,7 @@ fn object(owner: &AwsAccount, organization: &Organization, member: &Member) -> A
         reimport: owner.spec.reimport,
         organization: None,
         quotas: owner.spec.quotas.clone(),
+        budget: owner.spec.budget.clone(),
     };
     AwsAccount { metadata, spec, status: None }
 }

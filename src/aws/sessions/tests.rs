@@ -1,5 +1,9 @@
 use super::*;
-use crate::aws::stand_in::{Call, Fake};
+use crate::aws::{
+    credentials::AccessKeys,
+    provider::fixed,
+    stand_in::{Call, Fake},
+};
 use serde_json::json;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
 

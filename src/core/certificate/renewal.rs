@@ -57,7 +57,7 @@ pub fn due(
 /// most a day) earlier, by the Certificate's uid, so that certificates made together are not renewed together. Never
 /// in the first tenth of the lifetime: a spec must not make a loop that buys certificates.
 #[must_use]
-fn time(spec: &CertificateSpec, not_before: Timestamp, not_after: Timestamp, uid: &str) -> Timestamp {
+pub fn time(spec: &CertificateSpec, not_before: Timestamp, not_after: Timestamp, uid: &str) -> Timestamp {
     // AWS dates a certificate back by an hour (Private CA API reference, IssueCertificate): that hour is not lifetime.
     let asked = not_after.checked_sub(seconds(spec.duration)).unwrap_or(not_before);
     let begin = not_before.max(asked);

@@ -6,7 +6,7 @@ use crate::{
     api::{
         ADOPT_BY_ANNOTATION, CertificateRequest, ISSUED_FOR_ANNOTATION, OWNED_BY_ANNOTATION, RENEW_ANNOTATION,
         REVISION_ANNOTATION,
-        certificate::{KeyEncoding, Target},
+        certificate::{FirstIssuance, KeyEncoding, Renewals, Target},
         names::CertificateArn,
         request::CertificateRequestSpec,
         shared::Tags,
