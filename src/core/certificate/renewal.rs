@@ -41,12 +41,12 @@ pub fn due(
     }
     let reserve = (not_after.duration_since(since) / 4).min(RESERVE);
     let latest = not_after.saturating_sub(reserve).unwrap_or(not_after);
-    let opens = windows::next(windows, since.max(now)).ok().flatten().map(|opening| {
-        let spread = SignedDuration::from_secs(opening.length.as_secs() / 2 * per_mille(uid) / 1000);
-        opening.start.saturating_add(spread).unwrap_or(opening.start).max(since)
-    });
-    Some(match opens.filter(|at| *at <= latest) {
-        Some(at) => Due { at, since, outside: false },
+    let opening = windows::next(windows, since.max(now)).ok().flatten();
+    Some(match opening.filter(|opening| opening.start <= latest) {
+        Some(windows::Opening { start, length }) => {
+            let spread = SignedDuration::from_secs(length.as_secs() / 2 * per_mille(uid) / 1000);
+            Due { at: start.saturating_add(spread).unwrap_or(start).min(latest).max(since), since, outside: false }
+        }
         None => Due { at: since, since, outside: true },
     })
 }

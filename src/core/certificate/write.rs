@@ -111,7 +111,7 @@ pub fn staged(o: &Observed, revision: i64, key: &PrivateKey, now: Timestamp) -> 
 }
 
 /// Whether the operator signs its own request; else a person does.
-fn signs(o: &Observed) -> bool {
+pub(super) fn signs(o: &Observed) -> bool {
     let issuance = o.certificate.spec.issuance.unwrap_or_default();
     if o.base_revision() == 0 {
         issuance.first == FirstIssuance::Automatic
