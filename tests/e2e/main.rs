@@ -17,6 +17,7 @@ mod delivery;
 mod examples;
 mod faults;
 mod harness;
+mod issuance;
 mod kubectl;
 mod metrics;
 mod one_arn;

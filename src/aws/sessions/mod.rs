@@ -6,6 +6,10 @@ mod ways;
 
 pub use problem::{ProblemKind, SessionProblem};
 
+use self::{
+    organization::managing_slot,
+    ways::{kept_elsewhere, secret_name, uses_chain},
+};
 use super::{
     adapter::{Sdk, timeouts},
     classify::{from_sdk, unexpected},
@@ -15,19 +19,11 @@ use super::{
     provider::{Held, assume, http_client, own_retries},
 };
 use crate::{
-    api::{
-        AwsAccount,
-        account::AssumeRole,
-        names::Region,
-    },
+    api::{AwsAccount, account::AssumeRole, names::Region},
     core::organization::inactive,
     metrics::{Measured, Metrics},
 };
 use async_trait::async_trait;
-use self::{
-    organization::managing_slot,
-    ways::{kept_elsewhere, secret_name, uses_chain},
-};
 use aws_config::{
     AppName, BehaviorVersion, SdkConfig, environment::EnvironmentVariableRegionProvider, identity::IdentityCache,
     meta::region::RegionProviderChain, retry::RetryConfig,
@@ -326,7 +322,6 @@ impl Sessions {
         let chain = config.credentials_provider().map(Held::new);
         Base { config, chain }
     }
-
 }
 
 fn check_chain(roles: &[AssumeRole]) -> Result<(), SessionProblem> {
