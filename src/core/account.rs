@@ -240,7 +240,7 @@ fn told(
         }
         rest = rest.min(spent.until.duration_since(now)).max(SignedDuration::from_secs(1));
     }
-    status.budget = o.budget.record.clone();
+    status.budget.clone_from(&o.budget.record);
     status.observed_generation = Some(generation);
     if o.account.spec.organization.is_some() && status.organization.is_none() {
         status.organization.clone_from(&before.organization);
