@@ -203,6 +203,10 @@ impl Operator {
             endpoint_url: config.endpoint_url.clone(),
             pacer: Arc::new(Pacer::observed(clients.metrics.clone())),
             metrics: clients.metrics.clone(),
+            accounts: {
+                let accounts = accounts.clone();
+                Arc::new(move |name| accounts.get(None, name))
+            },
         });
         let context = Arc::new(Context::new(Parts {
             client: clients.calls.clone(),

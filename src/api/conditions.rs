@@ -10,6 +10,8 @@ pub const READY: &str = "Ready";
 pub const STALLED: &str = "Stalled";
 /// AwsAccount: the credentials are those of the account that was named.
 pub const CREDENTIALS_VALID: &str = "CredentialsValid";
+/// AwsAccount with an organization: its members are as AWS has them.
+pub const ORGANIZATION_SYNCED: &str = "OrganizationSynced";
 /// CertificateRequest: it may be signed.
 pub const APPROVED: &str = "Approved";
 /// Certificate: a new revision is being made, or waits for something; absent otherwise.

@@ -2,7 +2,7 @@
 
 use super::{
     error::{AwsError, Kind},
-    port::{Authority, Aws, Description, Identity, Issue, Material, PemChain, Summary},
+    port::{Authority, Aws, Description, Identity, Issue, Material, Organization, PemChain, Summary},
 };
 use crate::{
     api::{
@@ -131,6 +131,10 @@ impl Aws for FakeAws {
 
     async fn issued(&self, arn: &IssuedArn) -> Result<Option<PemChain>, AwsError> {
         self.call("acm-pca:GetCertificate", arn.as_str(), |_| None).await
+    }
+
+    async fn organization(&self) -> Result<Organization, AwsError> {
+        self.call("organizations:ListAccounts", "", |_| None).await
     }
 
     async fn list_certificates(&self, region: &Region) -> Result<Vec<Summary>, AwsError> {

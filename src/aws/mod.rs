@@ -12,6 +12,7 @@ pub mod inventory;
 pub mod paced;
 pub mod port;
 pub mod provider;
+pub mod secrets_manager;
 pub mod sessions;
 #[cfg(test)]
 mod stand_in;

@@ -132,6 +132,30 @@ pub struct Material {
     pub chain: Option<String>,
 }
 
+/// An AWS organization (Organizations API reference).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Organization {
+    /// Its id.
+    pub id: String,
+    /// The account that it is managed from.
+    pub management_account: AccountId,
+    /// All its accounts, the managing one too, by id.
+    pub members: Vec<Member>,
+}
+
+/// An account of an organization.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Its id.
+    pub id: AccountId,
+    /// Its name.
+    pub name: String,
+    /// PENDING_ACTIVATION, ACTIVE, SUSPENDED, PENDING_CLOSURE or CLOSED.
+    pub state: String,
+    /// What it lies in, from the root down: id and name.
+    pub units: Vec<(String, String)>,
+}
+
 /// The calls that one account answers. Every error says which operation failed and what a person may do.
 #[async_trait]
 pub trait Aws: Send + Sync {
@@ -152,6 +176,9 @@ pub trait Aws: Send + Sync {
 
     /// What the CA signed; none while it is still at it (RequestInProgressException).
     async fn issued(&self, arn: &IssuedArn) -> Result<Option<PemChain>, AwsError>;
+
+    /// The organization that the account manages, whole: a part that can't be read makes it fail.
+    async fn organization(&self) -> Result<Organization, AwsError>;
 
     /// All certificates in ACM in a region, of every key type, from all pages.
     async fn list_certificates(&self, region: &Region) -> Result<Vec<Summary>, AwsError>;

@@ -2,20 +2,101 @@
 
 use super::{context::Context, driver::Kind};
 use crate::{
-    api::{AwsAccount, account::AwsAccountStatus, conditions::refused},
-    aws::sessions::ProblemKind,
+    api::{AwsAccount, SYNC_ANNOTATION, account::AwsAccountStatus, conditions::refused, names::Region},
+    aws::{
+        error::Kind as ErrorKind,
+        port::{Authority, Organization},
+        sessions::{ProblemKind, SessionProblem},
+    },
     core::{
         Decision,
-        account::{Observed, Problem, Read, Write, decide},
+        access::Refusal,
+        account::{Observed, Problem, Read, Write, decide, rest},
+        organization::{Around, Change},
     },
 };
 use async_trait::async_trait;
+use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
-use kube::{Api, Client, ResourceExt};
+use kube::{
+    Api, Client, ResourceExt,
+    api::{DeleteParams, PostParams, Preconditions},
+};
 use std::{collections::BTreeMap, sync::Arc};
+
+/// Members that are written at the same time.
+const WRITERS: usize = 8;
 
 /// The controller of AwsAccounts.
 pub struct Accounts(pub Arc<Context>);
+
+/// What was read of an organization. It is looked through again whenever a member changes, and read again in its time.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Known {
+    /// The generation, and the request to read it again, that it was read for.
+    asked: (Option<i64>, Option<String>),
+    at: Timestamp,
+    organization: Arc<Organization>,
+    authorities: BTreeMap<Region, Vec<Authority>>,
+}
+
+/// What an organization's reading is for: another one needs another reading.
+fn asked(account: &AwsAccount) -> (Option<i64>, Option<String>) {
+    (account.metadata.generation, account.annotations().get(SYNC_ANNOTATION).cloned())
+}
+
+fn problem(problem: &SessionProblem) -> Problem {
+    Problem {
+        passes: matches!(problem.kind, ProblemKind::Transient),
+        about_credentials: !matches!(problem.kind, ProblemKind::Transient | ProblemKind::Disabled),
+        why: super::context::refusal(problem),
+    }
+}
+
+impl Accounts {
+    async fn organization(&self, account: &AwsAccount) -> Result<Arc<Organization>, Problem> {
+        let aws = self.0.sessions.organization(account).await.map_err(|p| problem(&p))?;
+        aws.organization().await.map(Arc::new).map_err(|error| {
+            self.0.report(Some(account), &error);
+            let passes = matches!(error.kind, ErrorKind::Transient | ErrorKind::Throttled | ErrorKind::NotYourTurn(_));
+            let reason = match error.kind {
+                ErrorKind::AccessDenied => "AccessDenied",
+                _ if passes => "AwsUnavailable",
+                _ => "OrganizationUnavailable",
+            };
+            Problem { why: Refusal { reason, message: error.to_string() }, passes, about_credentials: false }
+        })
+    }
+
+    /// The members of an organization, who else there is, and which of them Certificates and requests name.
+    fn around(&self, owner: &AwsAccount) -> Around {
+        let accounts = self.0.accounts.all();
+        let (certificates, requests) = (self.0.certificates.uses(), self.0.requests.uses());
+        let names = accounts.iter().map(|account| account.name_any());
+        let used = names.filter(|name| certificates.contains(name) || requests.contains(name)).collect();
+        Around::new(owner, accounts, used)
+    }
+
+    async fn change(&self, change: Change) -> Result<(String, Option<AwsAccount>), kube::Error> {
+        let api: Api<AwsAccount> = Api::all(self.0.client.clone());
+        match change {
+            Change::Create(new) => {
+                api.create(&PostParams::default(), &new).await.map(|stored| (stored.name_any(), Some(stored)))
+            }
+            Change::Replace(new) => {
+                let name = new.name_any();
+                api.replace(&name, &PostParams::default(), &new).await.map(|stored| (name, Some(stored)))
+            }
+            Change::Delete(name, uid) => {
+                let preconditions = Some(Preconditions { uid, resource_version: None });
+                match api.delete(&name, &DeleteParams { preconditions, ..DeleteParams::default() }).await {
+                    Err(kube::Error::Api(status)) if status.is_not_found() => Ok((name, None)),
+                    other => other.map(|_| (name, None)),
+                }
+            }
+        }
+    }
+}
 
 #[async_trait]
 impl Kind for Accounts {
@@ -24,11 +105,27 @@ impl Kind for Accounts {
     type Observed = Observed;
     type Read = Read;
     type Write = Write;
-    type Memory = ();
+    type Memory = Option<Arc<Known>>;
 
-    fn observe(&self, account: Arc<AwsAccount>, (): ()) -> Observed {
+    fn observe(&self, account: Arc<AwsAccount>, memory: Option<Arc<Known>>) -> Observed {
         let budget = self.0.spending().standing(&account.name_any(), self.0.clock.now());
-        Observed { account, session: None, authorities: BTreeMap::new(), budget }
+        let mut o = Observed {
+            account,
+            session: None,
+            authorities: BTreeMap::new(),
+            budget,
+            organization: None,
+            around: None,
+            read_at: None,
+        };
+        let now = self.0.clock.now();
+        let fresh = |k: &&Arc<Known>| k.asked == asked(&o.account) && now.duration_since(k.at) < rest(&o);
+        if let Some(known) = memory.as_ref().filter(fresh) {
+            o.authorities = known.authorities.iter().map(|(region, all)| (region.clone(), Ok(all.clone()))).collect();
+            o.organization = Some(Ok(known.organization.clone()));
+            o.read_at = Some(known.at);
+        }
+        o
     }
 
     fn decide(&self, observed: &mut Observed, now: Timestamp) -> Decision<AwsAccountStatus, Read, Write> {
@@ -39,11 +136,7 @@ impl Kind for Accounts {
         let session = self.0.sessions.open(&o.account).await;
         match read {
             Read::Session => {
-                o.session = Some(session.map(|aws| aws.identity().clone()).map_err(|problem| Problem {
-                    passes: matches!(problem.kind, ProblemKind::Transient),
-                    about_credentials: !matches!(problem.kind, ProblemKind::Transient | ProblemKind::Disabled),
-                    why: super::context::refusal(&problem),
-                }));
+                o.session = Some(session.map(|aws| aws.identity().clone()).map_err(|p| problem(&p)));
             }
             Read::Authorities(region) => match session {
                 Ok(aws) => {
@@ -56,12 +149,28 @@ impl Kind for Accounts {
                 // The session ended in between: begin again.
                 Err(_) => o.session = None,
             },
+            Read::Organization => {
+                o.read_at = Some(self.0.clock.now());
+                o.organization = Some(self.organization(&o.account).await);
+            }
+            Read::Around => o.around = Some(self.around(&o.account)),
         }
         Ok(())
     }
 
-    async fn write(&self, _: &mut Observed, write: Write) -> Result<(), kube::Error> {
-        match write {}
+    async fn write(&self, o: &mut Observed, write: Write) -> Result<(), kube::Error> {
+        let Write::Members(changes) = write;
+        let stored: Vec<_> =
+            stream::iter(changes).map(|change| self.change(change)).buffer_unordered(WRITERS).try_collect().await?;
+        // The store tells of it later.
+        for (name, member) in stored {
+            let members = o.around.iter_mut().map(|around| &mut around.members);
+            match member {
+                Some(member) => members.for_each(|m| drop(m.insert(name.clone(), Arc::new(member.clone())))),
+                None => members.for_each(|m| drop(m.remove(&name))),
+            }
+        }
+        Ok(())
     }
 
     fn object(observed: &Observed) -> &Arc<AwsAccount> {
@@ -72,7 +181,11 @@ impl Kind for Accounts {
         observed.account = account;
     }
 
-    fn memory(_: Observed) {}
+    fn memory(o: Observed) -> Option<Arc<Known>> {
+        let (Some(Ok(organization)), Some(at)) = (o.organization, o.read_at) else { return None };
+        let authorities: Option<_> = o.authorities.into_iter().map(|(region, all)| Some((region, all.ok()?))).collect();
+        Some(Arc::new(Known { asked: asked(&o.account), at, organization, authorities: authorities? }))
+    }
 
     fn status(account: &AwsAccount) -> Option<&AwsAccountStatus> {
         account.status.as_ref()

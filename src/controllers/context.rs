@@ -193,11 +193,9 @@ impl Context {
         self.sessions.open(account.ok_or_else(missing)?).await.map_err(|problem| refusal(&problem))
     }
 
-    /// Lets the sessions know of a failed call: wrong credentials are read again.
+    /// Lets the sessions know of a failed call, which may be due to credentials that are to be read again.
     pub fn report(&self, account: Option<&AwsAccount>, error: &AwsError) {
-        if let Some(account) = account
-            && error.kind == Kind::Credentials
-        {
+        if let Some(account) = account {
             self.sessions.report(account, error);
         }
     }

@@ -6,6 +6,7 @@ use crate::{
         AwsAccount, Certificate, CertificateRequest, OWNED_BY_ANNOTATION,
         conditions::{READY, STALLED, is_true},
     },
+    core::organization::is_member_of,
     kube::{
         key::Key,
         store::{Change, Gist},
@@ -132,6 +133,7 @@ impl Waker {
         let conditions = account.status.as_ref().map(|s| &*s.conditions);
         if self.seen_accounts.note(key, News::of(account, conditions)).is_some() {
             self.wake_users(key.name());
+            self.wake_members(account);
         }
     }
 
@@ -271,6 +273,16 @@ impl Waker {
     fn wake_certificate(&self, namespace: Option<&str>, name: &str) {
         if let Some(key) = self.context.certificates.find(namespace, name) {
             self.certificates.wake(&key);
+        }
+    }
+
+    /// Wakes the members of an account's organization: the way into them may have changed.
+    fn wake_members(&self, account: &AwsAccount) {
+        if account.spec.organization.is_none() {
+            return;
+        }
+        for member in self.context.accounts.all().into_iter().filter(|member| is_member_of(member, account)) {
+            self.accounts.wake(&Key::of(&*member));
         }
     }
 

@@ -4,18 +4,21 @@ use super::{
     Decision, Event, Step,
     access::Refusal,
     certificate::renewal::per_mille,
+    organization::{self, Around, Change, inactive},
     spending::{BUDGET_SPENT, Standing},
 };
 use crate::{
     api::{
-        AwsAccount,
+        ACCOUNT_NAME_ANNOTATION, ACCOUNT_STATE_ANNOTATION, AwsAccount, PATH_ANNOTATION,
         account::{AuthorityStatus, AwsAccountStatus},
-        conditions::{CREDENTIALS_VALID, Finding, READY, STALLED, conditions, is_true, whole_seconds},
+        conditions::{
+            CREDENTIALS_VALID, Finding, ORGANIZATION_SYNCED, READY, STALLED, conditions, is_true, whole_seconds,
+        },
         names::Region,
     },
     aws::{
         error::{AwsError, Kind},
-        port::{Authority, Identity},
+        port::{Authority, Identity, Organization},
     },
     text::plain,
 };
@@ -44,6 +47,12 @@ pub struct Observed {
     pub authorities: BTreeMap<Region, Result<Vec<Authority>, AwsError>>,
     /// How it stands with its budget.
     pub budget: Standing,
+    /// The organization, or why it can't be read.
+    pub organization: Option<Result<Arc<Organization>, Problem>>,
+    /// What there is around the organization: members, names, users.
+    pub around: Option<Around>,
+    /// When the organization was read.
+    pub read_at: Option<Timestamp>,
 }
 
 /// Why an account does not let us in.
@@ -64,11 +73,24 @@ pub enum Read {
     Session,
     /// The CAs of a region.
     Authorities(Region),
+    /// The organization.
+    Organization,
+    /// What there is around it.
+    Around,
 }
 
-/// An account changes nothing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Write {}
+/// An account changes nothing but the members of its organization.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Write {
+    /// Some members; none depends on another.
+    Members(Vec<Change>),
+}
+
+/// Members that are changed in one step: a pass over thousands has to end.
+const AT_ONCE: usize = 100;
+/// Members that have not told how they stand are looked at again after this long, and those that fail after a minute.
+const SETTLING: SignedDuration = SignedDuration::from_secs(3);
+const FAILING: SignedDuration = SignedDuration::from_mins(1);
 
 /// One step for an account.
 #[must_use]
@@ -86,6 +108,10 @@ pub fn decide(o: &Observed, now: Timestamp) -> Decision<AwsAccountStatus, Read, 
             INTERVAL,
             now,
         );
+    }
+    if let Some((reason, message)) = inactive(&o.account) {
+        let findings = [Finding::no(READY, reason, &*message), Finding::yes(STALLED, reason, message)];
+        return told(o, &before, AwsAccountStatus::default(), &findings, INTERVAL, now);
     }
     let identity = match &o.session {
         None => return read(Read::Session),
@@ -127,10 +153,54 @@ pub fn decide(o: &Observed, now: Timestamp) -> Decision<AwsAccountStatus, Read, 
         || "The account can be used".to_owned(),
         |(region, error)| format!("The account can be used, but its private CAs in {region} can't be listed, so they can be named by ARN only: {error}"),
     );
-    told(o, &before, status, &[Finding::yes(READY, "Ready", message), valid], rest(o), now)
+    let mut findings = vec![Finding::yes(READY, "Ready", message), valid];
+    match members(o, &mut status, &mut findings) {
+        Ok(rest) => told(o, &before, status, &findings, rest, now),
+        Err(step) => Decision { step, status: before, events: vec![] },
+    }
 }
 
-fn rest(o: &Observed) -> SignedDuration {
+/// What is to be done for the organization, or else how it stands and when it is looked at again.
+fn members(
+    o: &Observed,
+    status: &mut AwsAccountStatus,
+    findings: &mut Vec<Finding>,
+) -> Result<SignedDuration, Step<Read, Write>> {
+    if o.account.spec.organization.is_none() {
+        return Ok(rest(o));
+    }
+    let organization = match &o.organization {
+        None => return Err(Step::Read(Read::Organization)),
+        Some(Ok(organization)) => organization,
+        Some(Err(Problem { why: Refusal { reason, message }, passes, .. })) => {
+            findings.push(Finding::no(ORGANIZATION_SYNCED, reason, format!("{message}; the members stay as they are")));
+            if !passes {
+                findings.push(Finding::yes(STALLED, reason, &**message));
+            }
+            return Ok(if *passes { AFTER_FAULT } else { FAILING });
+        }
+    };
+    let around = o.around.as_ref().ok_or(Step::Read(Read::Around))?;
+    let mut changes = organization::changes(&o.account, organization, around);
+    if !changes.is_empty() {
+        changes.truncate(AT_ONCE);
+        return Err(Step::Write(Write::Members(changes)));
+    }
+    let members = organization::status(&o.account, organization, around);
+    let message = format!("The members are those of organization {}", members.id);
+    findings.push(Finding::yes(ORGANIZATION_SYNCED, "Synced", message));
+    let whole = members.ready == members.accounts && members.failing.is_empty();
+    status.organization = Some(members);
+    Ok(match (organization::unsettled(around), whole) {
+        (true, _) => SETTLING,
+        (false, false) => FAILING,
+        (false, true) => rest(o),
+    })
+}
+
+/// How long an account is left alone; jittered by its uid.
+#[must_use]
+pub fn rest(o: &Observed) -> SignedDuration {
     let share = i32::try_from(per_mille(&o.account.uid().unwrap_or_default())).unwrap_or(0);
     INTERVAL + INTERVAL / 1000 * share / 5
 }
@@ -170,8 +240,17 @@ fn told(
         }
         rest = rest.min(spent.until.duration_since(now)).max(SignedDuration::from_secs(1));
     }
-    status.budget = o.budget.record.clone();
+    status.budget.clone_from(&o.budget.record);
     status.observed_generation = Some(generation);
+    if o.account.spec.organization.is_some() && status.organization.is_none() {
+        status.organization.clone_from(&before.organization);
+    }
+    if o.account.spec.credentials.as_ref().is_some_and(|c| c.from_account.is_some()) {
+        let told = |key: &str| o.account.annotations().get(key).map(|text| plain(text, 2 * LONGEST_WORD));
+        status.path = told(PATH_ANNOTATION);
+        status.account_name = told(ACCOUNT_NAME_ANNOTATION);
+        status.state = told(ACCOUNT_STATE_ANNOTATION);
+    }
     status.conditions = conditions(&before.conditions, &findings, generation, now);
     let events = events(before, &status);
     Decision { step: Step::Rest(rest), status, events }
@@ -233,7 +312,15 @@ mod tests {
         let identity =
             Identity { account: "111122223333".parse().unwrap(), arn: "arn:aws:iam::111122223333:user/a".into() };
         let authorities = account.spec.regions.iter().map(|region| (region.clone(), Ok(vec![]))).collect();
-        let o = Observed { account: Arc::new(account), session: Some(Ok(identity)), authorities, budget };
+        let o = Observed {
+            account: Arc::new(account),
+            session: Some(Ok(identity)),
+            authorities,
+            budget,
+            organization: None,
+            around: None,
+            read_at: None,
+        };
         let decision = decide(&o, NOW.parse().unwrap());
         let Step::Rest(rest) = decision.step else { panic!("it rests") };
         (decision.status, rest, decision.events)

@@ -10,7 +10,7 @@ use super::{
 use kube::{Resource, runtime::watcher::Event};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     hash::{DefaultHasher, Hash, Hasher},
     sync::{Arc, PoisonError, RwLock},
 };
@@ -68,6 +68,17 @@ impl Gist {
     #[must_use]
     pub fn keeps(&self, secret: &str) -> bool {
         self.keeps == Some(digest(secret))
+    }
+}
+
+/// Accounts that are used, as digests.
+pub struct Uses(HashSet<u64>);
+
+impl Uses {
+    /// Whether this account is among them; as sure as [`Gist::uses`].
+    #[must_use]
+    pub fn contains(&self, account: &str) -> bool {
+        self.0.contains(&digest(account))
     }
 }
 
@@ -171,6 +182,12 @@ impl<K: Kept> Store<K> {
         self.with(|objects| {
             objects.iter().filter(|(key, _)| is(key)).map(|(key, item)| (key.clone(), item.gist.clone())).collect()
         })
+    }
+
+    /// The accounts that any of the objects uses.
+    #[must_use]
+    pub fn uses(&self) -> Uses {
+        self.with(|objects| Uses(objects.values().flat_map(|item| item.gist.uses.iter().copied()).collect()))
     }
 
     /// All objects, decoded. For kinds of which there are few.

@@ -9,7 +9,7 @@ use crate::{
     aws::{
         error::AwsError,
         paced::pacer::{Lane, Observer},
-        port::{Authority, Aws, Description, Identity, Issue, Material, PemChain, Summary},
+        port::{Authority, Aws, Description, Identity, Issue, Material, Organization, PemChain, Summary},
     },
 };
 use async_trait::async_trait;
@@ -86,6 +86,10 @@ impl<A: Aws> Aws for Measured<A> {
 
     async fn issued(&self, arn: &IssuedArn) -> Result<Option<PemChain>, AwsError> {
         self.measure("acm-pca:GetCertificate", arn.region(), self.inner.issued(arn)).await
+    }
+
+    async fn organization(&self) -> Result<Organization, AwsError> {
+        self.measure("organizations:ListAccounts", OTHER, self.inner.organization()).await
     }
 
     async fn list_certificates(&self, region: &Region) -> Result<Vec<Summary>, AwsError> {

@@ -38,7 +38,8 @@ const KINDS: [&str; 3] = ["AwsAccount", "Certificate", "CertificateRequest"];
 /// The kinds that are watched.
 const WATCHED: [&str; 4] = ["AwsAccount", "Certificate", "CertificateRequest", "Secret"];
 /// Why a new revision of a Certificate is issued; as in `status.history[].trigger`.
-const TRIGGERS: [&str; 6] = ["Issued", "Renewal", "Requested", "Restored", "SecretLost", "SpecChanged"];
+const TRIGGERS: [&str; 7] =
+    ["Issued", "Renewal", "RenewalOutsideWindow", "Requested", "Restored", "SecretLost", "SpecChanged"];
 
 /// How a reconcile ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

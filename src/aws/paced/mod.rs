@@ -11,7 +11,7 @@ pub mod quotas;
 use super::{
     classify::unusable,
     error::{AwsError, Kind},
-    port::{Authority, Aws, Description, Identity, Issue, Material, PemChain, Summary},
+    port::{Authority, Aws, Description, Identity, Issue, Material, Organization, PemChain, Summary},
 };
 use crate::api::{
     names::{AccountId, AuthorityArn, CertificateArn, IssuedArn, Located, Region},
@@ -180,6 +180,11 @@ impl Aws for Paced {
 
     async fn issued(&self, arn: &IssuedArn) -> Result<Option<PemChain>, AwsError> {
         self.again_at(Operation::GetIssuedCertificate, arn, || self.inner.issued(arn)).await
+    }
+
+    async fn organization(&self) -> Result<Organization, AwsError> {
+        // It is many requests, and each passes the gate by itself.
+        self.inner.organization().await
     }
 
     async fn list_certificates(&self, region: &Region) -> Result<Vec<Summary>, AwsError> {

@@ -117,8 +117,11 @@ impl Certificates {
 
     pub(super) async fn delete_request(&self, o: &mut Observed, name: &str) -> Result<(), kube::Error> {
         let api: Api<CertificateRequest> = Api::namespaced(self.context.client.clone(), &o.namespace());
-        let uid = o.requests.values().find(|r| r.name_any() == name).and_then(|r| r.uid());
-        let preconditions = Some(Preconditions { uid, resource_version: None });
+        let request = o.requests.values().find(|r| r.name_any() == name);
+        // One that a person signs in this moment stays.
+        let unsigned = request.filter(|r| r.spec.signature.is_none());
+        let resource_version = unsigned.and_then(|r| r.resource_version());
+        let preconditions = Some(Preconditions { uid: request.and_then(|r| r.uid()), resource_version });
         match api.delete(name, &DeleteParams { preconditions, ..DeleteParams::default() }).await {
             Err(kube::Error::Api(status)) if status.is_not_found() => {}
             other => drop(other?),

@@ -3,6 +3,7 @@
 use super::{
     Next, Observed, Read, Write, account_in_the_way, budget, preflight,
     wanted::{self, Trigger},
+    write,
 };
 use crate::{
     api::{
@@ -127,6 +128,10 @@ pub(super) fn next(o: &Observed, trigger: &Trigger, now: Timestamp) -> Next {
         return Next::Stalled(Refusal { reason: "RequestConflict", message }, FOR_A_PERSON);
     };
     if let Some(request) = request {
+        // It was made for a person to sign, and the spec does not want that any more: another one takes its place.
+        if request.spec.signature.is_none() && write::signs(o) {
+            return Next::Write(Write::DeleteRequest(request.name_any()));
+        }
         return follow(o, revision, request, now);
     }
     if let Some(next) = budget::spent(o, now) {

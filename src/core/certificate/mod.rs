@@ -16,6 +16,7 @@ mod status;
 mod tests;
 mod under_arn;
 pub mod wanted;
+pub mod windows;
 pub use issuing::{SLOTS, is_staged_by, request_name, staged_name, still_wanted};
 pub mod write;
 pub use delivery::RECORD_FRESH;
@@ -167,6 +168,11 @@ fn issuance(o: &Observed, now: Timestamp) -> Next {
     if let Some((_, old)) = o.requests.iter().find(|(r, request)| is_old(o, **r, request, now)) {
         return Next::Write(Write::DeleteRequest(old.name_any()));
     }
+    let windows = spec.renewal.as_ref().map_or(&[][..], |renewal| &renewal.windows);
+    if let Some(message) = windows::problem(windows, now) {
+        let message = format!("{message}; the renewal does not wait for it");
+        return Next::Stalled(Refusal { reason: "InvalidWindow", message }, rest(o, now));
+    }
     Next::Settled(rest(o, now))
 }
 
@@ -184,8 +190,8 @@ fn rest(o: &Observed, now: Timestamp) -> SignedDuration {
     let asked = o.certificate.annotations().get(RENEW_ANNOTATION).and_then(|at| at.parse::<Timestamp>().ok());
     let look = asked.filter(|at| *at > now).map_or(look, |at| look.min(at.duration_since(now)));
     let leaf = &pair.chain.leaf;
-    let due = renewal::time(&o.certificate.spec, leaf.not_before, leaf.not_after, &o.uid());
-    look.min(due.duration_since(now).max(SignedDuration::from_secs(1)))
+    let due = renewal::due(&o.certificate.spec, leaf.not_before, leaf.not_after, &o.uid(), now);
+    due.map_or(look, |due| look.min(due.at.duration_since(now).max(SignedDuration::from_secs(1))))
 }
 
 fn secret_is_taken(o: &Observed, secret: Option<&SecretObject>) -> Option<Next> {

@@ -8,6 +8,7 @@ mod hands;
 mod hostile;
 mod secrets;
 mod trouble;
+mod windows;
 mod world;
 
 use crate::api::conditions::{READY, STALLED, is_true};

@@ -3,7 +3,7 @@
 use super::{
     Observed,
     held::{self, What},
-    renewal,
+    issuing, renewal,
 };
 use crate::{
     api::{
@@ -40,6 +40,8 @@ pub enum Trigger {
     Requested,
     /// Its time has come.
     Renewal,
+    /// Its time has come, and no window opens in good time before its end.
+    RenewalOutsideWindow,
 }
 
 impl Trigger {
@@ -52,6 +54,7 @@ impl Trigger {
             Self::SpecChanged => "SpecChanged",
             Self::Requested => "Requested",
             Self::Renewal => "Renewal",
+            Self::RenewalOutsideWindow => "RenewalOutsideWindow",
         }
     }
 }
@@ -165,8 +168,17 @@ pub fn trigger(o: &Observed, now: Timestamp) -> Option<Trigger> {
         return Some(Trigger::Requested);
     }
     let leaf = &pair.chain.leaf;
-    let due = renewal::time(spec, leaf.not_before, leaf.not_after, &o.uid());
-    (due <= now).then_some(Trigger::Renewal)
+    let due = renewal::due(spec, leaf.not_before, leaf.not_after, &o.uid(), now)?;
+    if due.at <= now {
+        return Some(if due.outside { Trigger::RenewalOutsideWindow } else { Trigger::Renewal });
+    }
+    (due.since <= now && is_begun(o)).then_some(Trigger::Renewal)
+}
+
+/// Whether a new revision was asked for already: a renewal that began in a window goes on when that closes.
+fn is_begun(o: &Observed) -> bool {
+    let later = (o.base_revision() + 1)..;
+    o.requests.range(later).any(|(_, request)| issuing::is_ours(o, request) && !issuing::is_superseded(request))
 }
 
 /// Whether a certificate has the names that the spec asks for, and no others.

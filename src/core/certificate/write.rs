@@ -6,7 +6,7 @@ use crate::{
     api::{
         ADOPT_BY_ANNOTATION, CertificateRequest, ISSUED_FOR_ANNOTATION, OWNED_BY_ANNOTATION, RENEW_ANNOTATION,
         REVISION_ANNOTATION,
-        certificate::{KeyEncoding, Target},
+        certificate::{FirstIssuance, KeyEncoding, Renewals, Target},
         names::CertificateArn,
         request::CertificateRequestSpec,
         shared::Tags,
@@ -110,6 +110,16 @@ pub fn staged(o: &Observed, revision: i64, key: &PrivateKey, now: Timestamp) -> 
     Ok(secret::write(None, &o.namespace(), &issuing::staged_name(&o.name(), revision), "Opaque", content))
 }
 
+/// Whether the operator signs its own request; else a person does.
+pub(super) fn signs(o: &Observed) -> bool {
+    let issuance = o.certificate.spec.issuance.unwrap_or_default();
+    if o.base_revision() == 0 {
+        issuance.first == FirstIssuance::Automatic
+    } else {
+        issuance.renewals != Renewals::RequestOnly
+    }
+}
+
 /// The request of a revision, for the staged CSR.
 #[must_use]
 pub fn request(o: &Observed, revision: i64, trigger: &str, now: Timestamp) -> Option<CertificateRequest> {
@@ -131,7 +141,7 @@ pub fn request(o: &Observed, revision: i64, trigger: &str, now: Timestamp) -> Op
             duration: spec.duration,
             template_arn: spec.source.private_ca.template_arn.clone(),
             tags: Tags::new(),
-            signature: Some(spec.signature.clone().unwrap_or_default()),
+            signature: signs(o).then(|| spec.signature.clone().unwrap_or_default()),
         },
     );
     request.metadata.namespace = Some(o.namespace());

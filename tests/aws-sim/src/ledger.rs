@@ -18,7 +18,7 @@ pub struct Entry {
     pub account: String,
     /// The region of the credential scope.
     pub region: String,
-    /// `acm`, `acm-pca` or `sts`.
+    /// `acm`, `acm-pca`, `organizations` or `sts`.
     pub service: String,
     /// Such as `IssueCertificate`.
     pub operation: String,

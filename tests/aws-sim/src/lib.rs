@@ -1,4 +1,4 @@
-//! An emulator of AWS Certificate Manager, AWS Private CA and STS that enforces AWS's rules.
+//! An emulator of AWS Certificate Manager, AWS Private CA, Organizations, Secrets Manager and STS that enforces AWS's rules.
 
 mod acm;
 pub mod api;
@@ -7,9 +7,11 @@ mod control;
 mod faults;
 mod identity;
 mod ledger;
+mod organizations;
 mod pca;
 mod quotas;
 mod random;
+mod secrets;
 pub mod server;
 mod sigv4;
 mod state;

@@ -300,7 +300,7 @@ proptest! {
             }
             // Where nothing is known of what was there before, what is there is believed.
             excused |= world.certificate.status.is_none();
-            prop_assert!(excused || !world.has_strangers(), "what somebody put into the Secret was delivered");
+            prop_assert!(excused || !world.has_swapped(), "what somebody put into the Secret was delivered");
             hands.assert_untouched(&world);
             for target in ["edge", "far"] {
                 prop_assert!(world.of_target(target).len() <= hands.most(target), "two ARNs");
@@ -329,7 +329,7 @@ proptest! {
         prop_assert!(world.paid <= allowed, "{} paid for, {} wanted", world.paid, allowed);
         let delivered = world.of_target("edge")[0].leaf.serial.clone();
         prop_assert_eq!(Some(delivered), world.serial());
-        prop_assert!(excused || !world.has_strangers());
+        prop_assert!(excused || !world.has_swapped());
         assert_silent(&mut world);
     }
 }

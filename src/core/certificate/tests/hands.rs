@@ -120,7 +120,7 @@ impl Hands {
                 match world.pass(|| Fault::Fine) {
                     // An hour at most: what a person holds up is looked at again and again.
                     Pass::Rested(rest) => {
-                        world.now += rest.clamp(SignedDuration::from_secs(1), SignedDuration::from_hours(1))
+                        world.now += rest.clamp(SignedDuration::from_secs(1), SignedDuration::from_hours(1));
                     }
                     Pass::Crashed => {}
                 }

@@ -39,7 +39,7 @@ fn assert_issued_anew(world: &mut World, arn_before: &str, paid: usize) {
     assert!(ready(world) && stalled(world).is_none(), "{:#?}", world.certificate.status);
     assert_eq!((arn(world, "edge"), world.paid, world.new_imports), (arn_before.to_owned(), paid, 1));
     assert_eq!(Some(world.acm[0].leaf.serial.clone()), world.serial());
-    assert!(!world.has_strangers());
+    assert!(!world.has_swapped());
     assert_silent(world);
 }
 
@@ -184,7 +184,7 @@ fn a_strangers_pair_is_told_replaced_and_never_delivered() {
         }
         for _ in 0..20 {
             world.pass(|| Fault::Fine);
-            assert!(!world.has_strangers());
+            assert!(!world.has_swapped());
             world.sign();
             world.now += SignedDuration::from_secs(20);
         }
@@ -241,7 +241,7 @@ fn what_swaps_the_secret_again_and_again_buys_little_and_is_told() {
     for _ in 0..30 {
         world.swap_secret();
         world.converge();
-        assert!(!world.has_strangers());
+        assert!(!world.has_swapped());
     }
     assert!(world.paid <= 5, "{} paid for", world.paid);
     assert!(stalled(&world).is_some_and(|why| why.starts_with("IssuedTooOften")), "{:?}", stalled(&world));
@@ -332,7 +332,7 @@ fn a_disabled_certificate_puts_nothing_right() {
     let before = world.secret.clone();
     world.converge();
     assert_eq!((world.secret.clone(), world.paid), (before, 2));
-    assert!(!world.has_strangers());
+    assert!(!world.has_swapped());
 }
 
 #[test]

@@ -372,7 +372,12 @@ impl World {
             let request = &self.requests[&revision];
             // Without its key the certificate would be of no use.
             let wanted = still_wanted(&self.certificate, request) && self.staged.contains_key(&revision);
-            if request.status.is_some() || !wanted {
+            if request.status.as_ref().is_some_and(|s| !waits(s)) || !wanted {
+                continue;
+            }
+            if request.spec.signature.is_none() {
+                let found = [Finding::no(READY, "WaitingForSignature", "add spec.signature")];
+                self.requests.get_mut(&revision).unwrap().status = Some(with(&found, self.now));
                 continue;
             }
             self.paid += 1;
@@ -380,13 +385,11 @@ impl World {
             let serial = 0x0102_0000 + u64::try_from(self.paid).unwrap();
             let signed = self.ca.sign(request.spec.csr.as_deref().unwrap(), self.now, self.now + lasts, serial);
             let leaf = parse_pem(&signed).unwrap();
-            let ready = [Finding::yes(READY, "Signed", "signed")];
             let status = CertificateRequestStatus {
                 certificate: Some(signed),
                 chain: Some(self.ca.root.to_pem()),
                 serial_number: Some(leaf.serial.to_string()),
-                conditions: conditions(&[], &ready, 1, self.now),
-                ..CertificateRequestStatus::default()
+                ..with(&[Finding::yes(READY, "Signed", "signed")], self.now)
             };
             self.requests.get_mut(&revision).unwrap().status = Some(status);
         }
@@ -397,10 +400,8 @@ impl World {
         for request in self.requests.values_mut() {
             let revision = request.annotations()[REVISION_ANNOTATION].parse::<i64>().unwrap();
             let wanted = still_wanted(&self.certificate, request) && self.staged.contains_key(&revision);
-            if request.status.is_none() && !wanted {
-                let found = [Finding::no(READY, "Superseded", "nothing was issued")];
-                let conditions = conditions(&[], &found, 1, self.now);
-                request.status = Some(CertificateRequestStatus { conditions, ..CertificateRequestStatus::default() });
+            if request.status.as_ref().is_none_or(waits) && !wanted {
+                request.status = Some(with(&[Finding::no(READY, "Superseded", "nothing was issued")], self.now));
             }
         }
     }
@@ -422,4 +423,14 @@ impl World {
         }
         panic!("no convergence: {:#?}", self.certificate.status);
     }
+}
+
+/// The status of a request that is this.
+fn with(found: &[Finding], now: Timestamp) -> CertificateRequestStatus {
+    CertificateRequestStatus { conditions: conditions(&[], found, 1, now), ..CertificateRequestStatus::default() }
+}
+
+/// Whether a request waits for its signature.
+fn waits(status: &CertificateRequestStatus) -> bool {
+    status.conditions.iter().any(|c| c.reason == "WaitingForSignature")
 }

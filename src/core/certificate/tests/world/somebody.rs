@@ -11,20 +11,19 @@ use jiff::SignedDuration;
 use k8s_openapi::ByteString;
 use kube::ResourceExt;
 
-/// The serial numbers of certificates that somebody else imported begin here.
-const FOREIGN: u64 = 0x7700_0000;
-
-/// Those of certificates that somebody else put into our Secret begin here, above all others.
-const STRANGERS: u64 = 0x7800_0000;
+/// The serial numbers of certificates that somebody else made begin here.
+const STRANGERS: u64 = 0x7700_0000;
+/// And here those of pairs that somebody put into the Secret.
+const SWAPPED: u64 = 0x7800_0000;
 
 impl World {
     /// A certificate of somebody else, for the same names.
     pub fn foreign(&mut self) -> X509 {
-        self.made_from(FOREIGN).0
+        self.stranger(STRANGERS).0
     }
 
     /// The same, with its key.
-    fn made_from(&mut self, first: u64) -> (X509, PrivateKey) {
+    fn stranger(&mut self, first: u64) -> (X509, PrivateKey) {
         self.uids += 1;
         let key = PrivateKey::generate(KeyAlgorithm::EcPrime256v1).unwrap();
         let subject = wanted::subject_request(&self.certificate.spec.subject).unwrap();
@@ -34,9 +33,9 @@ impl World {
         (parse_pem(&signed).unwrap(), key)
     }
 
-    /// Whether ACM has a certificate that somebody put into our Secret.
-    pub fn has_strangers(&self) -> bool {
-        let first = Serial::from_bytes(&STRANGERS.to_be_bytes());
+    /// Whether ACM has a certificate that somebody put into the Secret.
+    pub fn has_swapped(&self) -> bool {
+        let first = Serial::from_bytes(&SWAPPED.to_be_bytes());
         self.acm.iter().any(|there| there.leaf.serial >= first)
     }
 
@@ -68,7 +67,7 @@ impl World {
 
     /// Somebody puts another pair for the same names into the Secret.
     pub fn swap_secret(&mut self) {
-        let (leaf, key) = self.made_from(STRANGERS);
+        let (leaf, key) = self.stranger(SWAPPED);
         self.edit_secret("tls.crt", Some(&leaf.to_pem()));
         self.edit_secret("tls.key", Some(&key.to_pkcs8_pem()));
     }
