@@ -62,6 +62,9 @@ async fn a_certificate_costs_no_more_requests_than_it_may() {
     world.revision("app", 2).await;
     let renewed = told(&world.namespace, 3).await;
     assert_within("a renewal", &renewed[issued.len()..], &Budget { requests: 12, writes: 8 });
+    if world.stand.sim_because("moto loses the tags of a certificate that is imported again").is_none() {
+        return;
+    }
     // From the third revision on, an old request is deleted each time, and the key on its way goes with it.
     world.renew("app").await;
     world.revision("app", 3).await;

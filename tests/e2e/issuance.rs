@@ -50,7 +50,8 @@ async fn a_request_that_waits_gives_way_when_the_certificate_signs_by_itself_aga
 
 #[tokio::test]
 async fn a_window_moves_the_renewal_and_one_that_can_not_be_read_is_told() {
-    let (world, authority) = World::new("windows").await;
+    let why = "all CAs of moto are in short-lived mode, and sign for less than it takes a window to come";
+    let Some((world, authority, _)) = World::on_sim("windows", why).await else { return };
     let window = |cron: &str| json!({ "duration": "2160h", "renewal": { "windows": [{ "cron": cron, "duration": "2h", "timeZone": "Europe/Berlin" }] } });
     let certificate = world.issued("app", &authority, window("30 22 * * 3")).await;
     let time = |c: &arnkeeper::api::Certificate| c.status.as_ref().and_then(|s| s.renewal_time.clone()).map(|t| t.0);

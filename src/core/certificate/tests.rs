@@ -6,6 +6,7 @@ mod budget;
 mod drift;
 mod hands;
 mod hostile;
+mod imports;
 mod secrets;
 mod trouble;
 mod windows;

@@ -190,13 +190,18 @@ fn answered(o: &Observed, existing: &SecretObject) -> Option<String> {
     answered.unwrap_or_else(|| known.into_iter().flatten().next()).map(str::to_owned)
 }
 
-/// The forced renewal that is asked for, if the certificate before answers it: whatever the clock says now, the next does, too.
+/// The forced renewal that is asked for, if a certificate before answers it: whatever the clock says now, the next does, too.
+///
+/// Any request up to the last revision tells: where the Secret can't be used, its annotation may name one that never was.
 fn answered_already(o: &Observed) -> Option<&str> {
-    let asked = o.certificate.annotations().get(RENEW_ANNOTATION)?;
-    let secret = o.own_secret().and_then(SecretObject::renewed_for);
-    let request = o.requests.get(&o.base_revision()).filter(|request| issuing::is_ours(o, request));
-    let request = request.and_then(|request| request.annotations().get(RENEW_ANNOTATION)).map(String::as_str);
-    [secret, request].contains(&Some(asked)).then_some(asked)
+    let asked = o.certificate.annotations().get(RENEW_ANNOTATION).map(String::as_str)?;
+    let answers = |request: &CertificateRequest| {
+        request.annotations().get(RENEW_ANNOTATION).is_some_and(|answered| answered == asked)
+            && issuing::is_ours(o, request)
+            && held::signed_as(request).is_some()
+    };
+    let by_secret = o.own_secret().and_then(SecretObject::renewed_for) == Some(asked);
+    (by_secret || o.requests.range(..=o.base_revision()).any(|(_, request)| answers(request))).then_some(asked)
 }
 
 /// What is told when a new certificate is asked for because the Secret lost the one it had.

@@ -1,161 +1,6 @@
-//! One trouble at a time: lost and late answers, other processes, things taken away, hands in the status.
+//! One trouble at a time: late looks, things taken away, clocks that are wrong, hands in the status.
 
 use super::*;
-
-#[test]
-fn an_import_that_acm_does_not_show_yet_is_not_made_again_by_the_next_process() {
-    let mut world = World::new(&one_target());
-    world.hidden = SignedDuration::from_secs(40);
-    until(&mut world, |w| w.new_imports == 1);
-    world.crash();
-    world.converge();
-    assert!(ready(&world), "{:#?}", world.certificate.status);
-    arn(&world, "edge");
-    assert_eq!(world.new_imports, 1);
-    assert_silent(&mut world);
-}
-
-#[test]
-fn without_reimport_a_renewal_that_acm_does_not_show_yet_is_not_imported_twice() {
-    let mut world = World::new(&spec(&json!([{ "name": "edge", "reimport": false }])));
-    world.converge();
-    world.now += SignedDuration::from_mins(5);
-    world.hidden = SignedDuration::from_secs(40);
-    force_renewal(&mut world);
-    until(&mut world, |w| w.new_imports == 2);
-    world.crash();
-    world.converge();
-    assert!(ready(&world), "{:#?}", world.certificate.status);
-    assert_eq!(world.new_imports, 2);
-    assert_silent(&mut world);
-}
-
-#[test]
-fn a_target_taken_away_and_put_back_during_an_import_has_one_arn() {
-    for (policy, fault) in [("Retain", Fault::AnswerLost), ("Retain", Fault::CrashAfter), ("Delete", Fault::CrashAfter)]
-    {
-        let spec = spec(&json!([{ "name": "edge", "deletionPolicy": policy }]));
-        let mut world = at_the_import(&spec, fault);
-        assert_eq!(world.new_imports, 1);
-        let target = world.certificate.spec.acm[0].clone();
-        change_spec(&mut world, |spec| spec.acm.clear());
-        faulty(&mut world, &[]);
-        world.crash();
-        change_spec(&mut world, |spec| spec.acm.push(target));
-        world.converge();
-        assert!(ready(&world), "{:#?}", world.certificate.status);
-        arn(&world, "edge");
-        assert_silent(&mut world);
-    }
-}
-
-#[test]
-fn a_target_with_an_import_under_way_is_deleted_all_the_same() {
-    for fault in [Fault::AnswerLost, Fault::CrashAfter, Fault::Fine] {
-        for whole in [true, false] {
-            let mut world = at_the_import(&removable(), fault);
-            world.hidden = SignedDuration::from_secs(40);
-            assert_eq!(world.new_imports, 1);
-            if whole {
-                world.certificate.metadata.deletion_timestamp = Some(Time(world.now));
-            } else {
-                change_spec(&mut world, |spec| spec.acm.clear());
-            }
-            world.touch();
-            world.converge();
-            assert!(world.of_target("edge").is_empty(), "{fault:?} {whole}");
-            assert!(world.gone || !whole);
-        }
-    }
-}
-
-#[test]
-fn an_import_that_is_found_again_was_done_at_its_record() {
-    for fault in [Fault::AnswerLost, Fault::CrashAfter] {
-        let mut world = at_the_import(&one_target(), fault);
-        let record = world.certificate.status.as_ref().unwrap().targets[0].pending_since.clone();
-        assert!(record.is_some());
-        world.converge();
-        let target = &world.certificate.status.as_ref().unwrap().targets[0];
-        assert_eq!((&target.imported_at, &target.pending_since), (&record, &None));
-        assert_silent(&mut world);
-    }
-}
-
-#[test]
-fn who_was_frozen_in_an_import_keeps_the_arn_that_another_process_came_to() {
-    for keeps in [true, false] {
-        let mut world = at_the_import(&spec(&json!([{ "name": "edge", "reimport": keeps }])), Fault::Frozen);
-        assert_eq!((world.new_imports, world.of_target("edge").len()), (2, 2));
-        let kept = world.certificate.status.as_ref().unwrap().targets[0].arn.as_ref().unwrap().to_string();
-        world.hidden = SignedDuration::from_secs(40);
-        let thawed = world.now;
-        world.converge();
-        assert!(world.now.duration_since(thawed) < SignedDuration::from_mins(5), "nothing else has to happen");
-        assert!(ready(&world), "{:#?}", world.certificate.status);
-        assert_eq!((arn(&world, "edge"), world.paid), (kept, 1));
-        assert_eq!(world.events.iter().filter(|e| *e == "TwinDeleted").count(), 1, "{:?}", world.events);
-        assert_silent(&mut world);
-    }
-}
-
-#[test]
-fn a_status_wiped_or_a_certificate_made_again_during_an_import_has_one_arn() {
-    for again in [true, false] {
-        let mut world = at_the_import(&one_target(), Fault::AnswerLost);
-        assert_eq!(world.new_imports, 1);
-        world.certificate.status = None;
-        if again {
-            world.certificate.metadata.uid = Some("u1".into());
-            world.certificate.metadata.creation_timestamp = Some(Time(world.now));
-            world.now += SignedDuration::from_secs(1);
-        }
-        world.touch();
-        world.converge();
-        assert!(ready(&world), "{:#?}", world.certificate.status);
-        arn(&world, "edge");
-        assert_eq!((world.new_imports, world.paid), (1, 1));
-    }
-}
-
-#[test]
-fn a_refused_import_says_nothing_of_the_import_of_another_process() {
-    let mut world = at_the_import(&one_target(), Fault::Refused);
-    assert_eq!(world.new_imports, 0);
-    world.swap();
-    // The other one waits a minute, looks, and imports; its answer is lost.
-    world.now += SignedDuration::from_secs(70);
-    faulty(&mut world, &[Fault::Fine, Fault::AnswerLost]);
-    assert_eq!(world.new_imports, 1);
-    world.swap();
-    world.converge();
-    arn(&world, "edge");
-    assert_eq!(world.new_imports, 1);
-}
-
-#[test]
-fn a_record_that_took_long_to_be_stored_carries_no_import() {
-    let mut world = World::new(&one_target());
-    world.slow_save = SignedDuration::from_secs(30);
-    until(&mut world, |w| w.certificate.status.iter().flat_map(|s| &s.targets).any(|t| t.pending_since.is_some()));
-    assert_eq!(world.new_imports, 0);
-    world.slow_save = SignedDuration::ZERO;
-    world.converge();
-    assert!(ready(&world), "{:#?}", world.certificate.status);
-    assert_eq!((arn(&world, "edge"), world.new_imports), (world.acm[0].arn.to_string(), 1));
-}
-
-#[test]
-fn a_record_from_the_future_does_not_hold_up_an_import_for_long() {
-    let mut world = at_the_import(&one_target(), Fault::AnswerLost);
-    // The clock was a month ahead when the record was made.
-    let ahead = world.now + SignedDuration::from_hours(24 * 30);
-    world.certificate.status.as_mut().unwrap().targets[0].pending_since = Some(Time(ahead));
-    world.crash();
-    world.converge();
-    assert!(ready(&world), "{:#?}", world.certificate.status);
-    assert_eq!((arn(&world, "edge"), world.new_imports), (world.acm[0].arn.to_string(), 1));
-}
 
 #[test]
 fn a_key_staged_for_another_spec_is_not_signed() {
@@ -231,6 +76,27 @@ fn a_renewal_that_was_answered_stays_so_when_the_clock_is_set_back() {
         world.converge();
         assert_eq!(world.paid, 3);
     }
+}
+
+#[test]
+fn a_renewal_that_was_answered_stays_so_whatever_the_annotations_of_a_lost_key_say() {
+    let mut world = World::new(&one_target());
+    world.converge();
+    force_renewal(&mut world);
+    world.converge();
+    let asked = world.certificate.annotations()[RENEW_ANNOTATION].parse::<jiff::Timestamp>().unwrap();
+    world.now = asked - SignedDuration::from_secs(1);
+    world.edit_annotation(crate::api::REVISION_ANNOTATION, Some("7"));
+    world.edit_annotation(RENEW_ANNOTATION, Some("2025-01-01T00:00:00Z"));
+    world.edit_secret("tls.key", Some("nonsense"));
+    until(&mut world, |w| w.requests.len() == 3);
+    world.sign();
+    world.crash();
+    world.now += SignedDuration::from_mins(1);
+    world.converge();
+    assert_eq!(world.paid, 3);
+    assert!(ready(&world), "{:#?}", world.certificate.status);
+    assert_silent(&mut world);
 }
 
 #[test]
@@ -434,27 +300,6 @@ fn a_spec_that_changes_its_mind_while_nothing_is_signed_finds_its_way() {
 }
 
 #[test]
-fn what_came_of_an_import_is_stored_while_a_renewal_is_under_way() {
-    let mut world = World::new(&one_target());
-    world.converge();
-    force_renewal(&mut world);
-    faulty(&mut world, &[]);
-    change_spec(&mut world, |spec| {
-        let mut far = spec.acm[0].clone();
-        far.name = "far".into();
-        spec.acm.push(far);
-    });
-    for _ in 0..5 {
-        world.now += SignedDuration::from_secs(15);
-        faulty(&mut world, &[]);
-    }
-    let status = world.certificate.status.clone().unwrap();
-    assert!(status.targets[1].arn.is_some(), "{status:#?}");
-    world.converge();
-    assert_eq!(world.new_imports, 2);
-}
-
-#[test]
 fn a_staged_secret_of_somebody_else_stays() {
     let mut world = World::new(&one_target());
     world.converge();
@@ -468,49 +313,4 @@ fn a_staged_secret_of_somebody_else_stays() {
     assert!(ready(&world));
     assert_eq!(world.staged.len(), 1);
     assert_silent(&mut world);
-}
-
-#[test]
-fn who_was_frozen_in_an_import_and_has_no_answer_takes_away_what_it_made() {
-    let mut world = at_the_import(&one_target(), Fault::FrozenUnanswered);
-    assert_eq!((world.new_imports, world.of_target("edge").len()), (2, 2));
-    let kept = world.certificate.status.as_ref().unwrap().targets[0].arn.as_ref().unwrap().to_string();
-    let thawed = world.now;
-    // Its watch is behind: it does not know yet what the other process stored.
-    world.stale = Some(world.older.clone());
-    world.converge();
-    assert!(world.now.duration_since(thawed) < SignedDuration::from_mins(5), "nothing else has to happen");
-    assert!(ready(&world), "{:#?}", world.certificate.status);
-    assert_eq!((arn(&world, "edge"), world.paid), (kept, 1));
-    assert_eq!(world.events.iter().filter(|e| *e == "TwinDeleted").count(), 1, "{:?}", world.events);
-    assert_silent(&mut world);
-}
-
-#[test]
-fn who_was_frozen_in_a_re_import_and_overtaken_by_a_renewal_puts_the_newer_one_back() {
-    for over in [true, false] {
-        let mut world = World::new(&one_target());
-        world.converge();
-        let old = world.acm[0].leaf.clone();
-        world.now += SignedDuration::from_mins(5);
-        force_renewal(&mut world);
-        world.converge();
-        let new = world.acm[0].leaf.serial.clone();
-        // Its call came after all, before or after the one that imported the newer certificate.
-        if over {
-            world.acm[0].leaf = old.clone();
-        }
-        let late =
-            crate::core::certificate::Imported { arn: world.acm[0].arn.clone(), serial: old.serial, at: world.now };
-        let uid = world.certificate.metadata.uid.clone().unwrap();
-        world.process.memory.entry(uid.clone()).or_default().imported.insert("edge".into(), late);
-        let thawed = world.now;
-        world.converge();
-        assert!(world.now.duration_since(thawed) < SignedDuration::from_mins(5), "nothing else has to happen");
-        assert!(ready(&world), "{:#?}", world.certificate.status);
-        assert_eq!((&world.acm[0].leaf.serial, world.paid, world.new_imports), (&new, 2, 1));
-        let kept = world.process.memory[&uid].imported.get("edge");
-        assert!(kept.is_none_or(|imported| imported.serial == new), "each pass would look again");
-        assert_silent(&mut world);
-    }
 }
