@@ -1,6 +1,14 @@
-//! The program: `run` is the operator, `crds` prints what the cluster has to know.
+//! The program: `run` is the operator, `crds` prints what the cluster has to know, `iam-policy` what AWS has to allow.
 
-use arnkeeper::{api, kube::lease::Terms, run};
+use arnkeeper::{
+    api::{
+        self,
+        names::{AccountId, AuthorityArn, Region, RoleArn},
+    },
+    aws::permissions::{self, Use, policy},
+    kube::lease::Terms,
+    run,
+};
 use clap::{Parser, Subcommand};
 use jiff::SignedDuration;
 use std::{
@@ -36,6 +44,36 @@ enum Command {
         #[arg(long)]
         helm: bool,
     },
+    /// Print the IAM policy for what an account is used for, as JSON.
+    IamPolicy(IamPolicyArgs),
+}
+
+#[derive(clap::Args)]
+struct IamPolicyArgs {
+    /// What the account is used for, with commas between.
+    #[arg(long = "for", value_name = "USE", value_enum, value_delimiter = ',', required_unless_present = "table")]
+    uses: Vec<Use>,
+    /// aws, aws-us-gov, aws-cn. Default: that of the regions or CAs, else aws.
+    #[arg(long)]
+    partition: Option<String>,
+    /// The account whose CAs and certificates it is about. Default: any.
+    #[arg(long)]
+    account: Option<AccountId>,
+    /// The regions, with commas between. Default: all.
+    #[arg(long = "region", value_delimiter = ',')]
+    regions: Vec<Region>,
+    /// ARNs of the CAs, with commas between. Default: all of the account; those that other accounts share need their ARN.
+    #[arg(long = "ca", value_name = "ARN", value_delimiter = ',')]
+    authorities: Vec<AuthorityArn>,
+    /// ARNs of the roles to assume, with commas between. Default: the role arnkeeper of any account.
+    #[arg(long = "role", value_name = "ARN", value_delimiter = ',')]
+    roles: Vec<RoleArn>,
+    /// Let only certificates with the tag of this cluster (the chart's clusterId) be deleted.
+    #[arg(long, value_parser = cluster_id)]
+    cluster_id: Option<String>,
+    /// Print the table of all actions instead, as Markdown.
+    #[arg(long)]
+    table: bool,
 }
 
 #[derive(clap::Args)]
@@ -119,6 +157,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Run(args) => operator(*args),
         Command::Crds { dir, helm } => crds(dir.as_deref(), helm),
+        Command::IamPolicy(args) => iam_policy(args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -201,5 +240,18 @@ fn crds(dir: Option<&std::path::Path>, helm: bool) -> Result<(), String> {
     }
     // A closed pipe is no fault of ours.
     drop(std::io::stdout().write_all(all.as_bytes()));
+    Ok(())
+}
+
+fn iam_policy(args: IamPolicyArgs) -> Result<(), String> {
+    let IamPolicyArgs { uses, partition, account, regions, authorities, roles, cluster_id, table } = args;
+    let text = if table {
+        permissions::table()
+    } else {
+        let scope = policy::Scope { partition, account, regions, authorities, roles, cluster: cluster_id };
+        policy::text(&uses.into_iter().collect(), &scope).map_err(|e| e.to_string())? + "\n"
+    };
+    // A closed pipe is no fault of ours.
+    drop(std::io::stdout().write_all(text.as_bytes()));
     Ok(())
 }

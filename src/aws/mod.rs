@@ -10,6 +10,7 @@ pub mod error;
 mod fake;
 pub mod inventory;
 pub mod paced;
+pub mod permissions;
 pub mod port;
 pub mod provider;
 pub mod sessions;
