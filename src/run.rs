@@ -256,6 +256,14 @@ impl Operator {
         tasks.spawn(WATCHES[1], follow(certificate_changes, move |changes| tell.certificates(changes)));
         let tell = waker.clone();
         tasks.spawn(WATCHES[2], follow(request_changes, move |changes| tell.requests(changes)));
+        if let Some(mut news) = context.sessions.learned.news() {
+            let tell = waker.clone();
+            tasks.spawn("the news of permissions", async move {
+                while let Some(account) = news.next().await {
+                    tell.permissions(&account);
+                }
+            });
+        }
         let secrets = SecretWatches { clients, health };
         let tell = waker.clone();
         let own = (config.own_namespace.as_str(), watcher::Config::default());

@@ -227,13 +227,31 @@ pub struct AwsAccountStatus {
     /// The AWS partition.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub partition: Option<String>,
+    /// What is known of the permissions that the account's uses need.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub permissions: Option<PermissionsStatus>,
     /// The private CAs of the account in its regions; at most 200.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub certificate_authorities: Vec<AuthorityStatus>,
-    /// Ready, CredentialsValid, Stalled.
+    /// Ready, CredentialsValid, PermissionsVerified, Stalled.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
+}
+
+/// What is known of the permissions that an account's uses need, by IAM action.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PermissionsStatus {
+    /// What it is used for, as `arnkeeper iam-policy --for` names it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub uses: Vec<String>,
+    /// The actions that IAM does not allow.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<String>,
+    /// The actions that nothing is known of.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unverified: Vec<String>,
 }
 
 /// A private CA, as seen last.

@@ -132,6 +132,30 @@ pub struct Material {
     pub chain: Option<String>,
 }
 
+/// What IAM is asked (IAM API reference, SimulatePrincipalPolicy).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Simulation {
+    /// The role or user whose policies count.
+    pub principal: String,
+    /// The actions.
+    pub actions: Vec<&'static str>,
+    /// What they would be done to.
+    pub resource: String,
+    /// Condition keys of the calls, with their values.
+    pub context: Vec<(String, String)>,
+}
+
+/// What IAM says of one action.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// The action.
+    pub action: String,
+    /// Whether it is allowed.
+    pub allowed: bool,
+    /// Condition keys that the policies ask for, and the question did not tell.
+    pub missing: Vec<String>,
+}
+
 /// The calls that one account answers. Every error says which operation failed and what a person may do.
 #[async_trait]
 pub trait Aws: Send + Sync {
@@ -184,4 +208,7 @@ pub trait Aws: Send + Sync {
 
     /// Deletes a certificate from ACM.
     async fn delete_certificate(&self, arn: &CertificateArn) -> Result<(), AwsError>;
+
+    /// Asks IAM what its caller may do; nothing is done. One attempt: it is not worth a second.
+    async fn simulate(&self, question: &Simulation) -> Result<Vec<Verdict>, AwsError>;
 }

@@ -3,19 +3,45 @@
 use super::{context::Context, driver::Kind};
 use crate::{
     api::{AwsAccount, account::AwsAccountStatus, conditions::refused},
-    aws::sessions::ProblemKind,
+    aws::{permissions::verify::verify, port::Aws, sessions::ProblemKind},
     core::{
         Decision,
         account::{Observed, Problem, Read, Write, decide},
+        permissions::{Asked, carried, needs, principal},
     },
 };
 use async_trait::async_trait;
 use jiff::Timestamp;
-use kube::{Api, Client};
-use std::{collections::BTreeMap, sync::Arc};
+use kube::{Api, Client, ResourceExt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Instant,
+};
 
 /// The controller of AwsAccounts.
 pub struct Accounts(pub Arc<Context>);
+
+impl Accounts {
+    /// Asks IAM and AWS, once an hour.
+    async fn permissions(&self, o: &mut Observed, aws: &dyn Aws) {
+        let (account, name, context) = (&o.account, o.account.name_any(), &self.0);
+        let (certificates, requests) = (context.certificates.state(), context.requests.state());
+        let needs = needs(account, &name, &certificates, &requests, &o.authorities);
+        let caller = aws.identity().arn.clone();
+        let principal = principal(&caller, account.spec.assume_roles.iter().map(|role| &role.role_arn));
+        let known = context.sessions.learned.of(&name, &caller);
+        let (at, instant, generation) = (context.clock.now(), Instant::now(), account.metadata.generation);
+        let before = account.status.as_ref().filter(|s| s.caller_arn.as_deref() == Some(&*caller));
+        let carried = match &o.asked {
+            Some(last) if last.caller == caller => last.carried.clone(),
+            Some(_) => BTreeSet::new(),
+            None => carried(before.and_then(|status| status.permissions.as_ref())),
+        };
+        let answer = verify(aws, principal.as_deref(), &context.cluster, &needs, &known).await;
+        o.asked = Some(Arc::new(Asked { at, instant, generation, caller, needs, answer, carried }));
+    }
+}
 
 #[async_trait]
 impl Kind for Accounts {
@@ -24,13 +50,16 @@ impl Kind for Accounts {
     type Observed = Observed;
     type Read = Read;
     type Write = Write;
-    type Memory = ();
+    type Memory = Option<Arc<Asked>>;
 
-    fn observe(&self, account: Arc<AwsAccount>, (): ()) -> Observed {
-        Observed { account, session: None, authorities: BTreeMap::new() }
+    fn observe(&self, account: Arc<AwsAccount>, asked: Self::Memory) -> Observed {
+        Observed { account, session: None, authorities: BTreeMap::new(), asked, shown: BTreeMap::new() }
     }
 
     fn decide(&self, observed: &mut Observed, now: Timestamp) -> Decision<AwsAccountStatus, Read, Write> {
+        if let Some(Ok(identity)) = &observed.session {
+            observed.shown = self.0.sessions.learned.of(&observed.account.name_any(), &identity.arn);
+        }
         decide(observed, now)
     }
 
@@ -55,6 +84,10 @@ impl Kind for Accounts {
                 // The session ended in between: begin again.
                 Err(_) => o.session = None,
             },
+            Read::Permissions => match session {
+                Ok(aws) => self.permissions(o, &*aws).await,
+                Err(_) => o.session = None,
+            },
         }
         Ok(())
     }
@@ -71,7 +104,9 @@ impl Kind for Accounts {
         observed.account = account;
     }
 
-    fn memory(_: Observed) {}
+    fn memory(observed: Observed) -> Self::Memory {
+        observed.asked
+    }
 
     fn status(account: &AwsAccount) -> Option<&AwsAccountStatus> {
         account.status.as_ref()

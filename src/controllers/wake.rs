@@ -279,6 +279,13 @@ impl Waker {
         }
     }
 
+    /// A call in the name of this account was denied, or is allowed now.
+    pub fn permissions(&self, account: &str) {
+        if self.context.account(account).is_some() {
+            self.accounts.wake(ObjectRef::new(account));
+        }
+    }
+
     /// A TLS Secret in a namespace that is served changed.
     pub fn tls_secret(&self, secret: &PartialObjectMeta<Secret>) {
         self.wake_keepers(secret.namespace().as_deref(), &secret.name_any());

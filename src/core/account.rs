@@ -1,15 +1,23 @@
 //! Decides about an AwsAccount: who we are there, and which private CAs it offers.
 
-use super::{Decision, Event, Step, access::Refusal, certificate::renewal::per_mille};
+use super::{
+    Decision, Event, Step,
+    access::Refusal,
+    certificate::renewal::per_mille,
+    permissions::{self, Asked},
+};
 use crate::{
     api::{
         AwsAccount,
         account::{AuthorityStatus, AwsAccountStatus},
-        conditions::{CREDENTIALS_VALID, Finding, READY, STALLED, conditions, is_true, whole_seconds},
+        conditions::{
+            CREDENTIALS_VALID, Finding, PERMISSIONS_VERIFIED, READY, STALLED, conditions, is_true, whole_seconds,
+        },
         names::Region,
     },
     aws::{
         error::{AwsError, Kind},
+        permissions::learned,
         port::{Authority, Identity},
     },
     text::plain,
@@ -23,6 +31,8 @@ use std::{collections::BTreeMap, sync::Arc};
 const INTERVAL: SignedDuration = SignedDuration::from_mins(10);
 /// A passing fault is looked at again after this long.
 const AFTER_FAULT: SignedDuration = SignedDuration::from_secs(15);
+/// What was put off until the account was told to be ready.
+const SOON: SignedDuration = SignedDuration::from_secs(1);
 /// CAs that the status lists; AWS allows 200 in a region (Private CA quotas).
 const MOST_AUTHORITIES: usize = 200;
 
@@ -37,6 +47,10 @@ pub struct Observed {
     pub session: Option<Result<Identity, Problem>>,
     /// The private CAs, by region.
     pub authorities: BTreeMap<Region, Result<Vec<Authority>, AwsError>>,
+    /// What was asked of IAM last.
+    pub asked: Option<Arc<Asked>>,
+    /// What calls have shown of permissions.
+    pub shown: learned::All,
 }
 
 /// Why an account does not let us in.
@@ -57,6 +71,8 @@ pub enum Read {
     Session,
     /// The CAs of a region.
     Authorities(Region),
+    /// What the account is used for, and whether IAM allows it.
+    Permissions,
 }
 
 /// An account changes nothing.
@@ -116,11 +132,23 @@ pub fn decide(o: &Observed, now: Timestamp) -> Decision<AwsAccountStatus, Read, 
         }
         return told(o, &before, status, &findings, AFTER_FAULT, now);
     }
+    let generation = o.account.metadata.generation;
+    // A new account, or a new spec, is told to be ready first: others wait for that.
+    let was_told = is_true(&before.conditions, READY) && before.observed_generation == generation;
+    let spread = SignedDuration::from_secs(per_mille(&o.account.uid().unwrap_or_default()));
+    let is_due = permissions::is_due(o.asked.as_deref(), generation, &identity.arn, spread, now);
+    if is_due && was_told {
+        return read(Read::Permissions);
+    }
+    let asked = o.asked.as_deref().filter(|asked| asked.caller == identity.arn);
+    let (allowed, told_of) = permissions::tell(asked, &o.shown);
+    status.permissions = told_of;
     let message = failures.first().map_or_else(
         || "The account can be used".to_owned(),
         |(region, error)| format!("The account can be used, but its private CAs in {region} can't be listed, so they can be named by ARN only: {error}"),
     );
-    told(o, &before, status, &[Finding::yes(READY, "Ready", message), valid], rest(o), now)
+    let rest = if is_due { SOON } else { rest(o) };
+    told(o, &before, status, &[Finding::yes(READY, "Ready", message), valid, allowed], rest, now)
 }
 
 fn rest(o: &Observed) -> SignedDuration {
@@ -180,6 +208,15 @@ fn events(before: &AwsAccountStatus, after: &AwsAccountStatus) -> Vec<Event> {
     if ready && (!was_ready || before.caller_arn != after.caller_arn) {
         let note = format!("The account can be used as {}", caller.unwrap_or_default());
         return vec![Event { warning: false, reason: "Ready".into(), note }];
+    }
+    let lacks = |status: &AwsAccountStatus| {
+        let lacks = |c: &&k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition| {
+            c.type_ == PERMISSIONS_VERIFIED && c.status == "False"
+        };
+        status.conditions.iter().find(lacks).map(|c| c.message.clone())
+    };
+    if let (None, Some(note)) = (lacks(before), lacks(after)) {
+        return vec![Event { warning: true, reason: "PermissionsMissing".into(), note }];
     }
     let why = |c: &&k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition| c.type_ == READY;
     let (old, new) = (before.conditions.iter().find(why), after.conditions.iter().find(why));

@@ -21,6 +21,7 @@ mod kubectl;
 mod metrics;
 mod one_arn;
 mod pacing;
+mod permissions;
 mod preflight;
 mod quiet;
 mod refusals;

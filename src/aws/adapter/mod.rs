@@ -3,13 +3,14 @@
 //! An account has one configuration (credentials, HTTP client, timeouts); each region's clients are made from it on first use.
 
 mod acm;
+mod iam;
 mod pca;
 
 use super::{
     classify::unusable,
     error::AwsError,
     paced::Gate,
-    port::{Authority, Aws, Description, Identity, Issue, Material, PemChain, Summary},
+    port::{Authority, Aws, Description, Identity, Issue, Material, PemChain, Simulation, Summary, Verdict},
 };
 use crate::api::{
     names::{AuthorityArn, CertificateArn, IssuedArn, Located, Region},
@@ -160,6 +161,10 @@ impl Aws for Sdk {
 
     async fn delete_certificate(&self, arn: &CertificateArn) -> Result<(), AwsError> {
         acm::delete(&self.acm_at(acm::DELETE, arn)?, arn).await
+    }
+
+    async fn simulate(&self, question: &Simulation) -> Result<Vec<Verdict>, AwsError> {
+        iam::simulate(&self.config, question).await
     }
 }
 

@@ -3,7 +3,9 @@
 //!
 //! Which actions take which resources: Service Authorization Reference, "Actions, resources, and condition keys".
 
+pub mod learned;
 pub mod policy;
+pub mod verify;
 
 use clap::ValueEnum;
 use std::{collections::BTreeSet, fmt::Write as _};

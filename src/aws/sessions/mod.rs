@@ -6,6 +6,7 @@ use super::{
     credentials::AccessKeys,
     error::{AwsError, Kind},
     paced::{Gate, Paced, pacer::Pacer, quotas::Quotas},
+    permissions::learned::Learned,
     port::{Aws, Identity},
     provider::{Held, assume, fixed, http_client, own_retries},
 };
@@ -179,6 +180,8 @@ pub struct Sessions {
     endpoint_url: Option<String>,
     pacer: Arc<Pacer>,
     metrics: Arc<Metrics>,
+    /// What the calls of all sessions showed of permissions.
+    pub learned: Arc<Learned>,
     http: SharedHttpClient,
     base: OnceCell<Base>,
     slots: Mutex<HashMap<String, Arc<Slot>>>,
@@ -200,6 +203,7 @@ impl Sessions {
             endpoint_url,
             pacer,
             metrics,
+            learned: Arc::default(),
             http: http_client(),
             base: OnceCell::new(),
             slots: Mutex::default(),
@@ -241,6 +245,7 @@ impl Sessions {
     /// An account is gone; nothing of it is kept.
     pub fn forget(&self, account: &str) {
         lock(&self.slots).remove(account);
+        self.learned.forget(account);
     }
 
     /// A call of a session failed. Where the credentials are wrong, the next call reads them anew.
@@ -298,7 +303,8 @@ impl Sessions {
         check_identity(account, &identity)?;
         let quotas = Quotas::granted(&account.spec.quotas);
         let gate = Gate::new(Arc::clone(&self.pacer), identity.account.clone(), quotas);
-        let sdk = Measured::new(Sdk::new(identity, config, gate.clone()), name, &spec.regions, self.metrics.clone());
+        let sdk = Sdk::new(identity, config, gate.clone());
+        let sdk = Measured::new(sdk, name, &spec.regions, self.metrics.clone(), self.learned.clone());
         Ok(Arc::new(Paced::new(Arc::new(sdk), gate)))
     }
 

@@ -120,6 +120,15 @@ impl Identities {
         Ok(key)
     }
 
+    /// Whether an account was denied an action, itself or with all of its service.
+    pub fn is_denied(&self, account: &str, action: &str) -> bool {
+        let every = action.split_once(':').map(|(service, _)| format!("{service}:*"));
+        let named = |actions: &BTreeSet<String>| {
+            actions.contains(action) || every.is_some_and(|every| actions.contains(&every))
+        };
+        self.denied.get(account).is_some_and(named)
+    }
+
     /// Refuses an action that the caller's account was denied, in AWS's words.
     pub fn check(
         &self,
@@ -130,9 +139,7 @@ impl Identities {
         resource: &str,
     ) -> Result<(), ApiError> {
         let action = format!("{service}:{operation}");
-        let every = format!("{service}:*");
-        let denied = self.denied.get(&key.account);
-        if !denied.is_some_and(|actions| actions.contains(&action) || actions.contains(&every)) {
+        if !self.is_denied(&key.account, &action) {
             return Ok(());
         }
         Err(ApiError::new(

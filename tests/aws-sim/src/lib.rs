@@ -1,10 +1,11 @@
-//! An emulator of AWS Certificate Manager, AWS Private CA and STS that enforces AWS's rules.
+//! An emulator of AWS Certificate Manager, AWS Private CA, STS and a piece of IAM that enforces AWS's rules.
 
 mod acm;
 pub mod api;
 mod clock;
 mod control;
 mod faults;
+mod iam;
 mod identity;
 mod ledger;
 mod pca;

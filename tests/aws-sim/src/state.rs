@@ -13,7 +13,7 @@ use crate::identity::{AccessKey, Identities};
 use crate::ledger::{self, Entry, Ledger};
 use crate::quotas::Quotas;
 use crate::sigv4::{AuthError, Message, Signature};
-use crate::{acm, pca, sts};
+use crate::{acm, iam, pca, sts};
 
 /// An emulated service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub enum Service {
     Pca,
     /// Security Token Service.
     Sts,
+    /// Identity and Access Management.
+    Iam,
 }
 
 impl Service {
@@ -33,7 +35,13 @@ impl Service {
             Self::Acm => "acm",
             Self::Pca => "acm-pca",
             Self::Sts => "sts",
+            Self::Iam => "iam",
         }
+    }
+
+    /// Whether it speaks the query protocol, with answers in XML; the others speak JSON.
+    pub fn is_query(self) -> bool {
+        matches!(self, Self::Sts | Self::Iam)
     }
 }
 
@@ -253,13 +261,14 @@ impl State {
     fn carry_out(&mut self, request: &Request, call: &Call) -> Result<Value, ApiError> {
         let (operation, body) = (request.operation.as_str(), &request.body);
         let service = request.service.name();
-        if request.service != Service::Sts {
+        if !request.service.is_query() {
             let resource = resource(request.service, call, body);
             self.identities.check(&request.key, call, service, operation, &resource)?;
             self.quotas.take(&call.account, &call.region, service, operation, call.now)?;
         }
         match request.service {
             Service::Sts => sts::handle(&mut self.identities, call, &request.key, operation, body),
+            Service::Iam => iam::handle(&self.identities, call, &request.key, operation, body),
             Service::Pca => pca::handle(&mut self.pca, call, operation, body),
             Service::Acm => {
                 let place = (call.account.clone(), call.region.clone());
@@ -273,7 +282,7 @@ impl State {
 fn resource(service: Service, call: &Call, body: &Value) -> String {
     let (field, kind) = match service {
         Service::Pca => ("CertificateAuthorityArn", "certificate-authority"),
-        Service::Acm | Service::Sts => ("CertificateArn", "certificate"),
+        Service::Acm | Service::Sts | Service::Iam => ("CertificateArn", "certificate"),
     };
     body[field].as_str().map_or_else(
         || format!("arn:{}:{}:{}:{}:{kind}/*", call.partition, service.name(), call.region, call.account),
