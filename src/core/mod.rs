@@ -11,6 +11,7 @@ pub mod backoff;
 pub mod certificate;
 #[cfg(test)]
 mod fixtures;
+pub mod keystores;
 pub mod permissions;
 pub mod request;
 pub mod secret;

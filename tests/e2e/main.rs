@@ -17,6 +17,7 @@ mod delivery;
 mod examples;
 mod faults;
 mod harness;
+mod keystores;
 mod kubectl;
 mod metrics;
 mod one_arn;

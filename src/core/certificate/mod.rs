@@ -129,6 +129,12 @@ fn issuance(o: &Observed, now: Timestamp) -> Next {
         if let Some(next) = budget::brake(o, &trigger, now) {
             return next;
         }
+        // Before the first certificate is paid for; a renewal does not wait for a password.
+        match password(o) {
+            Some(next @ Next::Read(_)) => return next,
+            Some(next) if trigger == wanted::Trigger::First => return next,
+            _ => {}
+        }
         return match account_in_the_way(o, &spec.account_ref.name, &spec.region, now) {
             Some(next) => next,
             None => issuing::next(o, &trigger, now),
@@ -143,7 +149,11 @@ fn issuance(o: &Observed, now: Timestamp) -> Next {
             Some(_) => {}
         }
     }
-    if write::metadata_differs(o) {
+    let password = password(o);
+    if let Some(Next::Read(read)) = password {
+        return Next::Read(read);
+    }
+    if write::metadata_differs(o) || write::keystores_differ(o) {
         return Next::Write(Write::SecretMetadata);
     }
     // The current request and the one before it are kept for people to look at, and what counts for the budget.
@@ -154,7 +164,20 @@ fn issuance(o: &Observed, now: Timestamp) -> Next {
     {
         return Next::Write(Write::DeleteRequest(old.name_any()));
     }
-    Next::Settled(rest(o, now))
+    password.unwrap_or_else(|| Next::Settled(rest(o, now)))
+}
+
+/// What to do about the password of keystores, if they are wanted and it is not known or not usable.
+fn password(o: &Observed) -> Option<Next> {
+    o.certificate.spec.secret.keystores.as_ref()?;
+    match &o.password {
+        None => Some(Next::Read(Read::Password)),
+        Some(Ok(_)) => None,
+        Some(Err(message)) => {
+            let why = Refusal { reason: "KeystorePasswordInvalid", message: message.clone() };
+            Some(Next::Stalled(why, FOR_A_PERSON))
+        }
+    }
 }
 
 /// Until the renewal, but the Secret is looked at again before.

@@ -5,6 +5,7 @@ mod blows;
 mod budget;
 mod drift;
 mod hostile;
+mod keystores;
 mod trouble;
 mod world;
 

@@ -106,6 +106,9 @@ pub struct World {
     pub older: Certificate,
     /// A backup of the Secret.
     pub kept: Option<Secret>,
+    /// The Secret with the password of keystores.
+    pub password: Option<Secret>,
+    pub password_reads: usize,
     /// So many reads from AWS fail.
     pub deaf: usize,
     /// ACM answers NotFound to everything about an import for so long.
@@ -152,6 +155,8 @@ impl World {
             stale: None,
             older: certificate,
             kept: None,
+            password: None,
+            password_reads: 0,
             deaf: 0,
             hidden: SignedDuration::ZERO,
             slow_save: SignedDuration::ZERO,
@@ -192,6 +197,7 @@ impl World {
             authority: None,
             secret: None,
             pair: None,
+            password: None,
             claimed_by: None,
             requests: BTreeMap::new(),
             read_requests: BTreeSet::new(),
