@@ -64,6 +64,7 @@ impl Needs {
 type Listed<E> = BTreeMap<Region, Result<Vec<Authority>, E>>;
 
 /// What an account of this name is used for, by what names it. If nothing does: what it could be used for.
+#[must_use]
 pub fn needs<E>(
     account: &AwsAccount,
     name: &str,
@@ -265,10 +266,9 @@ fn finding(
     unverified: &BTreeSet<&'static str>,
     all: &BTreeSet<Use>,
 ) -> Finding {
-    let uses: Vec<&str> = all.iter().map(|used| used.name()).collect();
-    let used =
-        if asked.needs.guessed { "nothing uses the account yet; it could be used for" } else { "it is used for" };
-    let used = format!("{used}: {}", uses.join(", "));
+    let names: Vec<&str> = all.iter().map(|used| used.name()).collect();
+    let how = if asked.needs.guessed { "nothing uses the account yet; it could be used for" } else { "it is used for" };
+    let used = format!("{how}: {}", names.join(", "));
     let not_known: Vec<&str> = unverified.iter().copied().collect();
     let not_known = not_known.join(", ");
     if !missing.is_empty() {

@@ -185,6 +185,7 @@ pub(super) fn keystores_differ(o: &Observed) -> bool {
 ///
 /// # Errors
 /// If a keystore can't be written.
+#[must_use]
 pub fn completed(o: &Observed) -> Option<Result<SecretObject, String>> {
     let mut secret = with_metadata(o)?;
     let pair = o.current()?;

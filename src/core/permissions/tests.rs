@@ -13,7 +13,7 @@ fn region() -> Region {
     "eu-west-1".parse().unwrap()
 }
 
-fn account(spec: Value) -> AwsAccount {
+fn account(spec: &Value) -> AwsAccount {
     let mut all = json!({ "regions": ["eu-west-1", "us-east-1"] });
     all.as_object_mut().unwrap().extend(spec.as_object().cloned().unwrap_or_default());
     let object = json!({ "apiVersion": "arnkeeper.dev/v1beta1", "kind": "AwsAccount",
@@ -22,7 +22,7 @@ fn account(spec: Value) -> AwsAccount {
 }
 
 /// A Certificate of this account with one target.
-fn certificate(target: Value) -> Arc<Certificate> {
+fn certificate(target: &Value) -> Arc<Certificate> {
     let object = json!({ "apiVersion": "arnkeeper.dev/v1beta1", "kind": "Certificate",
         "metadata": { "name": "app", "namespace": "payments" }, "spec": {
             "accountRef": { "name": "prod" }, "region": "eu-west-1",
@@ -38,7 +38,7 @@ fn listed() -> Listed<AwsError> {
 
 /// Those of an account that issues and imports in one region.
 pub(crate) fn needs() -> Needs {
-    super::needs(&account(json!({})), "prod", &[certificate(json!({ "name": "edge" }))], &[], &listed())
+    super::needs(&account(&json!({})), "prod", &[certificate(&json!({ "name": "edge" }))], &[], &listed())
 }
 
 fn asked(answer: Answer) -> Asked {
@@ -73,18 +73,18 @@ fn needs_follow_what_uses_the_account() {
     // Another account's Certificate that is delivered here needs no CA.
     let target =
         json!({ "name": "edge", "accountRef": { "name": "edge" }, "region": "us-east-1", "deletionPolicy": "Delete" });
-    let there = super::needs(&account(json!({})), "edge", &[certificate(target)], &[], &listed());
+    let there = super::needs(&account(&json!({})), "edge", &[certificate(&target)], &[], &listed());
     let uses: Vec<Use> = there.uses.keys().copied().collect();
     assert_eq!(uses, [Use::Import, Use::Delete]);
     // A region that the account does not allow is not asked about.
-    let elsewhere = account(json!({ "regions": ["us-west-2"] }));
-    let none = super::needs(&elsewhere, "prod", &[certificate(json!({ "name": "edge" }))], &[], &listed());
+    let elsewhere = account(&json!({ "regions": ["us-west-2"] }));
+    let none = super::needs(&elsewhere, "prod", &[certificate(&json!({ "name": "edge" }))], &[], &listed());
     assert!(none.guessed && !none.uses.contains_key(&Use::Issue));
 }
 
 #[test]
 fn an_account_that_nothing_uses_is_looked_at_for_what_it_offers() {
-    let needs = super::needs(&account(json!({})), "prod", &[], &[], &listed());
+    let needs = super::needs(&account(&json!({})), "prod", &[], &[], &listed());
     assert!(needs.guessed);
     assert_eq!(needs.uses[&Use::Issue], BTreeSet::from([region()]), "only where there is a CA");
     assert_eq!(needs.uses[&Use::Import].len(), 2);

@@ -11,9 +11,9 @@ fn with_keystores() -> Value {
     spec
 }
 
-fn password(text: &str) -> Option<Secret> {
+fn password(text: &str) -> Secret {
     let data = BTreeMap::from([("password".to_owned(), ByteString(text.as_bytes().to_vec()))]);
-    Some(Secret { data: Some(data), ..Secret::default() })
+    Secret { data: Some(data), ..Secret::default() }
 }
 
 fn store(world: &World, key: &str) -> Option<Vec<u8>> {
@@ -28,7 +28,7 @@ fn look(world: &mut World) {
 
 fn converged() -> World {
     let mut world = World::new(&with_keystores());
-    world.password = password("changeit");
+    world.password = Some(password("changeit"));
     world.converge();
     assert!(ready(&world) && stalled(&world).is_none());
     world
@@ -52,7 +52,7 @@ fn keystores_cost_no_write_of_their_own_and_stay_as_they_are() {
     let mut spec = with_keystores();
     spec["privateKey"] = json!({ "encoding": "PKCS1" });
     let mut other = World::new(&spec);
-    other.password = password("changeit");
+    other.password = Some(password("changeit"));
     other.converge();
     assert_eq!(other.changes, plain.changes);
 }
@@ -66,7 +66,7 @@ fn a_renewal_another_password_profile_or_a_stranger_s_hand_has_them_written_anew
         assert!(now.is_some() && now != last, "{why}");
         last = now;
     };
-    world.password = password("another");
+    world.password = Some(password("another"));
     let before = world.changes;
     look(&mut world);
     is_new(&world, "another password");
@@ -98,11 +98,11 @@ fn a_password_that_is_missing_is_told_before_anything_is_paid_for() {
     let why = stalled(&world).unwrap();
     assert!(why.starts_with("KeystorePasswordInvalid") && why.contains("\"store\""), "{why}");
     assert_eq!(world.paid, 0);
-    world.password = password("changeit\n");
+    world.password = Some(password("changeit\n"));
     look(&mut world);
     let why = stalled(&world).unwrap();
     assert!(why.contains("newline") && !why.contains("changeit"), "{why}");
-    world.password = password("changeit");
+    world.password = Some(password("changeit"));
     look(&mut world);
     assert!(ready(&world) && stalled(&world).is_none() && world.paid == 1);
 }
@@ -117,7 +117,7 @@ fn a_renewal_does_not_wait_for_a_password() {
     assert!(world.paid == 2 && ready(&world));
     assert!(stalled(&world).unwrap().starts_with("KeystorePasswordInvalid"));
     assert_eq!(store(&world, KEYSTORE), before, "it stays, with the certificate before");
-    world.password = password("changeit");
+    world.password = Some(password("changeit"));
     look(&mut world);
     assert!(store(&world, KEYSTORE) != before && stalled(&world).is_none());
 }
