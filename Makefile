@@ -19,7 +19,7 @@ help: ## List the targets
 	@sed -nE 's/^([a-z0-9-]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
 
 .PHONY: test
-test: build unit emulator e2e-sim e2e-moto drift crash-some move replicas chart metrics ## Every test: units, the emulator, end to end on both AWS, crashes, the chart, the alerts
+test: build unit emulator e2e-sim e2e-moto drift crash-some move replicas chart uninstall metrics ## Every test: units, the emulator, end to end on both AWS, crashes, the chart, the alerts
 	$(call say,"all tests passed")
 
 .PHONY: check
@@ -110,6 +110,11 @@ replicas: build ## Several operators: one leads, whatever happens to it
 chart: build ## The chart, rendered and on a real API server
 	$(call say,"the chart")
 	@tests/stand/stand run --aws sim -- tests/chart/test
+
+.PHONY: uninstall
+uninstall: build ## Uninstalled by Helm, everything stays and nothing hangs
+	$(call say,"uninstalled and installed again")
+	@tests/stand/uninstall
 
 .PHONY: metrics
 metrics: build ## The alerts and the dashboard, against Prometheus's own tools and the metrics of a running operator

@@ -68,6 +68,12 @@ struct IamPolicyArgs {
     /// ARNs of the roles to assume, with commas between. Default: the role arnkeeper of any account.
     #[arg(long = "role", value_name = "ARN", value_delimiter = ',')]
     roles: Vec<RoleArn>,
+    /// The name of the common role of an organization's members, with its path. Default: OrganizationAccountAccessRole.
+    #[arg(long)]
+    member_role: Option<String>,
+    /// ARNs of secrets in AWS Secrets Manager, with commas between. Default: all of the account.
+    #[arg(long = "secret", value_name = "ARN", value_delimiter = ',', value_parser = secret_arn)]
+    secrets: Vec<String>,
     /// Let only certificates with the tag of this cluster (the chart's clusterId) be deleted.
     #[arg(long, value_parser = cluster_id)]
     cluster_id: Option<String>,
@@ -145,6 +151,17 @@ fn cluster_id(value: &str) -> Result<String, String> {
         Ok(value.to_owned())
     } else {
         Err("has 1 to 255 letters, digits or - _ . : / = + @".to_owned())
+    }
+}
+
+/// Wildcards may stand in it: Secrets Manager ends the ARN of a secret with six letters of its own.
+fn secret_arn(value: &str) -> Result<String, String> {
+    match value.splitn(7, ':').collect::<Vec<_>>().as_slice() {
+        ["arn", _, "secretsmanager", _, _, "secret", name] if !name.is_empty() => Ok(value.to_owned()),
+        _ => {
+            Err("is no ARN of a secret, such as arn:aws:secretsmanager:eu-west-1:111122223333:secret:name-??????"
+                .into())
+        }
     }
 }
 
@@ -244,11 +261,31 @@ fn crds(dir: Option<&std::path::Path>, helm: bool) -> Result<(), String> {
 }
 
 fn iam_policy(args: IamPolicyArgs) -> Result<(), String> {
-    let IamPolicyArgs { uses, partition, account, regions, authorities, roles, cluster_id, table } = args;
+    let IamPolicyArgs {
+        uses,
+        partition,
+        account,
+        regions,
+        authorities,
+        roles,
+        member_role,
+        secrets,
+        cluster_id,
+        table,
+    } = args;
     let text = if table {
         permissions::table()
     } else {
-        let scope = policy::Scope { partition, account, regions, authorities, roles, cluster: cluster_id };
+        let scope = policy::Scope {
+            partition,
+            account,
+            regions,
+            authorities,
+            roles,
+            member_role,
+            secrets,
+            cluster: cluster_id,
+        };
         policy::text(&uses.into_iter().collect(), &scope).map_err(|e| e.to_string())? + "\n"
     };
     // A closed pipe is no fault of ours.

@@ -2,7 +2,10 @@
 
 use crate::{
     api::{AwsAccount, Certificate, CertificateRequest},
-    aws::sessions::{SecretSource, SessionParts, Sessions},
+    aws::{
+        paced::pacer::Pacer,
+        sessions::{SecretSource, SessionParts, Sessions},
+    },
     clock::ServerClock,
     controllers::{
         account::Accounts,
@@ -10,13 +13,14 @@ use crate::{
         context::{Context, Parts},
         driver::{Driver, Kind},
         request::Requests,
-        wake::{Lane, Waker},
+        wake::Waker,
     },
     kube::{
         client::{Clients, connect},
         leader::{Election, End, Mandate, Wanted},
         lease::Terms,
-        watch::{Change, events, watch},
+        store::{Change, Store},
+        watch::{events, watch},
     },
     metrics::{self, Metrics, Scrape},
     probes::{self, Health},
@@ -24,7 +28,7 @@ use crate::{
 };
 use async_trait::async_trait;
 use axum::Router;
-use futures::{Stream, StreamExt, channel::mpsc::UnboundedReceiver, future::BoxFuture};
+use futures::{Stream, StreamExt, future::BoxFuture};
 use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::{
@@ -32,7 +36,6 @@ use kube::{
     core::PartialObjectMeta,
     runtime::{
         events::{Recorder, Reporter},
-        reflector::{ObjectRef, Store},
         watcher::{self, Event},
     },
 };
@@ -198,8 +201,12 @@ impl Operator {
         let sessions = Sessions::new(SessionParts {
             secrets: Arc::new(secrets),
             endpoint_url: config.endpoint_url.clone(),
-            pacer: Arc::default(),
+            pacer: Arc::new(Pacer::observed(clients.metrics.clone())),
             metrics: clients.metrics.clone(),
+            accounts: {
+                let accounts = accounts.clone();
+                Arc::new(move |name| accounts.get(None, name))
+            },
         });
         let context = Arc::new(Context::new(Parts {
             client: clients.calls.clone(),
@@ -215,30 +222,30 @@ impl Operator {
         }));
         let reporter = Reporter { controller: "arnkeeper".into(), instance: Some(config.instance.clone()) };
         let recorder = Recorder::new(clients.calls.clone(), reporter);
-        let (account_lane, account_queue) = Lane::new(Driver::new(Accounts(context.clone()), &context, &recorder));
-        let (request_lane, request_queue) = Lane::new(Driver::new(Requests(context.clone()), &context, &recorder));
-        let (certificate_lane, certificate_queue) =
-            Lane::new(Driver::new(Certificates::new(context.clone()), &context, &recorder));
+        let account_driver = Arc::new(Driver::new(Accounts(context.clone()), &context, &recorder));
+        let request_driver = Arc::new(Driver::new(Requests(context.clone()), &context, &recorder));
+        let certificate_driver = Arc::new(Driver::new(Certificates::new(context.clone()), &context, &recorder));
 
         let mut drivers = Tasks::default();
         let (is_filled, filled) = flag::channel(false);
         let turn = Turn { filled: filled.clone(), stopped: stopped.clone(), health: health.clone() };
-        let queue = (accounts.clone(), account_queue);
-        drivers.spawn(DRIVERS[0], turn.clone().drive(DRIVERS[0], account_lane.driver.clone(), queue));
-        let queue = (requests.clone(), request_queue);
-        drivers.spawn(DRIVERS[1], turn.clone().drive(DRIVERS[1], request_lane.driver.clone(), queue));
-        let queue = (certificates.clone(), certificate_queue);
-        drivers.spawn(DRIVERS[2], turn.clone().drive(DRIVERS[2], certificate_lane.driver.clone(), queue));
-        let full = health.clone();
+        drivers.spawn(DRIVERS[0], turn.clone().drive(DRIVERS[0], account_driver.clone(), accounts.clone()));
+        drivers.spawn(DRIVERS[1], turn.clone().drive(DRIVERS[1], request_driver.clone(), requests.clone()));
+        drivers.spawn(DRIVERS[2], turn.clone().drive(DRIVERS[2], certificate_driver.clone(), certificates.clone()));
+        let (full, counts) = (health.clone(), context.clone());
         drivers.spawn("the wait for the stores", async move {
             let all = async {
-                accounts.wait_until_ready().await.is_ok()
-                    && certificates.wait_until_ready().await.is_ok()
-                    && requests.wait_until_ready().await.is_ok()
+                accounts.filled().await;
+                certificates.filled().await;
+                requests.filled().await;
             };
             let end = turn.clone().end();
             tokio::select! {
-                true = all => {
+                () = all => {
+                    counts.count_spending();
+                    if counts.mandate.holds() {
+                        counts.spending().begins();
+                    }
                     full.fill();
                     is_filled.send_replace(true);
                 }
@@ -247,8 +254,8 @@ impl Operator {
             end.await;
         });
 
-        let waker =
-            Arc::new(Waker::new(context.clone(), account_lane, request_lane, certificate_lane, &config.namespaces));
+        let waker = Waker::new(context.clone(), account_driver, request_driver, certificate_driver, &config.namespaces);
+        let waker = Arc::new(waker);
         let mut tasks = Tasks::default();
         let tell = waker.clone();
         tasks.spawn(WATCHES[0], follow(account_changes, move |changes| tell.accounts(changes)));
@@ -293,11 +300,12 @@ impl Operator {
         let identity = format!("{}_{:08x}", config.instance, u32::from_be_bytes(suffix));
         let wanted = Wanted { namespace: config.own_namespace.clone(), name, identity, terms };
         let (context, waker, mut filled) = (self.context.clone(), self.waker.clone(), self.filled.clone());
-        let (client, clock, health) = (clients.calls.clone(), clock.clone(), health.clone());
+        let (client, clock, health) = (clients.lease.clone(), clock.clone(), health.clone());
         let began = move |former| {
             if let Some(ended) = former {
                 context.inventory.former_leader(ended);
             }
+            context.spending().begins();
             waker.all();
         };
         let mandate = self.context.mandate.clone();
@@ -326,19 +334,14 @@ impl Turn {
         drop(self.stopped.wait_for(|stop| *stop).await);
     }
 
-    async fn drive<T: Kind>(
-        mut self,
-        name: &'static str,
-        driver: Arc<Driver<T>>,
-        (store, queue): (Store<T::Object>, UnboundedReceiver<ObjectRef<T::Object>>),
-    ) {
+    async fn drive<T: Kind>(mut self, name: &'static str, driver: Arc<Driver<T>>, store: Store<T::Object>) {
         let (end, stop) = (self.clone().end(), self.clone().end());
         let runs = tokio::select! {
             filled = self.filled.wait_for(|filled| *filled) => filled.is_ok(),
             () = stop => false,
         };
         if runs {
-            driver.run(store, queue, end, self.health.pulse(name)).await;
+            driver.run(store, end, self.health.pulse(name)).await;
         }
     }
 }

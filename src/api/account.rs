@@ -2,6 +2,7 @@
 
 use super::{
     names::{AccountId, AuthorityArn, Region, RoleArn},
+    organization::{Organization, OrganizationStatus},
     schema,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector, Time};
@@ -36,6 +37,8 @@ use std::collections::BTreeMap;
     )
 )]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!(has(self.organization) && has(self.credentials) && has(self.credentials.fromAccount))")
+    .message("a member of an organization has no organization of its own"))]
 pub struct AwsAccountSpec {
     /// The account that the credentials must lead to. Left out, any account is taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -60,10 +63,26 @@ pub struct AwsAccountSpec {
     /// Default of the targets' `reimport`: whether a renewal keeps the ARN.
     #[serde(default = "yes")]
     pub reimport: bool,
+    /// Present: every active member of the account's AWS organization gets an AwsAccount of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub organization: Option<Organization>,
     /// Requests a second that AWS granted in each region, by operation, where they differ from AWS's published quotas.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "quotas")]
     pub quotas: BTreeMap<String, i32>,
+    /// How much may be bought through this AwsAccount, by all namespaces together. Left out: no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<AccountBudget>,
+}
+
+/// How much may be bought through an AwsAccount.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AccountBudget {
+    /// How many times certificates may be asked for within a day, counted by the hour: each counts for 24 to 25 hours. An attempt
+    /// whose answer was lost counts, too, and so does what was deleted since.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub issues_per_day: i32,
 }
 
 fn yes() -> bool {
@@ -71,7 +90,7 @@ fn yes() -> bool {
 }
 
 /// The names in `quotas`. ACM and Private CA both have a GetCertificate, so that one is named with its service.
-pub const QUOTAS: [&str; 13] = [
+pub const QUOTAS: [&str; 14] = [
     "ImportCertificate",
     "ListCertificates",
     "DescribeCertificate",
@@ -85,6 +104,7 @@ pub const QUOTAS: [&str; 13] = [
     "DescribeCertificateAuthority",
     "ListCertificateAuthorities",
     "GetCertificateAuthorityCertificate",
+    "ListAccounts",
 ];
 
 fn quotas(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
@@ -108,15 +128,30 @@ fn quotas(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
 /// How to authenticate: exactly one way.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("has(self.accessKeys) != has(self.default)")
-    .message("exactly one way to authenticate: accessKeys or default"))]
+#[x_kube(validation = Rule::new("[has(self.accessKeys), has(self.secretsManager), has(self.default), has(self.fromAccount)].filter(given, given).size() == 1")
+    .message("exactly one way to authenticate: accessKeys, secretsManager, default or fromAccount"))]
 pub struct Credentials {
     /// Access keys in a Secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub access_keys: Option<AccessKeys>,
+    /// Access keys in a secrets manager.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secrets_manager: Option<SecretsManager>,
     /// AWS's default provider chain, in the operator's own environment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default: Option<DefaultChain>,
+    /// The way into an organization. The operator makes it for the organization's members, and takes it in those only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from_account: Option<FromAccount>,
+}
+
+/// The AwsAccount of an organization, through whose management account its members are entered.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FromAccount {
+    /// Name of the AwsAccount with `organization`.
+    #[schemars(schema_with = "schema::object_name")]
+    pub name: String,
 }
 
 /// Access keys in a Secret of the operator's own namespace, under `accessKeyId`, `secretAccessKey` and, optionally, `sessionToken`.
@@ -125,6 +160,49 @@ pub struct Credentials {
 pub struct AccessKeys {
     /// The Secret.
     pub secret_ref: SecretRef,
+}
+
+/// Access keys in a secrets manager.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretsManager {
+    /// AWS Secrets Manager, read with the operator's own identity (AWS's default provider chain).
+    pub aws: AwsSecret,
+}
+
+/// A secret in AWS Secrets Manager: a JSON object with `accessKeyId`, `secretAccessKey` and, optionally, `sessionToken`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!self.secretId.startsWith('arn:') || (self.secretId.split(':').size() == 7 && self.secretId.split(':')[2] == 'secretsmanager' && self.secretId.split(':')[3] == self.region)")
+    .message("secretId: an ARN has to be one of a secret in Secrets Manager, in the region given"))]
+pub struct AwsSecret {
+    /// Its name, or its ARN (one of another account can only be given by ARN): at most 2,048 characters (Secrets Manager API
+    /// reference, GetSecretValue).
+    #[schemars(length(min = 1, max = 2048), regex(pattern = r"^[A-Za-z0-9/_+=.@:-]+$"))]
+    pub secret_id: String,
+    /// Its region.
+    pub region: Region,
+    /// What its fields are called, where they are not called so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fields: Option<FieldNames>,
+}
+
+/// What the fields of a secret with access keys are called.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FieldNames {
+    /// The access key id; default: `accessKeyId`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    pub access_key_id: Option<String>,
+    /// The secret access key; default: `secretAccessKey`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    pub secret_access_key: Option<String>,
+    /// The session token of temporary credentials; default: `sessionToken`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    pub session_token: Option<String>,
 }
 
 /// The name of a Secret in the operator's own namespace.
@@ -233,7 +311,22 @@ pub struct AwsAccountStatus {
     /// The private CAs of the account in its regions; at most 200.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub certificate_authorities: Vec<AuthorityStatus>,
-    /// Ready, CredentialsValid, PermissionsVerified, Stalled.
+    /// With a budget: what of it has to outlive the operator's process.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<BudgetStatus>,
+    /// With `organization`: how its members stand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub organization: Option<OrganizationStatus>,
+    /// Of a member: its place, as names from the root down, such as `Root/Payments/Prod`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// Of a member: its name in the organization.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account_name: Option<String>,
+    /// Of a member: its state in the organization (PENDING_ACTIVATION, ACTIVE, SUSPENDED, PENDING_CLOSURE, CLOSED), or LEFT.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
+    /// Ready, CredentialsValid, PermissionsVerified, OrganizationSynced, Stalled.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
@@ -274,4 +367,24 @@ pub struct AuthorityStatus {
     /// When its certificate ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_after: Option<Time>,
+}
+
+/// What of a budget has to outlive the operator's process. What stands in the cluster is counted, and not told here.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BudgetStatus {
+    /// What was asked for by requests that are deleted, by the hour of the last day. Written when it grew by a tenth of the budget.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 30))]
+    pub deleted: Vec<HourStatus>,
+}
+
+/// What was asked for within an hour.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct HourStatus {
+    /// When the hour began.
+    pub hour: Time,
+    /// How many certificates were asked for.
+    pub issues: i64,
 }

@@ -68,6 +68,9 @@ pub struct CertificateSpec {
     /// The key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub private_key: Option<PrivateKeySpec>,
+    /// Who signs: the operator by itself (default), or people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issuance: Option<Issuance>,
     /// When to renew. Default: when a third of the lifetime is left.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub renewal: Option<Renewal>,
@@ -166,6 +169,42 @@ pub enum KeyEncoding {
     PKCS1,
 }
 
+/// Who signs the requests that are made for a Certificate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Issuance {
+    /// The first certificate. Automatic: the operator signs its own request. RequestOnly: the request waits for its
+    /// `signature`, which a person adds.
+    #[serde(default)]
+    pub first: FirstIssuance,
+    /// All later ones. Disabled: nothing is renewed because its time has come; a changed spec, a lost Secret and the
+    /// annotation that asks for a renewal are answered all the same.
+    #[serde(default)]
+    pub renewals: Renewals,
+}
+
+/// Who signs the first certificate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum FirstIssuance {
+    #[default]
+    #[expect(missing_docs, reason = "Issuance.first explains them, and docs of variants vanish from a CRD")]
+    Automatic,
+    #[expect(missing_docs, reason = "see above")]
+    RequestOnly,
+}
+
+/// Whether later certificates are asked for, and who signs them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum Renewals {
+    #[default]
+    #[expect(missing_docs, reason = "Issuance.renewals explains them, and docs of variants vanish from a CRD")]
+    Automatic,
+    #[expect(missing_docs, reason = "see above")]
+    RequestOnly,
+    #[expect(missing_docs, reason = "see above")]
+    Disabled,
+}
+
 /// When to renew.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
@@ -179,6 +218,28 @@ pub struct Renewal {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 99))]
     pub before_percent: Option<i32>,
+    /// Renewals whose time has come begin only while one of these is open. If none opens in good time before the end, the
+    /// renewal is made outside of them, and told so. Absent: any time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20))]
+    pub windows: Vec<Window>,
+}
+
+/// A time in which renewals may begin, again and again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Window {
+    /// When it opens: minute, hour, day of month, month, day of week, as in `0 2 * * 6`. A time that the clock passes over
+    /// in spring does not come that day; one that comes twice in autumn opens twice.
+    #[schemars(length(min = 9, max = 100), regex(pattern = "^[0-9A-Za-z*/,#-]+( [0-9A-Za-z*/,#-]+){4}$"))]
+    pub cron: String,
+    /// How long it stays open: 5m to 168h.
+    #[schemars(schema_with = "schema::window")]
+    pub duration: Duration,
+    /// The time zone of `cron`, by its IANA name such as Europe/Berlin. Default: UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64), regex(pattern = "^[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*$"))]
+    pub time_zone: Option<String>,
 }
 
 /// The Secret of a Certificate.
@@ -309,7 +370,7 @@ pub struct CertificateStatus {
     /// When it ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_after: Option<Time>,
-    /// When it will be renewed.
+    /// When it will be renewed; absent if it will not be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub renewal_time: Option<Time>,
     /// Counts the certificates that were issued for this Certificate, from 1.
@@ -417,7 +478,7 @@ pub struct HistoryEntry {
     pub not_before: Time,
     /// When it ends.
     pub not_after: Time,
-    /// Why it was made: Issued, Renewal, SpecChanged, Requested, SecretLost, Restored.
+    /// Why it was made: Issued, Renewal, RenewalOutsideWindow, SpecChanged, Requested, SecretLost, Restored.
     pub trigger: String,
     /// The CertificateRequest that it was signed by.
     #[serde(default, skip_serializing_if = "Option::is_none")]

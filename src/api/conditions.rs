@@ -12,6 +12,8 @@ pub const STALLED: &str = "Stalled";
 pub const CREDENTIALS_VALID: &str = "CredentialsValid";
 /// AwsAccount: IAM allows what the account is used for; Unknown where that can't be told.
 pub const PERMISSIONS_VERIFIED: &str = "PermissionsVerified";
+/// AwsAccount with an organization: its members are as AWS has them.
+pub const ORGANIZATION_SYNCED: &str = "OrganizationSynced";
 /// CertificateRequest: it may be signed.
 pub const APPROVED: &str = "Approved";
 /// Certificate: a new revision is being made, or waits for something; absent otherwise.

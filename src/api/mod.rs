@@ -4,6 +4,7 @@ pub mod account;
 pub mod certificate;
 pub mod conditions;
 pub mod names;
+pub mod organization;
 pub mod request;
 mod schema;
 pub mod shared;
@@ -28,6 +29,18 @@ pub const REVISION_ANNOTATION: &str = "arnkeeper.dev/revision";
 pub const ISSUED_FOR_ANNOTATION: &str = "arnkeeper.dev/issued-for";
 /// Annotation on a Certificate: an RFC 3339 time; each new value forces one renewal.
 pub const RENEW_ANNOTATION: &str = "arnkeeper.dev/renew-requested-at";
+/// Annotation on an AwsAccount with an organization: an RFC 3339 time; each new value reads the organization again at once.
+pub const SYNC_ANNOTATION: &str = "arnkeeper.dev/sync-requested-at";
+/// Annotation on a member's AwsAccount: its place in the organization.
+pub const PATH_ANNOTATION: &str = "arnkeeper.dev/organization-path";
+/// Annotation on a member's AwsAccount: its name in the organization.
+pub const ACCOUNT_NAME_ANNOTATION: &str = "arnkeeper.dev/account-name";
+/// Annotation on a member's AwsAccount: its state in the organization, as AWS writes it, or LEFT.
+pub const ACCOUNT_STATE_ANNOTATION: &str = "arnkeeper.dev/account-state";
+/// Label on a member's AwsAccount: the id of its organization.
+pub const ORGANIZATION_LABEL: &str = "arnkeeper.dev/organization";
+/// Label on a member's AwsAccount: the id of the organizational unit, or the root, that it lies in.
+pub const UNIT_LABEL: &str = "arnkeeper.dev/organizational-unit";
 
 /// The definitions of all kinds, as `arnkeeper crds` prints them.
 #[must_use]

@@ -8,6 +8,9 @@ use schemars::{Schema, SchemaGenerator, json_schema};
 /// Hours, minutes, seconds: few enough digits for a signed 64-bit count of nanoseconds.
 const DURATION: &str = "^([0-9]{1,6}h)?([0-9]{1,7}m)?([0-9]{1,9}s)?$";
 
+/// Expressions of a label selector.
+const MOST_EXPRESSIONS: i64 = 100;
+
 /// How long a certificate lasts, as a Go-style duration (`2160h`, `1h30m`): an hour at least.
 ///
 /// A shorter one would have to be renewed before the next one is delivered everywhere.
@@ -21,6 +24,19 @@ pub fn optional_positive_duration(_: &mut SchemaGenerator) -> Schema {
         duration("1s", "must be a duration longer than 0, in hours, minutes and seconds, such as 720h or 90m");
     schema.insert("nullable".into(), true.into());
     schema
+}
+
+/// How long a window is open.
+pub fn window(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "string",
+        "minLength": 2,
+        "maxLength": 32,
+        "x-kubernetes-validations": [{
+            "rule": format!("self.matches('{DURATION}') && size(self) > 1 && duration(self) >= duration('5m') && duration(self) <= duration('168h')"),
+            "message": "a window is open from 5m to 168h",
+        }],
+    })
 }
 
 fn duration(least: &str, message: &str) -> Schema {
@@ -108,13 +124,29 @@ pub fn tags(_: &mut SchemaGenerator) -> Schema {
 /// A new object says `observedGeneration: -1` until the operator has seen it, so kstatus reports it as in progress at once.
 pub(super) fn finish(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
     for version in &mut crd.spec.versions {
-        let root = version.schema.as_mut().and_then(|s| s.open_api_v3_schema.as_mut());
+        let mut root = version.schema.as_mut().and_then(|s| s.open_api_v3_schema.as_mut());
+        if let Some(root) = root.as_deref_mut() {
+            bound_selectors(root);
+        }
         if let Some(status) = root.and_then(|r| r.properties.as_mut()).and_then(|p| p.get_mut("status")) {
             status.default = Some(JSON(serde_json::json!({ "observedGeneration": -1 })));
             without_rules(status);
         }
     }
     crd
+}
+
+/// The API server reckons a rule's cost by the longest list that may come, and Kubernetes' own type names no limit.
+fn bound_selectors(schema: &mut JSONSchemaProps) {
+    for (name, property) in schema.properties.iter_mut().flatten() {
+        if name == "matchExpressions" {
+            property.max_items = Some(MOST_EXPRESSIONS);
+        }
+        bound_selectors(property);
+    }
+    if let Some(JSONSchemaPropsOrArray::Schema(items)) = &mut schema.items {
+        bound_selectors(items);
+    }
 }
 
 /// Nobody but the operator writes a status, from types that can hold nothing else; and rules cost.

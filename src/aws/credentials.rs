@@ -1,5 +1,6 @@
-//! Access keys out of a Secret.
+//! Access keys out of a Secret of the cluster, or of a secrets manager.
 
+use crate::api::account::FieldNames;
 use aws_credential_types::Credentials;
 use std::collections::BTreeMap;
 use zeroize::{Zeroize, Zeroizing};
@@ -13,6 +14,30 @@ const SESSION_TOKEN: &str = "sessionToken";
 /// The longest value that is read, bytes; session tokens have no fixed limit (STS API reference, Credentials).
 const MOST_BYTES: usize = 16 * 1024;
 
+/// What the fields are called.
+pub struct Names {
+    id: String,
+    secret: String,
+    token: String,
+}
+
+impl Default for Names {
+    fn default() -> Self {
+        Self { id: ACCESS_KEY_ID.into(), secret: SECRET_ACCESS_KEY.into(), token: SESSION_TOKEN.into() }
+    }
+}
+
+impl From<&FieldNames> for Names {
+    fn from(given: &FieldNames) -> Self {
+        let or = |name: &Option<String>, usual: &str| name.clone().unwrap_or_else(|| usual.to_owned());
+        Self {
+            id: or(&given.access_key_id, ACCESS_KEY_ID),
+            secret: or(&given.secret_access_key, SECRET_ACCESS_KEY),
+            token: or(&given.session_token, SESSION_TOKEN),
+        }
+    }
+}
+
 /// Access keys. They have no `Debug`, and wipe their memory.
 pub struct AccessKeys {
     id: Zeroizing<String>,
@@ -25,29 +50,36 @@ impl AccessKeys {
     ///
     /// # Errors
     /// What is wrong with it, for a person; no value is repeated.
-    pub fn parse(mut data: BTreeMap<String, Vec<u8>>) -> Result<Self, String> {
-        let read = Self::read(&data);
+    pub fn parse(data: BTreeMap<String, Vec<u8>>) -> Result<Self, String> {
+        Self::parse_named(data, &Names::default())
+    }
+
+    /// The same, with other names of the fields.
+    ///
+    /// # Errors
+    /// What is wrong with it, for a person; no value is repeated.
+    pub fn parse_named(mut data: BTreeMap<String, Vec<u8>>, names: &Names) -> Result<Self, String> {
+        let read = Self::read(&data, names);
         data.values_mut().for_each(Zeroize::zeroize);
         read
     }
 
-    fn read(data: &BTreeMap<String, Vec<u8>>) -> Result<Self, String> {
-        let id = value(data, ACCESS_KEY_ID)?.ok_or_else(|| missing(ACCESS_KEY_ID))?;
-        let secret = value(data, SECRET_ACCESS_KEY)?.ok_or_else(|| missing(SECRET_ACCESS_KEY))?;
-        let token = value(data, SESSION_TOKEN)?;
+    fn read(data: &BTreeMap<String, Vec<u8>>, names: &Names) -> Result<Self, String> {
+        let Names { id: id_name, secret: secret_name, token: token_name } = names;
+        let id = value(data, id_name)?.ok_or_else(|| missing(id_name, names))?;
+        let secret = value(data, secret_name)?.ok_or_else(|| missing(secret_name, names))?;
+        let token = value(data, token_name)?;
         // STS API reference, Credentials: 16 to 128 characters of \w.
         if !(16..=128).contains(&id.len()) || !id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
             return Err(format!(
-                "{ACCESS_KEY_ID} is not an access key id, which is 16 to 128 letters and digits such as AKIAIOSFODNN7EXAMPLE"
+                "{id_name} is not an access key id, which is 16 to 128 letters and digits such as AKIAIOSFODNN7EXAMPLE"
             ));
         }
         if !(16..=256).contains(&secret.len()) {
-            return Err(format!("{SECRET_ACCESS_KEY} is not a secret access key, which has 40 characters"));
+            return Err(format!("{secret_name} is not a secret access key, which has 40 characters"));
         }
         if id.starts_with("ASIA") && token.is_none() {
-            return Err(format!(
-                "{ACCESS_KEY_ID} is one of temporary credentials (ASIA…), so {SESSION_TOKEN} is needed too"
-            ));
+            return Err(format!("{id_name} is one of temporary credentials (ASIA…), so {token_name} is needed too"));
         }
         Ok(Self { id, secret, token })
     }
@@ -59,10 +91,9 @@ impl AccessKeys {
     }
 }
 
-fn missing(key: &str) -> String {
-    format!(
-        "there is no {key} in it: it needs {ACCESS_KEY_ID} and {SECRET_ACCESS_KEY}, and {SESSION_TOKEN} for temporary credentials"
-    )
+fn missing(key: &str, names: &Names) -> String {
+    let Names { id, secret, token } = names;
+    format!("there is no {key} in it: it needs {id} and {secret}, and {token} for temporary credentials")
 }
 
 fn value(data: &BTreeMap<String, Vec<u8>>, key: &str) -> Result<Option<Zeroizing<String>>, String> {

@@ -2,7 +2,9 @@
 
 use super::{
     error::{AwsError, Kind},
-    port::{Authority, Aws, Description, Identity, Issue, Material, PemChain, Simulation, Summary, Verdict},
+    port::{
+        Authority, Aws, Description, Identity, Issue, Material, Organization, PemChain, Simulation, Summary, Verdict,
+    },
 };
 use crate::{
     api::{
@@ -134,6 +136,10 @@ impl Aws for FakeAws {
 
     async fn issued(&self, arn: &IssuedArn) -> Result<Option<PemChain>, AwsError> {
         self.call("acm-pca:GetCertificate", arn.as_str(), |_| None).await
+    }
+
+    async fn organization(&self) -> Result<Organization, AwsError> {
+        self.call("organizations:ListAccounts", "", |_| None).await
     }
 
     async fn list_certificates(&self, region: &Region) -> Result<Vec<Summary>, AwsError> {

@@ -13,6 +13,7 @@ pub mod paced;
 pub mod permissions;
 pub mod port;
 pub mod provider;
+pub mod secrets_manager;
 pub mod sessions;
 #[cfg(test)]
 mod stand_in;

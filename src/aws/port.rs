@@ -156,6 +156,43 @@ pub struct Verdict {
     pub missing: Vec<String>,
 }
 
+/// An AWS organization (Organizations API reference).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Organization {
+    /// Its id.
+    pub id: String,
+    /// The account that it is managed from.
+    pub management_account: AccountId,
+    /// All its accounts, the managing one too, by id.
+    pub members: Vec<Member>,
+}
+
+impl Organization {
+    /// The region where a partition's Organizations is; the signature is for it (AWS general reference, Organizations
+    /// endpoints).
+    #[must_use]
+    pub fn home(partition: &str) -> &'static str {
+        match partition {
+            "aws-us-gov" => "us-gov-west-1",
+            "aws-cn" => "cn-northwest-1",
+            _ => "us-east-1",
+        }
+    }
+}
+
+/// An account of an organization.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Its id.
+    pub id: AccountId,
+    /// Its name.
+    pub name: String,
+    /// PENDING_ACTIVATION, ACTIVE, SUSPENDED, PENDING_CLOSURE or CLOSED.
+    pub state: String,
+    /// What it lies in, from the root down: id and name.
+    pub units: Vec<(String, String)>,
+}
+
 /// The calls that one account answers. Every error says which operation failed and what a person may do.
 #[async_trait]
 pub trait Aws: Send + Sync {
@@ -176,6 +213,9 @@ pub trait Aws: Send + Sync {
 
     /// What the CA signed; none while it is still at it (RequestInProgressException).
     async fn issued(&self, arn: &IssuedArn) -> Result<Option<PemChain>, AwsError>;
+
+    /// The organization that the account manages, whole: a part that can't be read makes it fail.
+    async fn organization(&self) -> Result<Organization, AwsError>;
 
     /// All certificates in ACM in a region, of every key type, from all pages.
     async fn list_certificates(&self, region: &Region) -> Result<Vec<Summary>, AwsError>;
@@ -211,4 +251,15 @@ pub trait Aws: Send + Sync {
 
     /// Asks IAM what its caller may do; nothing is done. One attempt: it is not worth a second.
     async fn simulate(&self, question: &Simulation) -> Result<Vec<Verdict>, AwsError>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn organizations_has_one_home_a_partition() {
+        let homes = ["aws", "aws-us-gov", "aws-cn"].map(Organization::home);
+        assert_eq!(homes, ["us-east-1", "us-gov-west-1", "cn-northwest-1"]);
+    }
 }

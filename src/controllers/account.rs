@@ -2,32 +2,99 @@
 
 use super::{context::Context, driver::Kind};
 use crate::{
-    api::{AwsAccount, account::AwsAccountStatus, conditions::refused},
-    aws::{permissions::verify::verify, port::Aws, sessions::ProblemKind},
+    api::{AwsAccount, SYNC_ANNOTATION, account::AwsAccountStatus, conditions::refused, names::Region},
+    aws::{
+        error::Kind as ErrorKind,
+        permissions::verify::verify,
+        port::{Authority, Aws, Organization},
+        sessions::{ProblemKind, SessionProblem},
+    },
     core::{
         Decision,
-        account::{Observed, Problem, Read, Write, decide},
-        permissions::{Asked, carried, needs, principal},
+        access::Refusal,
+        account::{Observed, Problem, Read, Write, decide, rest},
+        organization::{Around, Change, is_member_of},
+        permissions::{Asked, carried, needs::Gathering, principal},
     },
 };
 use async_trait::async_trait;
+use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
-use kube::{Api, Client, ResourceExt};
+use kube::{
+    Api, Client, ResourceExt,
+    api::{DeleteParams, PostParams, Preconditions},
+};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::Instant,
 };
 
+/// Members that are written at the same time.
+const WRITERS: usize = 8;
+
 /// The controller of AwsAccounts.
 pub struct Accounts(pub Arc<Context>);
+
+/// What is kept of an account from one look to the next.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Memory {
+    known: Option<Arc<Known>>,
+    asked: Option<Arc<Asked>>,
+}
+
+/// What was read of an organization. It is looked through again whenever a member changes, and read again in its time.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Known {
+    /// The generation, and the request to read it again, that it was read for.
+    asked: (Option<i64>, Option<String>),
+    at: Timestamp,
+    organization: Arc<Organization>,
+    authorities: BTreeMap<Region, Vec<Authority>>,
+}
+
+/// What an organization's reading is for: another one needs another reading.
+fn asked(account: &AwsAccount) -> (Option<i64>, Option<String>) {
+    (account.metadata.generation, account.annotations().get(SYNC_ANNOTATION).cloned())
+}
+
+fn problem(problem: &SessionProblem) -> Problem {
+    Problem {
+        passes: matches!(problem.kind, ProblemKind::Transient),
+        about_credentials: !matches!(problem.kind, ProblemKind::Transient | ProblemKind::Disabled),
+        why: super::context::refusal(problem),
+    }
+}
+
+/// Objects that are decoded before others have their turn.
+const DECODED_AT_ONCE: usize = 64;
 
 impl Accounts {
     /// Asks IAM and AWS, once an hour.
     async fn permissions(&self, o: &mut Observed, aws: &dyn Aws) {
         let (account, name, context) = (&o.account, o.account.name_any(), &self.0);
-        let (certificates, requests) = (context.certificates.state(), context.requests.state());
-        let needs = needs(account, &name, &certificates, &requests, &o.authorities);
+        let mut gathering = Gathering::new(account, &name, &o.authorities);
+        // One by one: all of them at once would take ten times the store's memory.
+        let certificates = context.certificates.keys(|_, gist| gist.enabled && gist.uses(&name));
+        for (count, key) in certificates.into_iter().enumerate() {
+            if let Some(certificate) = context.certificates.at(&key) {
+                gathering.certificate(&certificate);
+            }
+            if count % DECODED_AT_ONCE == DECODED_AT_ONCE - 1 {
+                tokio::task::yield_now().await;
+            }
+        }
+        for key in context.requests.keys(|_, gist| !gist.ready && gist.uses(&name)) {
+            if let Some(request) = context.requests.at(&key) {
+                gathering.request(&request);
+            }
+        }
+        if account.spec.organization.is_some() {
+            for member in context.accounts.all().iter().filter(|member| is_member_of(member, account)) {
+                gathering.member(member);
+            }
+        }
+        let needs = gathering.done();
         let caller = aws.identity().arn.clone();
         let principal = principal(&caller, account.spec.assume_roles.iter().map(|role| &role.role_arn));
         let known = context.sessions.learned.of(&name, &caller);
@@ -41,6 +108,49 @@ impl Accounts {
         let answer = verify(aws, principal.as_deref(), &context.cluster, &needs, &known).await;
         o.asked = Some(Arc::new(Asked { at, instant, generation, caller, needs, answer, carried }));
     }
+
+    async fn organization(&self, account: &AwsAccount) -> Result<Arc<Organization>, Problem> {
+        let aws = self.0.sessions.organization(account).await.map_err(|p| problem(&p))?;
+        aws.organization().await.map(Arc::new).map_err(|error| {
+            self.0.report(Some(account), &error);
+            let passes = matches!(error.kind, ErrorKind::Transient | ErrorKind::Throttled | ErrorKind::NotYourTurn(_));
+            let reason = match error.kind {
+                ErrorKind::AccessDenied => "AccessDenied",
+                _ if passes => "AwsUnavailable",
+                _ => "OrganizationUnavailable",
+            };
+            Problem { why: Refusal { reason, message: error.to_string() }, passes, about_credentials: false }
+        })
+    }
+
+    /// The members of an organization, who else there is, and which of them Certificates and requests name.
+    fn around(&self, owner: &AwsAccount) -> Around {
+        let accounts = self.0.accounts.all();
+        let (certificates, requests) = (self.0.certificates.uses(), self.0.requests.uses());
+        let names = accounts.iter().map(|account| account.name_any());
+        let used = names.filter(|name| certificates.contains(name) || requests.contains(name)).collect();
+        Around::new(owner, accounts, used)
+    }
+
+    async fn change(&self, change: Change) -> Result<(String, Option<AwsAccount>), kube::Error> {
+        let api: Api<AwsAccount> = Api::all(self.0.client.clone());
+        match change {
+            Change::Create(new) => {
+                api.create(&PostParams::default(), &new).await.map(|stored| (stored.name_any(), Some(stored)))
+            }
+            Change::Replace(new) => {
+                let name = new.name_any();
+                api.replace(&name, &PostParams::default(), &new).await.map(|stored| (name, Some(stored)))
+            }
+            Change::Delete(name, uid) => {
+                let preconditions = Some(Preconditions { uid, resource_version: None });
+                match api.delete(&name, &DeleteParams { preconditions, ..DeleteParams::default() }).await {
+                    Err(kube::Error::Api(status)) if status.is_not_found() => Ok((name, None)),
+                    other => other.map(|_| (name, None)),
+                }
+            }
+        }
+    }
 }
 
 #[async_trait]
@@ -50,10 +160,30 @@ impl Kind for Accounts {
     type Observed = Observed;
     type Read = Read;
     type Write = Write;
-    type Memory = Option<Arc<Asked>>;
+    type Memory = Memory;
 
-    fn observe(&self, account: Arc<AwsAccount>, asked: Self::Memory) -> Observed {
-        Observed { account, session: None, authorities: BTreeMap::new(), asked, shown: BTreeMap::new() }
+    fn observe(&self, account: Arc<AwsAccount>, memory: Memory) -> Observed {
+        let budget = self.0.spending().standing(&account.name_any(), self.0.clock.now());
+        let Memory { known, asked: permissions } = memory;
+        let mut o = Observed {
+            account,
+            session: None,
+            authorities: BTreeMap::new(),
+            asked: permissions,
+            shown: BTreeMap::new(),
+            budget,
+            organization: None,
+            around: None,
+            read_at: None,
+        };
+        let now = self.0.clock.now();
+        let fresh = |k: &&Arc<Known>| k.asked == asked(&o.account) && now.duration_since(k.at) < rest(&o);
+        if let Some(known) = known.as_ref().filter(fresh) {
+            o.authorities = known.authorities.iter().map(|(region, all)| (region.clone(), Ok(all.clone()))).collect();
+            o.organization = Some(Ok(known.organization.clone()));
+            o.read_at = Some(known.at);
+        }
+        o
     }
 
     fn decide(&self, observed: &mut Observed, now: Timestamp) -> Decision<AwsAccountStatus, Read, Write> {
@@ -67,11 +197,7 @@ impl Kind for Accounts {
         let session = self.0.sessions.open(&o.account).await;
         match read {
             Read::Session => {
-                o.session = Some(session.map(|aws| aws.identity().clone()).map_err(|problem| Problem {
-                    passes: matches!(problem.kind, ProblemKind::Transient),
-                    about_credentials: !matches!(problem.kind, ProblemKind::Transient | ProblemKind::Disabled),
-                    why: super::context::refusal(&problem),
-                }));
+                o.session = Some(session.map(|aws| aws.identity().clone()).map_err(|p| problem(&p)));
             }
             Read::Authorities(region) => match session {
                 Ok(aws) => {
@@ -88,12 +214,28 @@ impl Kind for Accounts {
                 Ok(aws) => self.permissions(o, &*aws).await,
                 Err(_) => o.session = None,
             },
+            Read::Organization => {
+                o.read_at = Some(self.0.clock.now());
+                o.organization = Some(self.organization(&o.account).await);
+            }
+            Read::Around => o.around = Some(self.around(&o.account)),
         }
         Ok(())
     }
 
-    async fn write(&self, _: &mut Observed, write: Write) -> Result<(), kube::Error> {
-        match write {}
+    async fn write(&self, o: &mut Observed, write: Write) -> Result<(), kube::Error> {
+        let Write::Members(changes) = write;
+        let stored: Vec<_> =
+            stream::iter(changes).map(|change| self.change(change)).buffer_unordered(WRITERS).try_collect().await?;
+        // The store tells of it later.
+        for (name, member) in stored {
+            let members = o.around.iter_mut().map(|around| &mut around.members);
+            match member {
+                Some(member) => members.for_each(|m| drop(m.insert(name.clone(), Arc::new(member.clone())))),
+                None => members.for_each(|m| drop(m.remove(&name))),
+            }
+        }
+        Ok(())
     }
 
     fn object(observed: &Observed) -> &Arc<AwsAccount> {
@@ -104,8 +246,14 @@ impl Kind for Accounts {
         observed.account = account;
     }
 
-    fn memory(observed: Observed) -> Self::Memory {
-        observed.asked
+    fn memory(o: Observed) -> Memory {
+        let asked_for = asked(&o.account);
+        let known = || {
+            let (Some(Ok(organization)), Some(at)) = (o.organization, o.read_at) else { return None };
+            let all = o.authorities.into_iter().map(|(region, all)| Some((region, all.ok()?)));
+            Some(Arc::new(Known { asked: asked_for, at, organization, authorities: all.collect::<Option<_>>()? }))
+        };
+        Memory { known: known(), asked: o.asked }
     }
 
     fn status(account: &AwsAccount) -> Option<&AwsAccountStatus> {

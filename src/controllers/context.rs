@@ -16,8 +16,14 @@ use crate::{
         authority::KnownAuthority,
         backoff::Failure,
         secret::SecretObject,
+        spending::Ledger,
     },
-    kube::leader::Mandate,
+    kube::{
+        key::Key,
+        leader::Mandate,
+        packed::{Packed, Packer},
+        store::Store,
+    },
     metrics::Metrics,
 };
 use jiff::{SignedDuration, Timestamp};
@@ -25,12 +31,11 @@ use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::{
     Api, Client, ResourceExt,
     api::{DeleteParams, PostParams, Preconditions},
-    runtime::reflector::{ObjectRef, Store},
 };
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
 /// A staged key that was just stored is used again for so long, instead of being read back.
@@ -63,15 +68,19 @@ pub struct Context {
     /// The private CAs.
     pub authorities: Authorities,
     /// Requests that this process just saw signed: the store keeps them without their certificates.
-    pub signed: Recent<Arc<CertificateRequest>>,
+    signed: Recent<Packed>,
+    /// Packs them.
+    packer: Mutex<Packer>,
     /// Keys that take long to make.
     pub keys: Keys,
     /// Keys that this process just staged.
     pub staged: Recent<SecretObject>,
+    /// What the accounts were asked to pay for.
+    spending: Mutex<Ledger>,
     /// When the last import under a new ARN began whose answer is not known.
     unanswered: Mutex<Option<Timestamp>>,
-    /// Which Certificate keeps which Secret, by namespace and Secret: when it was created, and its name.
-    claims: Mutex<HashMap<(String, String), (Timestamp, String)>>,
+    /// Which Certificate keeps which Secret, by the Secret's key: when it was created, and its key.
+    claims: Mutex<HashMap<Key, (Timestamp, Key)>>,
 }
 
 /// The parts of a [`Context`] that are made elsewhere.
@@ -128,10 +137,29 @@ impl Context {
             inventory: Inventory::default(),
             authorities: Authorities::default(),
             signed: Recent::new(STAGED_LASTS),
+            packer: Mutex::default(),
             keys: Keys::default(),
             staged: Recent::new(STAGED_LASTS),
+            spending: Mutex::default(),
             unanswered: Mutex::default(),
             claims: Mutex::default(),
+        }
+    }
+
+    /// What the accounts were asked to pay for. Held for a moment only.
+    pub fn spending(&self) -> MutexGuard<'_, Ledger> {
+        self.spending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts all that the stores hold, for the accounts' budgets: before anything is decided.
+    pub fn count_spending(&self) {
+        let now = self.clock.now();
+        for account in self.accounts.all() {
+            self.spending().account(&account, now);
+        }
+        // Decoded one by one: there may be many.
+        for request in self.requests.keys(|_, _| true).iter().filter_map(|key| self.requests.at(key)) {
+            self.spending().note(&request, now);
         }
     }
 
@@ -153,7 +181,7 @@ impl Context {
     /// An account by name.
     #[must_use]
     pub fn account(&self, name: &str) -> Option<Arc<AwsAccount>> {
-        self.accounts.get(&ObjectRef::new(name))
+        self.accounts.get(None, name)
     }
 
     /// The way into an account; the refusal is told in conditions.
@@ -165,11 +193,9 @@ impl Context {
         self.sessions.open(account.ok_or_else(missing)?).await.map_err(|problem| refusal(&problem))
     }
 
-    /// Lets the sessions know of a failed call: wrong credentials are read again.
+    /// Lets the sessions know of a failed call, which may be due to credentials that are to be read again.
     pub fn report(&self, account: Option<&AwsAccount>, error: &AwsError) {
-        if let Some(account) = account
-            && error.kind == Kind::Credentials
-        {
+        if let Some(account) = account {
             self.sessions.report(account, error);
         }
     }
@@ -251,20 +277,36 @@ impl Context {
         ))
     }
 
+    /// This process just saw the request signed. Many may wait for their Certificates at the same time.
+    pub fn keep_signed(&self, request: &CertificateRequest) {
+        let packed = self.packer.lock().unwrap_or_else(PoisonError::into_inner).pack(request);
+        if let Some(packed) = packed {
+            let namespace = request.namespace().unwrap_or_default();
+            self.signed.put(&namespace, &request.name_any(), packed, Instant::now());
+        }
+    }
+
+    /// The request, if this process just saw it signed; once.
+    #[must_use]
+    pub fn take_signed(&self, namespace: &str, name: &str) -> Option<CertificateRequest> {
+        self.signed.take(namespace, name, Instant::now())?.unpack().ok()
+    }
+
     /// Claims its Secret for a Certificate. Of those that live and name the same one, the oldest has it, in whatever order
     /// they come; returns who that is, if it is another.
     #[must_use]
     pub fn claim(&self, certificate: &Certificate) -> Option<String> {
-        let namespace = certificate.namespace().unwrap_or_default();
+        let namespace = certificate.metadata.namespace.as_deref();
         let created = certificate.creation_timestamp().map_or(Timestamp::MAX, |t| t.0);
-        let mine = (created, certificate.name_any());
+        let name = certificate.name_any();
+        let mine = (created, self.certificates.find(namespace, &name).unwrap_or_else(|| Key::new(namespace, &name)));
         let secret = &certificate.spec.secret.name;
         let mut claims = self.claims.lock().unwrap_or_else(PoisonError::into_inner);
-        let holder = claims.entry((namespace.clone(), secret.clone())).or_insert_with(|| mine.clone());
+        let holder = claims.entry(Key::new(namespace, secret)).or_insert_with(|| mine.clone());
         if holder.1 != mine.1 && *holder < mine {
-            let live = self.certificates.get(&ObjectRef::new(&holder.1).within(&namespace));
+            let live = self.certificates.at(&holder.1);
             if live.is_some_and(|c| c.spec.secret.name == *secret && c.metadata.deletion_timestamp.is_none()) {
-                return Some(holder.1.clone());
+                return Some(holder.1.name().to_owned());
             }
         }
         *holder = mine;

@@ -1,51 +1,44 @@
 //! One driver for all kinds: observe, decide, one step, again, until the object can rest.
 
-use super::{context::Context, keys::Keys};
+use super::{context::Context, keys::Keys, line::Line};
 use crate::{
     aws::paced::{asking, line::Asker},
     clock::Clock,
     core::{Decision, Event, Step, backoff, request::ATTEMPT_REPEATED},
-    kube::leader::Mandate,
+    kube::{
+        key::Key,
+        leader::Mandate,
+        store::{Kept, Store},
+    },
     metrics::{Metrics, Outcome},
     pki::algorithm::KeyAlgorithm,
     probes::{BEAT, Pulse},
     text::plain,
 };
 use async_trait::async_trait;
-use futures::{
-    FutureExt, Stream, StreamExt,
-    channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded},
-    future::BoxFuture,
-    stream,
-};
+use futures::{FutureExt, future::BoxFuture};
 use jiff::Timestamp;
 use kube::{
     Api, Client, Resource, ResourceExt,
     api::PostParams,
-    runtime::{
-        controller::{self, Action},
-        events::{Event as KubeEvent, EventType, Recorder},
-        reflector::{ObjectRef, Store},
-    },
+    runtime::events::{Event as KubeEvent, EventType, Recorder},
 };
-use serde::{Serialize, de::DeserializeOwned};
 use std::{
     collections::HashMap,
-    convert::Infallible,
     fmt::Debug,
     future::Future,
     panic::AssertUnwindSafe,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 
 /// A pass that takes more steps than this goes in circles: that is a fault of this program.
 const MOST_STEPS: usize = 400;
 /// A status that changes more often at the end of a pass is looked at again only after its rest.
 const MOST_STATUSES: u32 = 3;
 /// Reconciles of one kind that run at the same time; what is slow in them is AWS.
-const CONCURRENCY: u16 = 256;
+const CONCURRENCY: usize = 256;
 /// The longest note of an event, in bytes (Kubernetes API reference, Event).
 const LONGEST_NOTE: usize = 1024;
 /// A conflict means that the watch will tell of a newer object; this is for the case that it does not.
@@ -55,7 +48,7 @@ const AFTER_CONFLICT: Duration = Duration::from_millis(500);
 #[async_trait]
 pub trait Kind: Send + Sync + 'static {
     /// The object.
-    type Object: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Serialize + Send + Sync + 'static;
+    type Object: Kept + Debug;
     /// Its status.
     type Status: PartialEq + Clone + Send;
     /// What was seen.
@@ -65,7 +58,7 @@ pub trait Kind: Send + Sync + 'static {
     /// What to change.
     type Write: Debug + Send;
     /// What the process remembers of an object.
-    type Memory: Default + Clone + Send;
+    type Memory: Default + PartialEq + Clone + Send;
 
     /// What is known without a call.
     fn observe(&self, object: Arc<Self::Object>, memory: Self::Memory) -> Self::Observed;
@@ -97,27 +90,28 @@ pub trait Kind: Send + Sync + 'static {
     fn api(client: &Client, namespace: Option<&str>) -> Api<Self::Object>;
 }
 
-/// What the driver remembers of an object.
+/// What the driver remembers of an object. There are many that rest, so it is small for them.
 struct Entry<M> {
-    uid: Option<String>,
-    memory: M,
+    uid: Option<Box<str>>,
+    /// None: as it begins.
+    memory: Option<Box<M>>,
     /// The resourceVersion of the last write of ours: an older object from the store is out of date.
     written: Option<u64>,
     /// The resourceVersion that the last pass ended with, and until when it rests.
-    settled: Option<(String, Instant)>,
+    settled: Option<(Box<str>, Instant)>,
     /// Something around the object changed: the rest is over.
     woken: bool,
     /// API server errors in a row.
     errors: u32,
 }
 
-impl<M: Default> Default for Entry<M> {
+impl<M> Default for Entry<M> {
     fn default() -> Self {
-        Self { uid: None, memory: M::default(), written: None, settled: None, woken: false, errors: 0 }
+        Self { uid: None, memory: None, written: None, settled: None, woken: false, errors: 0 }
     }
 }
 
-type Entries<T> = HashMap<ObjectRef<<T as Kind>::Object>, Entry<<T as Kind>::Memory>>;
+type Entries<T> = HashMap<Key, Entry<<T as Kind>::Memory>>;
 
 /// Runs the reconciles of one kind.
 pub struct Driver<T: Kind> {
@@ -128,9 +122,7 @@ pub struct Driver<T: Kind> {
     mandate: Mandate,
     metrics: Arc<Metrics>,
     keys: Keys,
-    /// Those whose key is there.
-    keyed: UnboundedSender<ObjectRef<T::Object>>,
-    told: Mutex<Option<UnboundedReceiver<ObjectRef<T::Object>>>>,
+    line: Arc<Line>,
     entries: Mutex<Entries<T>>,
 }
 
@@ -138,74 +130,93 @@ impl<T: Kind> Driver<T> {
     /// A driver for a kind.
     pub fn new(kind: T, context: &Context, recorder: &Recorder) -> Self {
         let (client, clock, mandate) = (context.client.clone(), context.clock.clone(), context.mandate.clone());
-        let metrics = context.metrics.clone();
-        let ((keyed, told), keys, recorder) = (unbounded(), context.keys.clone(), recorder.clone());
-        let told = Mutex::new(Some(told));
-        Self { kind, client, recorder, clock, mandate, metrics, keys, keyed, told, entries: Mutex::default() }
+        let (metrics, keys, recorder) = (context.metrics.clone(), context.keys.clone(), recorder.clone());
+        let (line, entries) = (Arc::default(), Mutex::default());
+        Self { kind, client, recorder, clock, mandate, metrics, keys, line, entries }
     }
 
-    /// Reconciles what the queue names, until it ends and every reconcile that runs has come to its end.
+    /// Reconciles what is asked for, until it is told to stop and every reconcile that runs has come to its end.
     pub fn run(
         self: Arc<Self>,
         store: Store<T::Object>,
-        queue: UnboundedReceiver<ObjectRef<T::Object>>,
         stop: impl Future<Output = ()> + Send + 'static,
         pulse: Pulse,
     ) -> BoxFuture<'static, ()> {
-        let told = self.told.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let queue =
-            stream::select(queue, stream::iter(told).flatten()).take_until(Box::pin(stop)).map(Ok::<_, Infallible>);
-        let config = controller::Config::default().concurrency(CONCURRENCY);
-        // Each in a task of its own: what one computes holds up no other. One object has one task, or waits.
-        let reconcile = |object, driver: Arc<Self>| {
-            let mut task = Task(tokio::spawn(async move { driver.reconcile(object).await }));
-            Box::pin(async move {
-                // What panics is caught within; what is aborted has nobody who waits for it.
-                Ok::<_, Infallible>((&mut task.0).await.unwrap_or_else(|_| Action::requeue(AFTER_CONFLICT)))
-            })
-        };
-        let never = |_, error: &Infallible, _| match *error {};
-        let results = controller::applier(reconcile, never, self, store, queue, config);
-        Box::pin(drain(results, pulse))
+        Box::pin(async move {
+            // They end with this.
+            let mut running = JoinSet::new();
+            let (mut stop, mut stopping) = (std::pin::pin!(stop), false);
+            let mut beats = tokio::time::interval(BEAT);
+            while !stopping || !running.is_empty() {
+                tokio::select! {
+                    () = &mut stop, if !stopping => stopping = true,
+                    _ = beats.tick() => pulse.beat(),
+                    Some(_) = running.join_next() => {}
+                    key = self.line.next(), if !stopping && running.len() < CONCURRENCY => {
+                        let (driver, store) = (self.clone(), store.clone());
+                        running.spawn(async move {
+                            let rest = driver.reconcile(&key, store.at(&key)).await;
+                            if !driver.line.done(&key, rest) {
+                                driver.forget(&key);
+                            }
+                        });
+                    }
+                }
+            }
+        })
     }
 
-    /// Something around the object changed: its next reconcile is not skipped.
-    pub fn wake(&self, object: &ObjectRef<T::Object>) {
-        self.with(object, |entry| entry.woken = true);
+    /// The object changed: it is looked at whether there is anything to do.
+    pub fn ask(&self, key: &Key) {
+        self.line.ask(key);
     }
 
-    /// The object is gone.
-    pub fn forget(&self, object: &ObjectRef<T::Object>) {
-        let entry = self.entries.lock().unwrap_or_else(PoisonError::into_inner).remove(object);
+    /// Something around the object changed: it is reconciled, whether or not it rests.
+    pub fn wake(&self, key: &Key) {
+        self.with(key, |entry| entry.woken = true);
+        self.line.ask(key);
+    }
+
+    /// The object is gone, or there is nothing to do for it any more.
+    pub fn forget(&self, key: &Key) {
+        self.line.forget(key);
+        let entry = self.entries.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
         if let Some(uid) = entry.and_then(|entry| entry.uid) {
             self.keys.forget(&uid);
         }
     }
 
-    fn with<R>(&self, object: &ObjectRef<T::Object>, change: impl FnOnce(&mut Entry<T::Memory>) -> R) -> R {
+    fn with<R>(&self, key: &Key, change: impl FnOnce(&mut Entry<T::Memory>) -> R) -> R {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        change(entries.entry(object.clone()).or_default())
+        match entries.get_mut(key) {
+            Some(entry) => change(entry),
+            None => change(entries.entry(key.clone()).or_default()),
+        }
     }
 
-    /// A fault of this program in one object stops none of the others.
-    async fn reconcile(&self, object: Arc<T::Object>) -> Action {
-        let key = ObjectRef::from_obj(&*object);
+    /// After how long it is to be reconciled again, unless it is asked for; a fault of this program in one object stops none
+    /// of the others.
+    async fn reconcile(&self, key: &Key, object: Option<Arc<T::Object>>) -> Option<Duration> {
+        let Some(object) = object else {
+            tracing::debug!(%key, "an object went before its reconcile");
+            return None;
+        };
         // In AWS's lines an object keeps its place over its passes.
-        let asker = Asker { key: key.to_string(), left: None };
-        let guarded = AssertUnwindSafe(asking(asker, self.reconcile_object(&key, object))).catch_unwind();
+        let asker = Asker { key: format!("{} {key}", T::Object::kind(&())), left: None };
+        let guarded = AssertUnwindSafe(asking(asker, self.reconcile_object(key, object))).catch_unwind();
         guarded.await.unwrap_or_else(|_| {
             tracing::error!(object = %key, "a fault of arnkeeper: please report what was logged before this line; the object is tried again later");
-            Action::requeue(to_std(backoff::FOR_A_PERSON))
+            Some(to_std(backoff::FOR_A_PERSON))
         })
     }
 
-    async fn reconcile_object(&self, key: &ObjectRef<T::Object>, object: Arc<T::Object>) -> Action {
+    async fn reconcile_object(&self, key: &Key, object: Arc<T::Object>) -> Option<Duration> {
         // Who stands by does nothing; all objects are woken when that ends.
         if !self.mandate.holds() {
-            return Action::await_change();
+            return None;
         }
         let memory = match self.with(key, |entry| begin(entry, &*object)) {
-            Begin::Skip(rest) => return Action::requeue(rest),
+            Begin::Skip(rest) => return Some(rest),
             Begin::Pass(memory) => memory,
         };
         let running = self.metrics.reconcile(T::Object::kind(&()));
@@ -224,16 +235,16 @@ impl<T: Kind> Driver<T> {
         let memory = T::memory(observed);
         running.ends(outcome);
         self.with(key, |entry| {
-            entry.memory = memory;
+            entry.memory = (memory != T::Memory::default()).then(|| Box::new(memory));
             match &result {
                 Ok(Some(rest)) => {
                     entry.errors = 0;
-                    entry.settled = Some((version, Instant::now() + *rest));
-                    Action::requeue(*rest)
+                    entry.settled = Some((version.into(), Instant::now() + *rest));
+                    Some(*rest)
                 }
                 Ok(None) => {
                     entry.settled = None;
-                    Action::await_change()
+                    None
                 }
                 Err(error) => {
                     entry.settled = None;
@@ -241,11 +252,11 @@ impl<T: Kind> Driver<T> {
                     entry.errors = entry.errors.saturating_add(1);
                     if is_conflict(error) {
                         tracing::debug!(object = %key, %error, "somebody else changed it; it is read again");
-                        return Action::requeue(AFTER_CONFLICT);
+                        return Some(AFTER_CONFLICT);
                     }
                     let wait = to_std(backoff::exponential(entry.errors));
                     tracing::warn!(object = %key, %error, wait_ms = wait.as_millis(), "the API server did not take it; tried again");
-                    Action::requeue(wait)
+                    Some(wait)
                 }
             }
         })
@@ -253,11 +264,7 @@ impl<T: Kind> Driver<T> {
 
     /// Steps until the object can rest; returns for how long. None: its key is being made, and wakes it; or this process
     /// does not lead any more, so nothing more is begun. What came of the last step is stored even then: with its resourceVersion that can undo nothing.
-    async fn pass(
-        &self,
-        key: &ObjectRef<T::Object>,
-        observed: &mut T::Observed,
-    ) -> Result<Option<Duration>, kube::Error> {
+    async fn pass(&self, key: &Key, observed: &mut T::Observed) -> Result<Option<Duration>, kube::Error> {
         let mut again = MOST_STATUSES;
         for _ in 0..MOST_STEPS {
             let decision = self.kind.decide(observed, self.clock.now());
@@ -287,17 +294,17 @@ impl<T: Kind> Driver<T> {
     }
 
     /// Whether there is the key that this takes. If not, the object comes back when it was made: till then it holds no place.
-    fn has_key(&self, key: &ObjectRef<T::Object>, observed: &T::Observed, write: &T::Write) -> bool {
+    fn has_key(&self, key: &Key, observed: &T::Observed, write: &T::Write) -> bool {
         let Some(algorithm) = T::new_key(write) else { return true };
-        let (keyed, key) = (self.keyed.clone(), key.clone());
+        let (line, key) = (self.line.clone(), key.clone());
         let uid = T::object(observed).uid().unwrap_or_default();
-        self.keys.ready(&uid, algorithm, move || drop(keyed.unbounded_send(key)))
+        self.keys.ready(&uid, algorithm, move || line.ask(&key))
     }
 
     /// Stores the status, if it changed, and tells the events; returns whether it changed.
     async fn save(
         &self,
-        key: &ObjectRef<T::Object>,
+        key: &Key,
         observed: &mut T::Observed,
         status: T::Status,
         events: Vec<Event>,
@@ -339,15 +346,6 @@ impl<T: Kind> Driver<T> {
     }
 }
 
-/// A task that ends with who waits for it. Own code: in tokio-util it is behind a feature that nothing else here needs.
-struct Task<R>(JoinHandle<R>);
-
-impl<R> Drop for Task<R> {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
 enum Begin<M> {
     Skip(Duration),
     Pass(M),
@@ -355,9 +353,9 @@ enum Begin<M> {
 
 /// Whether there is anything to do: objects older than our own last write, and those that rest, are passed over.
 fn begin<K: ResourceExt, M: Clone + Default>(entry: &mut Entry<M>, object: &K) -> Begin<M> {
-    let uid = object.uid();
-    if entry.uid != uid {
-        *entry = Entry { uid, ..Entry::default() };
+    let uid = object.meta().uid.as_deref();
+    if entry.uid.as_deref() != uid {
+        *entry = Entry { uid: uid.map(Into::into), ..Entry::default() };
     }
     let version = object.resource_version().unwrap_or_default();
     let out_of_date = entry.written.zip(version.parse::<u64>().ok()).is_some_and(|(written, seen)| seen < written);
@@ -366,7 +364,7 @@ fn begin<K: ResourceExt, M: Clone + Default>(entry: &mut Entry<M>, object: &K) -
     }
     let now = Instant::now();
     if let Some((settled, until)) = &entry.settled
-        && *settled == version
+        && **settled == *version
         && now < *until
         && !entry.woken
     {
@@ -374,23 +372,7 @@ fn begin<K: ResourceExt, M: Clone + Default>(entry: &mut Entry<M>, object: &K) -
     }
     entry.woken = false;
     entry.settled = None;
-    Begin::Pass(entry.memory.clone())
-}
-
-/// Runs to the end.
-async fn drain<R, E: std::error::Error>(results: impl Stream<Item = Result<R, E>>, pulse: Pulse) {
-    let mut results = std::pin::pin!(results);
-    let mut beats = tokio::time::interval(BEAT);
-    loop {
-        tokio::select! {
-            _ = beats.tick() => pulse.beat(),
-            result = results.next() => match result {
-                None => return,
-                Some(Err(error)) => tracing::debug!(%error, "an object went before its reconcile"),
-                Some(Ok(_)) => {}
-            }
-        }
-    }
+    Begin::Pass(entry.memory.as_deref().cloned().unwrap_or_default())
 }
 
 fn is_conflict(error: &kube::Error) -> bool {

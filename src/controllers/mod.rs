@@ -5,6 +5,7 @@ pub mod certificate;
 pub mod context;
 pub mod driver;
 pub mod keys;
+pub mod line;
 pub mod recent;
 pub mod request;
 pub mod wake;

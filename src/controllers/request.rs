@@ -21,7 +21,7 @@ use crate::{
 };
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
-use kube::{Api, Client, ResourceExt, runtime::reflector::ObjectRef};
+use kube::{Api, Client, ResourceExt};
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -103,8 +103,10 @@ impl Requests {
             not_after: plan.not_after,
             idempotency_token: plan.token,
         };
+        let (account, uid) = (o.request.spec.account_ref.name.clone(), o.request.uid().unwrap_or_default());
         match asking(self.asker(o), aws.issue(&issue)).await {
             Ok(arn) => {
+                self.0.spending().made(&account, &uid);
                 tracing::info!(request = %o.request.name_any(), namespace = o.request.namespace(), %arn, "the private CA signs");
                 o.memory.issued = Some(arn);
                 o.memory.failure = None;
@@ -116,6 +118,12 @@ impl Requests {
                     o.memory.lost = Some(attempt);
                 }
                 o.memory.refused = (o.memory.lost != Some(attempt)).then_some(attempt);
+                if o.memory.refused.is_some() {
+                    self.0.spending().give_back(&account, &uid, attempt);
+                    o.counted = None;
+                } else {
+                    self.0.spending().made(&account, &uid);
+                }
                 self.fail(o, error);
             }
         }
@@ -125,7 +133,7 @@ impl Requests {
     fn asker(&self, o: &Observed) -> Asker {
         let owner = o.request.owner_references().iter().find(|owner| owner.kind == "Certificate");
         let namespace = o.request.namespace().unwrap_or_default();
-        let owner = owner.and_then(|owner| self.0.certificates.get(&ObjectRef::new(&owner.name).within(&namespace)));
+        let owner = owner.and_then(|owner| self.0.certificates.get(Some(&namespace), &owner.name));
         let ends = owner.and_then(|certificate| certificate.status.as_ref()?.not_after.as_ref().map(|t| t.0));
         let left = ends.map(|ends| ends.duration_since(self.0.clock.now()).try_into().unwrap_or_default());
         Asker { key: o.request.uid().unwrap_or_default(), left }
@@ -186,6 +194,7 @@ impl Kind for Requests {
             authority_is_fresh: false,
             wanted: None,
             budget: crate::core::request::attempt::DEFAULT_BUDGET,
+            counted: None,
             secret: None,
             staged: None,
             answer: None,
@@ -209,6 +218,11 @@ impl Kind for Requests {
             Read::Authority => self.authority(o, false).await,
             Read::AuthorityAgain => self.authority(o, true).await,
             Read::Owner => self.owner(o).await?,
+            Read::Budget(attempt) => {
+                let (account, uid) = (&o.request.spec.account_ref.name, o.request.uid().unwrap_or_default());
+                let taken = self.0.spending().take(account, &uid, attempt, self.0.clock.now());
+                o.counted = Some(taken.map(|()| attempt));
+            }
             Read::Secret => {
                 let name = o.request.spec.secret_name.clone().unwrap_or_default();
                 o.secret = Some(self.0.secret(&namespace, &name).await?);
@@ -247,8 +261,7 @@ impl Kind for Requests {
 
     fn stored(&self, observed: &mut Observed, request: Arc<CertificateRequest>) {
         if request.status.as_ref().is_some_and(|s| s.certificate.is_some()) && !request.owner_references().is_empty() {
-            let namespace = request.namespace().unwrap_or_default();
-            self.0.signed.put(&namespace, &request.name_any(), request.clone(), Instant::now());
+            self.0.keep_signed(&request);
         }
         observed.request = request;
     }

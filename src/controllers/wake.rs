@@ -1,74 +1,24 @@
 //! Who is to look again when something changed: the object itself, and those that wait for it.
 
-use super::{
-    account::Accounts,
-    certificate::Certificates,
-    context::Context,
-    driver::{Driver, Kind},
-    request::Requests,
-};
+use super::{account::Accounts, certificate::Certificates, context::Context, driver::Driver, request::Requests};
 use crate::{
     api::{
         AwsAccount, Certificate, CertificateRequest, OWNED_BY_ANNOTATION,
         conditions::{READY, STALLED, is_true},
     },
-    kube::watch::Change,
+    core::organization::is_member_of,
+    kube::{
+        key::Key,
+        store::{Change, Gist},
+    },
 };
-use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use k8s_openapi::{api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::Condition};
-use kube::{
-    Resource, ResourceExt,
-    core::PartialObjectMeta,
-    runtime::reflector::{ObjectRef, ObjectRefExtra},
-};
+use kube::{Resource, ResourceExt, core::PartialObjectMeta};
 use std::{
     collections::{BTreeSet, HashMap},
     hash::{DefaultHasher, Hash, Hasher},
     sync::{Arc, Mutex, PoisonError},
 };
-
-/// A driver and the queue that feeds it.
-pub struct Lane<T: Kind> {
-    /// The driver.
-    pub driver: Arc<Driver<T>>,
-    sender: UnboundedSender<ObjectRef<T::Object>>,
-}
-
-impl<T: Kind> Lane<T> {
-    /// A lane, and the queue for [`Driver::run`].
-    #[must_use]
-    pub fn new(driver: Driver<T>) -> (Self, UnboundedReceiver<ObjectRef<T::Object>>) {
-        let (sender, queue) = unbounded();
-        (Self { driver: Arc::new(driver), sender }, queue)
-    }
-
-    /// The object changed: the driver sees for itself whether there is anything to do.
-    fn changed(&self, object: &T::Object) {
-        self.send(bare(ObjectRef::from_obj(object)));
-    }
-
-    /// Something around the object changed.
-    fn wake(&self, object: ObjectRef<T::Object>) {
-        let object = bare(object);
-        self.driver.wake(&object);
-        self.send(object);
-    }
-
-    fn forget(&self, object: &T::Object) {
-        self.driver.forget(&ObjectRef::from_obj(object));
-    }
-
-    /// At the end of the process nobody listens any more.
-    fn send(&self, object: ObjectRef<T::Object>) {
-        drop(self.sender.unbounded_send(object));
-    }
-}
-
-/// Without uid and resourceVersion, which no queue and no map needs.
-fn bare<K: Resource<DynamicType = ()>>(mut object: ObjectRef<K>) -> ObjectRef<K> {
-    object.extra = ObjectRefExtra::default();
-    object
-}
 
 /// Whether a request is signed: then there is nothing to do for it any more.
 fn is_done(request: &CertificateRequest) -> bool {
@@ -104,26 +54,23 @@ enum Before {
 }
 
 /// The last news of each object.
-struct Seen<K>(Mutex<HashMap<K, News>>);
+#[derive(Default)]
+struct Seen(Mutex<HashMap<Key, News>>);
 
-impl<K: Eq + Hash> Seen<K> {
-    fn new() -> Self {
-        Self(Mutex::default())
-    }
-
+impl Seen {
     /// What was seen before, if it is news.
-    fn note(&self, key: K, news: News) -> Option<Before> {
+    fn note(&self, key: &Key, news: News) -> Option<Before> {
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = seen.get(&key);
+        let before = seen.get(key);
         if before == Some(&news) {
             return None;
         }
         let before = if before.is_some() || news.tells { Before::Other } else { Before::Nothing };
-        seen.insert(key, news);
+        seen.insert(key.clone(), news);
         Some(before)
     }
 
-    fn forget(&self, key: &K) {
+    fn forget(&self, key: &Key) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
     }
 }
@@ -131,138 +78,159 @@ impl<K: Eq + Hash> Seen<K> {
 /// Takes what the watches tell, and wakes whom it concerns.
 pub struct Waker {
     context: Arc<Context>,
-    accounts: Lane<Accounts>,
-    requests: Lane<Requests>,
-    certificates: Lane<Certificates>,
+    accounts: Arc<Driver<Accounts>>,
+    requests: Arc<Driver<Requests>>,
+    certificates: Arc<Driver<Certificates>>,
     /// The namespaces that this process serves; none: all.
     namespaces: Option<BTreeSet<String>>,
-    seen_accounts: Seen<ObjectRef<AwsAccount>>,
-    seen_requests: Seen<ObjectRef<CertificateRequest>>,
+    seen_accounts: Seen,
+    seen_requests: Seen,
 }
 
 impl Waker {
-    /// A waker for these lanes. An empty list of namespaces means all of them.
+    /// A waker for these drivers. An empty list of namespaces means all of them.
     #[must_use]
     pub fn new(
         context: Arc<Context>,
-        accounts: Lane<Accounts>,
-        requests: Lane<Requests>,
-        certificates: Lane<Certificates>,
+        accounts: Arc<Driver<Accounts>>,
+        requests: Arc<Driver<Requests>>,
+        certificates: Arc<Driver<Certificates>>,
         namespaces: &[String],
     ) -> Self {
         let namespaces = (!namespaces.is_empty()).then(|| namespaces.iter().cloned().collect());
-        Self {
-            context,
-            accounts,
-            requests,
-            certificates,
-            namespaces,
-            seen_accounts: Seen::new(),
-            seen_requests: Seen::new(),
-        }
+        let (seen_accounts, seen_requests) = (Seen::default(), Seen::default());
+        Self { context, accounts, requests, certificates, namespaces, seen_accounts, seen_requests }
     }
 
-    fn serves<K: ResourceExt>(&self, object: &K) -> bool {
-        self.namespaces.as_ref().is_none_or(|all| object.namespace().is_some_and(|namespace| all.contains(&namespace)))
+    fn serves(&self, key: &Key) -> bool {
+        self.namespaces.as_ref().is_none_or(|all| key.namespace().is_some_and(|namespace| all.contains(namespace)))
     }
 
     /// AwsAccounts changed.
     pub fn accounts(&self, changes: Vec<Change<AwsAccount>>) {
         for change in changes {
-            self.account(change);
+            match change {
+                Change::Listed => {
+                    for account in self.context.accounts.all() {
+                        self.account(&Key::of(&*account), &account);
+                    }
+                }
+                Change::Applied(key, account) => self.account(&key, &account),
+                Change::Deleted(key, _) => {
+                    self.accounts.forget(&key);
+                    self.seen_accounts.forget(&key);
+                    self.context.sessions.forget(key.name());
+                    self.context.spending().account_deleted(key.name());
+                    self.wake_users(key.name());
+                }
+            }
+        }
+    }
+
+    fn account(&self, key: &Key, account: &AwsAccount) {
+        self.context.spending().account(account, self.context.clock.now());
+        self.accounts.ask(key);
+        let conditions = account.status.as_ref().map(|s| &*s.conditions);
+        if self.seen_accounts.note(key, News::of(account, conditions)).is_some() {
+            self.wake_users(key.name());
+            self.wake_members(account);
         }
     }
 
     /// CertificateRequests changed.
     pub fn requests(&self, changes: Vec<Change<CertificateRequest>>) {
         for change in changes {
-            self.request(change);
+            match change {
+                Change::Listed => {
+                    for key in self.context.requests.keys(|_, _| true) {
+                        // Decoded one by one: there may be many.
+                        if let Some(request) = self.context.requests.at(&key) {
+                            self.request(&key, &request);
+                        }
+                    }
+                }
+                Change::Applied(key, request) => self.request(&key, &request),
+                Change::Deleted(key, request) => {
+                    self.count(&request, true);
+                    if self.serves(&key) {
+                        self.requests.forget(&key);
+                        self.seen_requests.forget(&key);
+                        // A signed one has done its part.
+                        if !is_done(&request) {
+                            self.wake_owner(&request);
+                        }
+                    }
+                }
+            }
         }
     }
 
-    /// Certificates changed. All of them claim their Secrets before any of them is worked on.
+    fn request(&self, key: &Key, request: &CertificateRequest) {
+        self.count(request, false);
+        if !self.serves(key) {
+            return;
+        }
+        if is_done(request) {
+            self.requests.forget(key);
+        } else {
+            self.requests.ask(key);
+        }
+        let conditions = request.status.as_ref().map(|s| &*s.conditions);
+        if self.seen_requests.note(key, News::of(request, conditions)) == Some(Before::Other) {
+            self.wake_owner(request);
+        }
+    }
+
+    /// Certificates changed. All of a list claim their Secrets before any of them is worked on.
     pub fn certificates(&self, changes: Vec<Change<Certificate>>) {
-        for change in &changes {
-            if let Change::Applied(certificate) = change {
-                let _ = self.context.claim(certificate);
-            }
-        }
+        let all = &self.context.certificates;
         for change in changes {
-            self.certificate(change);
+            match change {
+                Change::Listed => {
+                    for certificate in all.keys(|_, _| true).iter().filter_map(|key| all.at(key)) {
+                        let _ = self.context.claim(&certificate);
+                    }
+                    for key in all.keys(|key, _| self.serves(key)) {
+                        self.certificates.ask(&key);
+                    }
+                }
+                Change::Applied(key, certificate) => {
+                    let _ = self.context.claim(&certificate);
+                    if self.serves(&key) {
+                        self.certificates.ask(&key);
+                    }
+                }
+                Change::Deleted(key, certificate) if self.serves(&key) => {
+                    self.certificates.forget(&key);
+                    // Another one may have waited for its Secret.
+                    self.wake_keepers(key.namespace(), &certificate.spec.secret.name);
+                }
+                Change::Deleted(..) => {}
+            }
         }
     }
 
-    fn account(&self, change: Change<AwsAccount>) {
-        match change {
-            Change::Applied(account) => {
-                self.accounts.changed(&account);
-                let conditions = account.status.as_ref().map(|s| &*s.conditions);
-                if self
-                    .seen_accounts
-                    .note(bare(ObjectRef::from_obj(&*account)), News::of(&*account, conditions))
-                    .is_some()
-                {
-                    self.wake_users(&account.name_any());
-                }
-            }
-            Change::Deleted(account) => {
-                self.accounts.forget(&account);
-                self.seen_accounts.forget(&ObjectRef::from_obj(&*account));
-                self.context.sessions.forget(&account.name_any());
-                self.wake_users(&account.name_any());
-            }
-        }
-    }
-
-    fn request(&self, change: Change<CertificateRequest>) {
-        match change {
-            Change::Applied(request) if self.serves(&*request) => {
-                if is_done(&request) {
-                    self.requests.forget(&request);
-                } else {
-                    self.requests.changed(&request);
-                }
-                let conditions = request.status.as_ref().map(|s| &*s.conditions);
-                let news =
-                    self.seen_requests.note(bare(ObjectRef::from_obj(&*request)), News::of(&*request, conditions));
-                if news == Some(Before::Other) {
-                    self.wake_owner(&request);
-                }
-            }
-            Change::Deleted(request) if self.serves(&*request) => {
-                self.requests.forget(&request);
-                self.seen_requests.forget(&ObjectRef::from_obj(&*request));
-                // A signed one has done its part.
-                if !request.status.iter().flat_map(|s| &s.conditions).any(|c| c.type_ == READY && c.status == "True") {
-                    self.wake_owner(&request);
-                }
-            }
-            Change::Applied(_) | Change::Deleted(_) => {}
-        }
-    }
-
-    fn certificate(&self, change: Change<Certificate>) {
-        match change {
-            Change::Applied(certificate) if self.serves(&*certificate) => self.certificates.changed(&certificate),
-            Change::Deleted(certificate) if self.serves(&*certificate) => {
-                self.certificates.forget(&certificate);
-                // Another one may have waited for its Secret.
-                self.wake_keepers(certificate.namespace().as_deref(), &certificate.spec.secret.name);
-            }
-            Change::Applied(_) | Change::Deleted(_) => {}
+    /// Counts a request for its account's budget, whoever serves its namespace.
+    fn count(&self, request: &CertificateRequest, is_deleted: bool) {
+        let now = self.context.clock.now();
+        let mut spending = self.context.spending();
+        let news = if is_deleted { spending.deleted(request, now) } else { spending.note(request, now) };
+        drop(spending);
+        if news && let Some(account) = self.context.accounts.find(None, &request.spec.account_ref.name) {
+            self.accounts.wake(&account);
         }
     }
 
     /// Work begins, or begins again: everything is looked at.
     pub fn all(&self) {
-        for account in self.context.accounts.state() {
-            self.accounts.wake(ObjectRef::from_obj(&*account));
+        for key in self.context.accounts.keys(|_, _| true) {
+            self.accounts.wake(&key);
         }
-        for request in self.context.requests.state().into_iter().filter(|r| self.serves(&**r) && !is_done(r)) {
-            self.requests.wake(ObjectRef::from_obj(&*request));
+        for key in self.context.requests.keys(|key, request| self.serves(key) && !request.ready) {
+            self.requests.wake(&key);
         }
-        for certificate in self.context.certificates.state().into_iter().filter(|c| self.serves(&**c)) {
-            self.certificates.wake(ObjectRef::from_obj(&*certificate));
+        for key in self.context.certificates.keys(|key, _| self.serves(key)) {
+            self.certificates.wake(&key);
         }
     }
 
@@ -270,10 +238,10 @@ impl Waker {
     pub fn credentials(&self, secret: &PartialObjectMeta<Secret>) {
         let name = secret.name_any();
         self.context.sessions.invalidate_secret(&name);
-        for account in self.context.accounts.state() {
+        for account in self.context.accounts.all() {
             let keys = account.spec.credentials.as_ref().and_then(|c| c.access_keys.as_ref());
             if keys.is_some_and(|keys| keys.secret_ref.name == name) {
-                self.accounts.wake(ObjectRef::from_obj(&*account));
+                self.accounts.wake(&Key::of(&*account));
                 self.wake_users(&account.name_any());
             }
         }
@@ -281,54 +249,58 @@ impl Waker {
 
     /// A call in the name of this account was denied, or is allowed now.
     pub fn permissions(&self, account: &str) {
-        if self.context.account(account).is_some() {
-            self.accounts.wake(ObjectRef::new(account));
+        if let Some(key) = self.context.accounts.find(None, account) {
+            self.accounts.wake(&key);
         }
     }
 
     /// A TLS Secret in a namespace that is served changed.
     pub fn tls_secret(&self, secret: &PartialObjectMeta<Secret>) {
-        self.wake_keepers(secret.namespace().as_deref(), &secret.name_any());
+        let namespace = secret.metadata.namespace.as_deref();
+        self.wake_keepers(namespace, &secret.name_any());
         if let Some(owner) = secret.annotations().get(OWNED_BY_ANNOTATION) {
-            let owner = ObjectRef::new(owner).within(&secret.namespace().unwrap_or_default());
-            if self.context.certificates.get(&owner).is_some() {
-                self.certificates.wake(owner);
-            }
+            self.wake_certificate(namespace, owner);
         }
     }
 
     /// Wakes the Certificates that keep this Secret.
     fn wake_keepers(&self, namespace: Option<&str>, secret: &str) {
-        for certificate in self.context.certificates.state() {
-            if certificate.metadata.namespace.as_deref() == namespace && certificate.spec.secret.name == secret {
-                self.certificates.wake(ObjectRef::from_obj(&*certificate));
-            }
+        let keeps = |key: &Key, certificate: &Gist| certificate.keeps(secret) && key.namespace() == namespace;
+        for key in self.context.certificates.keys(keeps) {
+            self.certificates.wake(&key);
         }
     }
 
     fn wake_owner(&self, request: &CertificateRequest) {
-        let namespace = request.namespace().unwrap_or_default();
         for owner in request.owner_references().iter().filter(|o| o.kind == "Certificate") {
-            let owner = ObjectRef::new(&owner.name).within(&namespace);
-            if self.context.certificates.get(&owner).is_some() {
-                self.certificates.wake(owner);
-            }
+            self.wake_certificate(request.metadata.namespace.as_deref(), &owner.name);
+        }
+    }
+
+    fn wake_certificate(&self, namespace: Option<&str>, name: &str) {
+        if let Some(key) = self.context.certificates.find(namespace, name) {
+            self.certificates.wake(&key);
+        }
+    }
+
+    /// Wakes the members of an account's organization: the way into them may have changed.
+    fn wake_members(&self, account: &AwsAccount) {
+        if account.spec.organization.is_none() {
+            return;
+        }
+        for member in self.context.accounts.all().into_iter().filter(|member| is_member_of(member, account)) {
+            self.accounts.wake(&Key::of(&*member));
         }
     }
 
     /// Wakes all that use an account.
     fn wake_users(&self, account: &str) {
-        for request in self.context.requests.state() {
-            if !is_done(&request) && request.spec.account_ref.name == account && self.serves(&*request) {
-                self.requests.wake(ObjectRef::from_obj(&*request));
-            }
+        let waits = |key: &Key, request: &Gist| !request.ready && request.uses(account) && self.serves(key);
+        for key in self.context.requests.keys(waits) {
+            self.requests.wake(&key);
         }
-        for certificate in self.context.certificates.state() {
-            let spec = &certificate.spec;
-            let delivers = spec.acm.iter().any(|t| t.account_ref.as_ref().is_some_and(|a| a.name == account));
-            if (delivers || spec.account_ref.name == account) && self.serves(&*certificate) {
-                self.certificates.wake(ObjectRef::from_obj(&*certificate));
-            }
+        for key in self.context.certificates.keys(|key, certificate| certificate.uses(account) && self.serves(key)) {
+            self.certificates.wake(&key);
         }
     }
 }

@@ -4,21 +4,24 @@ use super::{
     Decision, Event, Step,
     access::Refusal,
     certificate::renewal::per_mille,
+    organization::{self, Around, Change, inactive},
     permissions::{self, Asked},
+    spending::{BUDGET_SPENT, Standing},
 };
 use crate::{
     api::{
-        AwsAccount,
+        ACCOUNT_NAME_ANNOTATION, ACCOUNT_STATE_ANNOTATION, AwsAccount, PATH_ANNOTATION,
         account::{AuthorityStatus, AwsAccountStatus},
         conditions::{
-            CREDENTIALS_VALID, Finding, PERMISSIONS_VERIFIED, READY, STALLED, conditions, is_true, whole_seconds,
+            CREDENTIALS_VALID, Finding, ORGANIZATION_SYNCED, PERMISSIONS_VERIFIED, READY, STALLED, conditions, is_true,
+            whole_seconds,
         },
         names::Region,
     },
     aws::{
         error::{AwsError, Kind},
         permissions::learned,
-        port::{Authority, Identity},
+        port::{Authority, Identity, Organization},
     },
     text::plain,
 };
@@ -51,6 +54,14 @@ pub struct Observed {
     pub asked: Option<Arc<Asked>>,
     /// What calls have shown of permissions.
     pub shown: learned::All,
+    /// How it stands with its budget.
+    pub budget: Standing,
+    /// The organization, or why it can't be read.
+    pub organization: Option<Result<Arc<Organization>, Problem>>,
+    /// What there is around the organization: members, names, users.
+    pub around: Option<Around>,
+    /// When the organization was read.
+    pub read_at: Option<Timestamp>,
 }
 
 /// Why an account does not let us in.
@@ -73,11 +84,24 @@ pub enum Read {
     Authorities(Region),
     /// What the account is used for, and whether IAM allows it.
     Permissions,
+    /// The organization.
+    Organization,
+    /// What there is around it.
+    Around,
 }
 
-/// An account changes nothing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Write {}
+/// An account changes nothing but the members of its organization.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Write {
+    /// Some members; none depends on another.
+    Members(Vec<Change>),
+}
+
+/// Members that are changed in one step: a pass over thousands has to end.
+const AT_ONCE: usize = 100;
+/// Members that have not told how they stand are looked at again after this long, and those that fail after a minute.
+const SETTLING: SignedDuration = SignedDuration::from_secs(3);
+const FAILING: SignedDuration = SignedDuration::from_mins(1);
 
 /// One step for an account.
 #[must_use]
@@ -95,6 +119,10 @@ pub fn decide(o: &Observed, now: Timestamp) -> Decision<AwsAccountStatus, Read, 
             INTERVAL,
             now,
         );
+    }
+    if let Some((reason, message)) = inactive(&o.account) {
+        let findings = [Finding::no(READY, reason, &*message), Finding::yes(STALLED, reason, message)];
+        return told(o, &before, AwsAccountStatus::default(), &findings, INTERVAL, now);
     }
     let identity = match &o.session {
         None => return read(Read::Session),
@@ -141,17 +169,60 @@ pub fn decide(o: &Observed, now: Timestamp) -> Decision<AwsAccountStatus, Read, 
         return read(Read::Permissions);
     }
     let asked = o.asked.as_deref().filter(|asked| asked.caller == identity.arn);
-    let (allowed, told_of) = permissions::tell(asked, &o.shown);
+    let (allowed, told_of) = permissions::tell(asked, &o.shown, &permissions::shown_by_members(&before));
     status.permissions = told_of;
     let message = failures.first().map_or_else(
         || "The account can be used".to_owned(),
         |(region, error)| format!("The account can be used, but its private CAs in {region} can't be listed, so they can be named by ARN only: {error}"),
     );
-    let rest = if is_due { SOON } else { rest(o) };
-    told(o, &before, status, &[Finding::yes(READY, "Ready", message), valid, allowed], rest, now)
+    let mut findings = vec![Finding::yes(READY, "Ready", message), valid, allowed];
+    match members(o, &mut status, &mut findings) {
+        Ok(rest) => told(o, &before, status, &findings, if is_due { rest.min(SOON) } else { rest }, now),
+        Err(step) => Decision { step, status: before, events: vec![] },
+    }
 }
 
-fn rest(o: &Observed) -> SignedDuration {
+/// What is to be done for the organization, or else how it stands and when it is looked at again.
+fn members(
+    o: &Observed,
+    status: &mut AwsAccountStatus,
+    findings: &mut Vec<Finding>,
+) -> Result<SignedDuration, Step<Read, Write>> {
+    if o.account.spec.organization.is_none() {
+        return Ok(rest(o));
+    }
+    let organization = match &o.organization {
+        None => return Err(Step::Read(Read::Organization)),
+        Some(Ok(organization)) => organization,
+        Some(Err(Problem { why: Refusal { reason, message }, passes, .. })) => {
+            findings.push(Finding::no(ORGANIZATION_SYNCED, reason, format!("{message}; the members stay as they are")));
+            if !passes {
+                findings.push(Finding::yes(STALLED, reason, &**message));
+            }
+            return Ok(if *passes { AFTER_FAULT } else { FAILING });
+        }
+    };
+    let around = o.around.as_ref().ok_or(Step::Read(Read::Around))?;
+    let mut changes = organization::changes(&o.account, organization, around);
+    if !changes.is_empty() {
+        changes.truncate(AT_ONCE);
+        return Err(Step::Write(Write::Members(changes)));
+    }
+    let members = organization::status(&o.account, organization, around);
+    let message = format!("The members are those of organization {}", members.id);
+    findings.push(Finding::yes(ORGANIZATION_SYNCED, "Synced", message));
+    let whole = members.ready == members.accounts && members.failing.is_empty();
+    status.organization = Some(members);
+    Ok(match (organization::unsettled(around), whole) {
+        (true, _) => SETTLING,
+        (false, false) => FAILING,
+        (false, true) => rest(o),
+    })
+}
+
+/// How long an account is left alone; jittered by its uid.
+#[must_use]
+pub fn rest(o: &Observed) -> SignedDuration {
     let share = i32::try_from(per_mille(&o.account.uid().unwrap_or_default())).unwrap_or(0);
     INTERVAL + INTERVAL / 1000 * share / 5
 }
@@ -179,12 +250,30 @@ fn told(
     before: &AwsAccountStatus,
     mut status: AwsAccountStatus,
     findings: &[Finding],
-    rest: SignedDuration,
+    mut rest: SignedDuration,
     now: Timestamp,
 ) -> Decision<AwsAccountStatus, Read, Write> {
     let generation = o.account.metadata.generation.unwrap_or_default();
+    let mut findings = findings.to_vec();
+    if let Some(spent) = o.budget.spent.as_ref().filter(|_| o.account.spec.enabled) {
+        // Whatever else needs a person comes first.
+        if !findings.iter().any(|f| f.kind == STALLED) {
+            findings.push(Finding::yes(STALLED, BUDGET_SPENT, spent.message(&o.account.name_any())));
+        }
+        rest = rest.min(spent.until.duration_since(now)).max(SignedDuration::from_secs(1));
+    }
+    status.budget.clone_from(&o.budget.record);
     status.observed_generation = Some(generation);
-    status.conditions = conditions(&before.conditions, findings, generation, now);
+    if o.account.spec.organization.is_some() && status.organization.is_none() {
+        status.organization.clone_from(&before.organization);
+    }
+    if o.account.spec.credentials.as_ref().is_some_and(|c| c.from_account.is_some()) {
+        let told = |key: &str| o.account.annotations().get(key).map(|text| plain(text, 2 * LONGEST_WORD));
+        status.path = told(PATH_ANNOTATION);
+        status.account_name = told(ACCOUNT_NAME_ANNOTATION);
+        status.state = told(ACCOUNT_STATE_ANNOTATION);
+    }
+    status.conditions = conditions(&before.conditions, &findings, generation, now);
     let events = events(before, &status);
     Decision { step: Step::Rest(rest), status, events }
 }
@@ -201,8 +290,19 @@ fn authority_status(authority: &Authority) -> AuthorityStatus {
     }
 }
 
-/// Transitions: it became ready, it is another identity now, it can't be used any more.
+/// Transitions: it became ready, it is another identity now, it can't be used any more, its budget is spent.
 fn events(before: &AwsAccountStatus, after: &AwsAccountStatus) -> Vec<Event> {
+    let mut events = of_readiness(before, after);
+    let spent = |s: &AwsAccountStatus| {
+        s.conditions.iter().find(|c| c.type_ == STALLED && c.reason == BUDGET_SPENT).map(|c| c.message.clone())
+    };
+    if let (None, Some(note)) = (spent(before), spent(after)) {
+        events.push(Event { warning: true, reason: BUDGET_SPENT.into(), note });
+    }
+    events
+}
+
+fn of_readiness(before: &AwsAccountStatus, after: &AwsAccountStatus) -> Vec<Event> {
     let ready = is_true(&after.conditions, READY);
     let (was_ready, caller) = (is_true(&before.conditions, READY), after.caller_arn.as_deref());
     if ready && (!was_ready || before.caller_arn != after.caller_arn) {
@@ -225,5 +325,81 @@ fn events(before: &AwsAccountStatus, after: &AwsAccountStatus) -> Vec<Event> {
             vec![Event { warning: new.reason != "Disabled", reason: new.reason.clone(), note: new.message.clone() }]
         }
         _ => vec![],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        api::account::BudgetStatus,
+        aws::permissions::verify::Answer,
+        core::{fixtures, spending::Spent},
+    };
+
+    const NOW: &str = "2026-01-01T10:20:00Z";
+
+    /// The status of an account that lets us in.
+    fn decided(account: AwsAccount, budget: Standing) -> (AwsAccountStatus, SignedDuration, Vec<Event>) {
+        let identity =
+            Identity { account: "111122223333".parse().unwrap(), arn: "arn:aws:iam::111122223333:user/a".into() };
+        let authorities = account.spec.regions.iter().map(|region| (region.clone(), Ok(vec![]))).collect();
+        let asked = Asked {
+            at: NOW.parse().unwrap(),
+            instant: std::time::Instant::now(),
+            generation: account.metadata.generation,
+            caller: identity.arn.clone(),
+            needs: permissions::Needs::default(),
+            answer: Answer::default(),
+            carried: std::collections::BTreeSet::new(),
+        };
+        let o = Observed {
+            account: Arc::new(account),
+            session: Some(Ok(identity)),
+            authorities,
+            asked: Some(Arc::new(asked)),
+            shown: learned::All::new(),
+            budget,
+            organization: None,
+            around: None,
+            read_at: None,
+        };
+        let decision = decide(&o, NOW.parse().unwrap());
+        let Step::Rest(rest) = decision.step else { panic!("it rests") };
+        (decision.status, rest, decision.events)
+    }
+
+    fn spent() -> Standing {
+        let spent = Spent { budget: 3, until: "2026-01-01T10:25:00Z".parse().unwrap() };
+        Standing { spent: Some(spent), record: Some(BudgetStatus::default()) }
+    }
+
+    #[test]
+    fn a_spent_budget_is_told_once_and_leaves_the_account_ready() {
+        let mut account = fixtures::account();
+        let (status, rest, events) = decided(account.clone(), spent());
+        assert!(is_true(&status.conditions, READY) && is_true(&status.conditions, STALLED));
+        let told = status.conditions.iter().find(|c| c.type_ == STALLED).unwrap();
+        assert!(
+            told.message.contains("3 certificates") && told.message.contains("2026-01-01T10:25:00Z"),
+            "{}",
+            told.message
+        );
+        assert_eq!(events.iter().filter(|e| e.reason == BUDGET_SPENT && e.warning).count(), 1);
+        assert_eq!(rest, SignedDuration::from_mins(5), "it looks again when the budget goes on");
+        account.status = Some(status.clone());
+        let (again, _, events) = decided(account.clone(), spent());
+        assert_eq!((again, events), (status, vec![]));
+        let (after, ..) = decided(account, Standing { spent: None, record: Some(BudgetStatus::default()) });
+        assert!(!is_true(&after.conditions, STALLED));
+    }
+
+    #[test]
+    fn what_has_to_outlive_the_process_stands_in_a_disabled_account_too() {
+        let mut account = fixtures::account();
+        account.spec.enabled = false;
+        let (status, ..) = decided(account, spent());
+        assert_eq!(status.budget, Some(BudgetStatus::default()));
+        assert!(!is_true(&status.conditions, STALLED), "a person wanted it so");
     }
 }

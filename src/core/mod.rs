@@ -12,9 +12,11 @@ pub mod certificate;
 #[cfg(test)]
 mod fixtures;
 pub mod keystores;
+pub mod organization;
 pub mod permissions;
 pub mod request;
 pub mod secret;
+pub mod spending;
 pub mod template;
 
 use jiff::SignedDuration;

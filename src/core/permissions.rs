@@ -1,17 +1,17 @@
 //! What an account's uses need of IAM, and what of it is missing. Told by IAM action name; what is not known is not guessed.
 
+pub mod needs;
+
+pub use self::needs::Needs;
 use crate::{
     api::{
-        AwsAccount, Certificate, CertificateRequest,
-        account::PermissionsStatus,
-        certificate::DeletionPolicy,
-        conditions::{Finding, PERMISSIONS_VERIFIED, READY, is_true},
-        names::{AuthorityArn, CertificateArn, Located, Region, RoleArn},
-        shared::AuthorityRef,
+        account::{AwsAccountStatus, PermissionsStatus},
+        conditions::{Finding, ORGANIZATION_SYNCED, PERMISSIONS_VERIFIED, is_true},
+        names::{Region, RoleArn},
     },
     aws::{
         permissions::{On, PERMISSIONS, Permission, Use, command, learned, verify::Answer},
-        port::{Authority, AuthorityState, Simulation},
+        port::Simulation,
     },
 };
 use jiff::{SignedDuration, Timestamp};
@@ -24,104 +24,8 @@ use std::{
 const INTERVAL: SignedDuration = SignedDuration::from_hours(1);
 /// Where it could not be asked for a passing reason.
 const AFTER_FAULT: SignedDuration = SignedDuration::from_mins(10);
-/// CAs of a region that are asked about.
-const MOST_AUTHORITIES: usize = 3;
-
 /// What IAM said, by action and region.
 pub type Proofs = BTreeMap<(&'static str, Region), bool>;
-
-/// What an account is used for.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Needs {
-    /// The uses, and in which regions.
-    pub uses: BTreeMap<Use, BTreeSet<Region>>,
-    /// The CAs that sign.
-    pub authorities: BTreeSet<AuthorityArn>,
-    /// A certificate of ours in a region's ACM, if there is one.
-    pub certificates: BTreeMap<Region, CertificateArn>,
-    /// Nothing uses it yet: what it could be used for is looked at.
-    pub guessed: bool,
-}
-
-impl Needs {
-    /// The actions, each with a region that it is needed in; not those that are optional.
-    pub fn actions(&self) -> impl Iterator<Item = (&'static Permission, &Region)> {
-        let needed = PERMISSIONS.iter().filter(|permission| !permission.optional);
-        needed.flat_map(|p| self.uses.get(&p.used).into_iter().flatten().map(move |region| (p, region)))
-    }
-
-    /// The CAs of a region.
-    pub fn authorities_in(&self, region: &Region) -> impl Iterator<Item = &AuthorityArn> {
-        self.authorities.iter().filter(|arn| arn.region() == region.as_str()).take(MOST_AUTHORITIES)
-    }
-
-    fn add(&mut self, used: Use, region: &Region) {
-        self.uses.entry(used).or_default().insert(region.clone());
-    }
-}
-
-/// CAs by region, as an account's list told them.
-type Listed<E> = BTreeMap<Region, Result<Vec<Authority>, E>>;
-
-/// What an account of this name is used for, by what names it. If nothing does: what it could be used for.
-#[must_use]
-pub fn needs<E>(
-    account: &AwsAccount,
-    name: &str,
-    certificates: &[std::sync::Arc<Certificate>],
-    requests: &[std::sync::Arc<CertificateRequest>],
-    listed: &Listed<E>,
-) -> Needs {
-    let mut needs = Needs::default();
-    let allowed = &account.spec.regions;
-    let issues = |needs: &mut Needs, region: &Region, which: &AuthorityRef| {
-        if !allowed.contains(region) {
-            return;
-        }
-        needs.add(Use::Issue, region);
-        let of_region = listed.get(region).and_then(|list| list.as_ref().ok()).into_iter().flatten();
-        let named = |ca: &&Authority| which.name.is_some() && ca.common_name == which.name;
-        let by_name = of_region.filter(named).map(|ca| ca.arn.clone());
-        needs.authorities.extend(which.arn.clone().into_iter().chain(by_name));
-    };
-    for certificate in certificates.iter().filter(|c| c.spec.enabled) {
-        let spec = &certificate.spec;
-        if spec.account_ref.name == name {
-            issues(&mut needs, &spec.region, &spec.source.private_ca.certificate_authority);
-        }
-        for target in &spec.acm {
-            let place = target.account_ref.as_ref().unwrap_or(&spec.account_ref);
-            let region = target.region.as_ref().unwrap_or(&spec.region);
-            if place.name != name || !allowed.contains(region) {
-                continue;
-            }
-            needs.add(Use::Import, region);
-            if target.deletion_policy == DeletionPolicy::Delete {
-                needs.add(Use::Delete, region);
-            }
-            let stored = certificate.status.iter().flat_map(|s| &s.targets).find(|t| t.name == target.name);
-            if let Some(arn) = stored.and_then(|t| t.arn.clone()).filter(|arn| arn.region() == region.as_str()) {
-                needs.certificates.entry(region.clone()).or_insert(arn);
-            }
-        }
-    }
-    let signed = |r: &CertificateRequest| r.status.as_ref().is_some_and(|s| is_true(&s.conditions, READY));
-    for request in requests.iter().filter(|r| r.spec.account_ref.name == name && !signed(r)) {
-        issues(&mut needs, &request.spec.region, &request.spec.certificate_authority);
-    }
-    if needs.uses.is_empty() {
-        needs.guessed = true;
-        for region in allowed {
-            needs.add(Use::Import, region);
-            let list = listed.get(region).and_then(|list| list.as_ref().ok()).into_iter().flatten();
-            for authority in list.filter(|ca| ca.state == AuthorityState::Active) {
-                needs.add(Use::Issue, region);
-                needs.authorities.insert(authority.arn.clone());
-            }
-        }
-    }
-    needs
-}
 
 /// The role or user whose policies count; none: IAM can't be asked about such an identity.
 ///
@@ -166,7 +70,8 @@ pub fn questions(needs: &Needs, principal: &str, cluster: &str) -> Vec<(Region, 
                 context.push(("aws:ResourceTag/arnkeeper.dev/cluster".to_owned(), cluster.to_owned()));
                 vec![format!("arn:{partition}:acm:{region}:{account}:certificate/*")]
             }
-            On::Role | On::Identity => continue,
+            On::MemberRole => needs.member_roles.iter().map(ToString::to_string).collect(),
+            On::Role | On::Identity | On::StoredSecret | On::Key => continue,
         };
         for resource in resources {
             let (actions, context) = (actions.clone(), context.clone());
@@ -178,7 +83,7 @@ pub fn questions(needs: &Needs, principal: &str, cluster: &str) -> Vec<(Region, 
 }
 
 /// What was asked last.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Asked {
     /// When, by the operator's clock.
     pub at: Timestamp,
@@ -218,9 +123,24 @@ pub fn carried(told: Option<&PermissionsStatus>) -> BTreeSet<&'static str> {
     PERMISSIONS.iter().filter(verified).map(|permission| permission.action).collect()
 }
 
-/// What is to be told, and what is stored of it.
+/// The actions that the members of an organization show to be allowed, as the status tells of them.
 #[must_use]
-pub fn tell(asked: Option<&Asked>, shown: &learned::All) -> (Finding, Option<PermissionsStatus>) {
+pub fn shown_by_members(status: &AwsAccountStatus) -> BTreeSet<&'static str> {
+    let synced = is_true(&status.conditions, ORGANIZATION_SYNCED);
+    let entered = status.organization.as_ref().is_some_and(|members| members.ready > 0);
+    let shows = |permission: &&Permission| {
+        permission.used == Use::Organization && if permission.on == On::MemberRole { entered } else { synced }
+    };
+    PERMISSIONS.iter().filter(shows).map(|permission| permission.action).collect()
+}
+
+/// What is to be told, and what is stored of it. `members`: see [`shown_by_members`].
+#[must_use]
+pub fn tell(
+    asked: Option<&Asked>,
+    shown: &learned::All,
+    members: &BTreeSet<&'static str>,
+) -> (Finding, Option<PermissionsStatus>) {
     let Some(asked) = asked else {
         let message = "What the account may do is looked at after it was found ready";
         return (Finding::unknown(PERMISSIONS_VERIFIED, "NotVerifiedYet", message), None);
@@ -236,7 +156,7 @@ pub fn tell(asked: Option<&Asked>, shown: &learned::All) -> (Finding, Option<Per
             Some(false) => {
                 missing.entry(permission.action).or_insert((permission, BTreeSet::new())).1.insert(region);
             }
-            None if asked.carried.contains(permission.action) => {}
+            None if asked.carried.contains(permission.action) || members.contains(permission.action) => {}
             None => {
                 unverified.insert(permission.action);
             }

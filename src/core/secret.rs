@@ -86,6 +86,12 @@ impl SecretObject {
         self.claim(OWNED_BY_REQUEST_ANNOTATION, &request.name_any())
     }
 
+    /// Whether somebody says that what is in it now is to be this Certificate's.
+    #[must_use]
+    pub fn is_offered_to(&self, name: &str) -> bool {
+        self.annotation(ADOPT_BY_ANNOTATION).is_some_and(|by| by == name)
+    }
+
     fn claim(&self, annotation: &str, name: &str) -> Claim {
         let annotations = self.0.annotations();
         if annotations.get(annotation).is_some_and(|owner| owner == name) {
@@ -216,6 +222,13 @@ impl SecretObject {
         verify_key_pair(&key, &leaf).map_err(|e| format!("its tls.key and tls.crt: {e}"))?;
         let chain = Chain::order(leaf, pool).map_err(|e| format!("its chain: {e}"))?;
         Ok(KeyPair { chain, key })
+    }
+
+    /// Whether its certificates are not, letter for letter, those of this chain.
+    #[must_use]
+    pub fn differs_from(&self, chain: &Chain) -> bool {
+        let is = |key: &str, wanted: &str| self.text(key).is_some_and(|text| *text == wanted);
+        !is("tls.crt", &chain.tls_crt()) || !is("ca.crt", &chain.ca_crt())
     }
 
     /// Whether this Secret already is as `wanted` would write it.

@@ -1,4 +1,4 @@
-//! The clients: one for calls, with a time-out, and one for watches, which may be silent for a while.
+//! The clients: one for calls, with a time-out, one for the Lease alone, and one for watches, which may be silent for a while.
 
 use crate::{clock::ServerClock, metrics::Metrics, probes::Pulse};
 use futures::future::BoxFuture;
@@ -19,11 +19,15 @@ use std::{
 };
 use tower::{
     Layer, Service,
+    limit::ConcurrencyLimitLayer,
     util::{MapResponseLayer, service_fn},
 };
 
 /// A call that is not answered after this long has failed.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+/// So many calls are under way at the same time. kube speaks HTTP/1.1, where each has a connection of its own, and that takes a
+/// hundred kilobytes here and more at the API server; with a call in a hundredth of a second these are 6,000 in a second.
+const CALLS: usize = 64;
 /// A watch whose opening is not answered after this long has failed.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(15);
 /// The API server ends a watch after this long, in seconds, and it is opened again where it ended: a watch on which
@@ -40,6 +44,8 @@ const AGENT: &str = concat!("arnkeeper/", env!("CARGO_PKG_VERSION"));
 pub struct Clients {
     /// For calls.
     pub calls: Client,
+    /// For the Lease: it waits behind no other call.
+    pub lease: Client,
     /// Where they are counted.
     pub metrics: Arc<Metrics>,
     watches: Client,
@@ -69,8 +75,10 @@ pub fn connect(config: Config, clock: &Arc<ServerClock>, metrics: Arc<Metrics>) 
         response
     });
     let counts = Counts(metrics.clone());
-    let calls = ClientBuilder::try_from(config)?.with_layer(&sets_clock).with_layer(&counts).build();
-    Ok(Clients { calls, metrics, watches })
+    let lease = ClientBuilder::try_from(config.clone())?.with_layer(&sets_clock).with_layer(&counts).build();
+    let calls = ClientBuilder::try_from(config)?.with_layer(&sets_clock).with_layer(&counts);
+    let calls = calls.with_layer(&ConcurrencyLimitLayer::new(CALLS)).build();
+    Ok(Clients { calls, lease, metrics, watches })
 }
 
 /// Counts the requests and what came of them.

@@ -1,6 +1,10 @@
-//! How the operator speaks to the API server: its clients, its watches, its Lease.
+//! How the operator speaks to the API server: its clients, its watches and what they keep, its Lease.
 
 pub mod client;
+pub mod kept;
+pub mod key;
 pub mod leader;
 pub mod lease;
+pub mod packed;
+pub mod store;
 pub mod watch;

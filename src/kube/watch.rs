@@ -1,27 +1,22 @@
 //! One watch a kind: it keeps the store and tells what changed, in this order.
 
-use super::client::{Clients, WATCH_LASTS};
-use crate::{
-    api::{
-        AwsAccount, Certificate, CertificateRequest,
-        conditions::{READY, is_true},
-    },
-    metrics::Metrics,
-    probes::Pulse,
+use super::{
+    client::{Clients, WATCH_LASTS},
+    store::{Change, Kept, Store},
 };
+use crate::{metrics::Metrics, probes::Pulse};
 use futures::{Stream, StreamExt};
 use kube::{
     Api, Resource,
     core::DeserializeGuard,
     runtime::{
         WatchStreamExt,
-        reflector::{Store, store},
         utils::Backoff,
         watcher::{self, Event, watcher},
     },
 };
 use serde::de::DeserializeOwned;
-use std::{fmt::Debug, hash::Hash, sync::Arc, time::Duration};
+use std::{fmt::Debug, sync::Arc, time::Duration};
 
 /// The longest wait before a watch that broke off is opened again.
 const LONGEST: Duration = Duration::from_secs(8);
@@ -31,50 +26,16 @@ const PAGE: u32 = 100;
 /// `kubectl apply` leaves the whole manifest there once more.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
-/// What became of an object.
-#[derive(Clone, Debug)]
-pub enum Change<K> {
-    /// It is there, new or changed; the store has it.
-    Applied(Arc<K>),
-    /// It is gone; the store has it no more.
-    Deleted(Arc<K>),
-}
-
-/// What the store need not hold.
-pub trait Lean {
-    /// Drops what nobody reads from the store.
-    fn lean(&mut self) {}
-}
-
-impl Lean for AwsAccount {}
-impl Lean for Certificate {}
-
-impl Lean for CertificateRequest {
-    /// A signed request is not worked on any more; who needs its certificate reads it.
-    fn lean(&mut self) {
-        let Some(status) = self.status.as_mut().filter(|s| is_true(&s.conditions, READY)) else { return };
-        status.certificate = None;
-        status.chain = None;
-        self.spec.csr = None;
-        self.spec.subject = None;
-        self.spec.tags.clear();
-        self.spec.usages = Vec::new();
-        self.metadata.labels = None;
-    }
-}
-
 /// Watches all objects of a kind. One that can't be decoded is told in the log and left out, and stops nobody else.
 ///
 /// After a new list, changes are told only once the store holds that list: nobody acts on what was before.
 pub fn watch<K>(clients: &Clients, pulse: &Pulse) -> (Store<K>, impl Stream<Item = Vec<Change<K>>> + Send + use<K>)
 where
-    K: Lean + Resource<DynamicType = ()> + DeserializeOwned + Clone + Debug + Send + Sync + 'static,
-    K::DynamicType: Eq + Hash + Clone + Default,
+    K: Kept + Debug,
 {
-    let (reader, mut writer) = store();
+    let (store, mut writer) = Store::new();
     let guarded: Api<DeserializeGuard<K>> = Api::all(clients.watch(pulse));
     let events = events(guarded, watcher::Config::default().page_size(PAGE), pulse, &clients.metrics);
-    let store = reader.clone();
     let changes = events.filter_map(move |event| {
         let event = match event {
             Ok(event) => decoded(event),
@@ -83,20 +44,10 @@ where
                 None
             }
         };
-        let mut told = Vec::new();
-        if let Some(event) = event {
-            writer.apply_watcher_event(&event);
-            match event {
-                Event::Init | Event::InitApply(_) => {}
-                // The store's own objects: ten thousand of them are not kept twice.
-                Event::InitDone => told.extend(store.state().into_iter().map(Change::Applied)),
-                Event::Apply(object) => told.push(Change::Applied(Arc::new(object))),
-                Event::Delete(object) => told.push(Change::Deleted(Arc::new(object))),
-            }
-        }
+        let told = event.map(|event| writer.apply(event)).unwrap_or_default();
         std::future::ready((!told.is_empty()).then_some(told))
     });
-    (reader, changes)
+    (store, changes)
 }
 
 /// What a watch tells, opened again and again; all of it is a sign of life.
@@ -140,7 +91,7 @@ impl Backoff for Patience {
 
 fn decoded<K>(event: Event<DeserializeGuard<K>>) -> Option<Event<K>>
 where
-    K: Lean + Resource<DynamicType = ()>,
+    K: Kept,
 {
     let decode = |guard: DeserializeGuard<K>| match guard.0 {
         Ok(mut object) => {
@@ -171,43 +122,20 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::CertificateRequest;
     use serde_json::json;
 
-    fn request(ready: &str) -> CertificateRequest {
-        let ready = json!({ "type": "Ready", "status": ready, "reason": "R", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z" });
+    fn request() -> CertificateRequest {
         serde_json::from_value(json!({
-            "apiVersion": "arnkeeper.dev/v1beta1", "kind": "CertificateRequest",
-            "metadata": { "name": "app-1", "labels": { "app": "a" }, "annotations": { "arnkeeper.dev/revision": "1", (LAST_APPLIED): "{}" } },
-            "spec": {
-                "accountRef": { "name": "prod" }, "region": "eu-west-1", "certificateAuthority": { "name": "ca" },
-                "csr": "-----BEGIN CERTIFICATE REQUEST-----", "usages": ["server auth"], "tags": { "team": "pay" },
-            },
-            "status": { "certificate": "leaf", "chain": "above", "serialNumber": "1", "conditions": [ready] },
+            "metadata": { "name": "app-1", "annotations": { "arnkeeper.dev/revision": "1", (LAST_APPLIED): "{}" } },
+            "spec": { "accountRef": { "name": "prod" }, "region": "eu-west-1", "certificateAuthority": { "name": "ca" } },
         }))
         .unwrap()
     }
 
     #[test]
-    fn a_signed_request_is_kept_without_what_its_reader_reads_afresh() {
-        let mut kept = request("True");
-        kept.lean();
-        let status = kept.status.unwrap();
-        assert_eq!((status.certificate, status.chain, kept.spec.csr), (None, None, None));
-        assert!(kept.spec.usages.is_empty() && kept.spec.tags.is_empty() && kept.metadata.labels.is_none());
-        assert_eq!((status.serial_number.as_deref(), status.conditions.len()), (Some("1"), 1));
-        assert_eq!(kept.metadata.annotations, request("True").metadata.annotations);
-    }
-
-    #[test]
-    fn a_request_that_is_worked_on_is_kept_whole() {
-        let mut kept = request("False");
-        kept.lean();
-        assert_eq!(kept, request("False"));
-    }
-
-    #[test]
     fn what_kubectl_left_is_not_kept() {
-        let event = decoded(Event::Apply(DeserializeGuard(Ok(request("False")))));
+        let event = decoded(Event::Apply(DeserializeGuard(Ok(request()))));
         let Some(Event::Apply(kept)) = event else { panic!("it is decoded") };
         let annotations = kept.metadata.annotations.unwrap();
         assert_eq!(annotations.into_iter().collect::<Vec<_>>(), [("arnkeeper.dev/revision".into(), "1".into())]);

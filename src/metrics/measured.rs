@@ -8,12 +8,19 @@ use crate::{
     },
     aws::{
         error::AwsError,
+        paced::pacer::{Lane, Observer},
         permissions::learned::Learned,
-        port::{Authority, Aws, Description, Identity, Issue, Material, PemChain, Simulation, Summary, Verdict},
+        port::{
+            Authority, Aws, Description, Identity, Issue, Material, Organization, PemChain, Simulation, Summary,
+            Verdict,
+        },
     },
 };
 use async_trait::async_trait;
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// The port, measured. It stands directly before AWS: what waits for its turn before it is not counted.
 pub struct Measured<A> {
@@ -62,6 +69,12 @@ impl<A> Measured<A> {
     }
 }
 
+impl Observer for Metrics {
+    fn waited(&self, lane: &Lane, wait: Duration) {
+        self.waited_for_turn(lane.operation.action(), wait);
+    }
+}
+
 #[async_trait]
 impl<A: Aws> Aws for Measured<A> {
     fn identity(&self) -> &Identity {
@@ -92,6 +105,10 @@ impl<A: Aws> Aws for Measured<A> {
 
     async fn issued(&self, arn: &IssuedArn) -> Result<Option<PemChain>, AwsError> {
         self.measure("acm-pca:GetCertificate", arn.region(), self.inner.issued(arn)).await
+    }
+
+    async fn organization(&self) -> Result<Organization, AwsError> {
+        self.measure("organizations:ListAccounts", OTHER, self.inner.organization()).await
     }
 
     async fn list_certificates(&self, region: &Region) -> Result<Vec<Summary>, AwsError> {

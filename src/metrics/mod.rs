@@ -38,7 +38,8 @@ const KINDS: [&str; 3] = ["AwsAccount", "Certificate", "CertificateRequest"];
 /// The kinds that are watched.
 const WATCHED: [&str; 4] = ["AwsAccount", "Certificate", "CertificateRequest", "Secret"];
 /// Why a new revision of a Certificate is issued; as in `status.history[].trigger`.
-const TRIGGERS: [&str; 6] = ["Issued", "Renewal", "Requested", "Restored", "SecretLost", "SpecChanged"];
+const TRIGGERS: [&str; 7] =
+    ["Issued", "Renewal", "RenewalOutsideWindow", "Requested", "Restored", "SecretLost", "SpecChanged"];
 
 /// How a reconcile ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -213,7 +214,7 @@ impl Metrics {
         );
         r.register(
             "pacer_wait_seconds",
-            "How long a call waited for its turn by the quotas of AWS",
+            "How long a call waited for its turn by the quotas of AWS, from when it was wanted first; while that is far, its object comes back for it",
             self.waits.clone(),
         );
         r.register("issues", "Answers to IssueCertificate. outcome is issued, refused, or unknown (no answer came: it may have been paid for)", self.issues.clone());
@@ -299,8 +300,8 @@ impl Metrics {
         called.retain(|labels| lives(&labels.account) || !self.calls.remove(labels));
     }
 
-    /// A call waits so long for its turn.
-    pub fn waited(&self, operation: &'static str, wait: Duration) {
+    /// A call waited so long for its turn.
+    fn waited_for_turn(&self, operation: &'static str, wait: Duration) {
         self.waits.get_or_create(&OfOperation { operation }).observe(wait.as_secs_f64());
     }
 

@@ -1,13 +1,18 @@
 //! What is read from the stores at a scrape. Pure: one pass over the objects, and nothing remembered of them.
 
 use super::PREFIX;
-use crate::api::{
-    AwsAccount, Certificate, CertificateRequest,
-    conditions::{CREDENTIALS_VALID, READY, STALLED, is_true},
-    names::{AccountId, Region},
+use crate::{
+    api::{
+        AwsAccount,
+        conditions::{CREDENTIALS_VALID, READY, is_true},
+        names::{AccountId, Region},
+    },
+    kube::{
+        key::Key,
+        store::{Gist, Kept as _},
+    },
 };
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::ResourceExt;
 use prometheus_client::{
     encoding::EncodeLabelSet,
@@ -30,11 +35,13 @@ pub struct View<'a> {
     /// All accounts.
     pub accounts: &'a [Arc<AwsAccount>],
     /// The Certificates that are served.
-    pub certificates: &'a [Arc<Certificate>],
+    pub certificates: &'a [(Key, Gist)],
     /// The requests that are served.
-    pub requests: &'a [Arc<CertificateRequest>],
+    pub requests: &'a [(Key, Gist)],
     /// How many imported certificates ACM had in each place, by its last list.
     pub imported: &'a [(AccountId, Region, usize)],
+    /// Name, budget and what counts of it now, of the AwsAccounts that have one.
+    pub budgets: &'a [(String, i32, i64)],
     /// Whether each Certificate has series of its own.
     pub per_certificate: bool,
 }
@@ -95,6 +102,8 @@ struct Gauges {
     credentials: Family<OfAccount, Gauge>,
     accounts: Family<AccountInfo, Gauge>,
     imported: Family<Place, Gauge>,
+    budgets: Family<OfAccount, Gauge>,
+    spent: Family<OfAccount, Gauge>,
     ends: Family<OfCertificate, Gauge>,
     renews: Family<OfCertificate, Gauge>,
     ready: Family<OfCertificate, Gauge>,
@@ -105,13 +114,12 @@ struct Gauges {
 pub fn registry(view: &View<'_>, now: Timestamp) -> Registry {
     let mut gauges = Gauges::default();
     gauges.begin_at_zero();
-    for certificate in view.certificates {
-        gauges.certificate(certificate, view.per_certificate, now);
+    for (key, certificate) in view.certificates {
+        gauges.certificate(key, certificate, view.per_certificate, now);
     }
     gauges.next_end(view.certificates, now);
-    for request in view.requests {
-        let conditions = request.status.as_ref().map_or(&[][..], |s| &s.conditions);
-        gauges.object("CertificateRequest", state(conditions, true, false));
+    for (_, request) in view.requests {
+        gauges.object("CertificateRequest", state(request, false));
     }
     for account in view.accounts {
         gauges.account(account);
@@ -120,6 +128,11 @@ pub fn registry(view: &View<'_>, now: Timestamp) -> Registry {
     for (account, region, count) in view.imported {
         let place = Place { account_id: account.to_string(), region: region.to_string() };
         gauges.imported.get_or_create(&place).set(i64::try_from(*count).unwrap_or(i64::MAX));
+    }
+    for (account, budget, spent) in view.budgets {
+        let labels = OfAccount { account: account.clone() };
+        gauges.budgets.get_or_create(&labels).set(i64::from(*budget));
+        gauges.spent.get_or_create(&labels).set(*spent);
     }
     gauges.register(view.per_certificate)
 }
@@ -143,13 +156,10 @@ impl Gauges {
         self.objects.get_or_create(&InState { kind, state }).inc();
     }
 
-    fn certificate(&self, certificate: &Certificate, apart: bool, now: Timestamp) {
-        let status = certificate.status.as_ref();
-        let conditions = status.map_or(&[][..], |s| &s.conditions);
-        let enabled = certificate.spec.enabled;
-        let ends = time(status.and_then(|s| s.not_after.as_ref()));
-        let renews = time(status.and_then(|s| s.renewal_time.as_ref()));
-        self.object("Certificate", state(conditions, enabled, ends.is_some_and(|ends| ends <= now)));
+    fn certificate(&self, key: &Key, certificate: &Gist, apart: bool, now: Timestamp) {
+        let enabled = certificate.enabled;
+        let (ends, renews) = (time(certificate.ends), time(certificate.renews));
+        self.object("Certificate", state(certificate, ends.is_some_and(|ends| ends <= now)));
         if let Some(ends) = ends.filter(|ends| enabled && *ends > now) {
             for (within, hours) in WITHIN {
                 if ends.duration_since(now) <= SignedDuration::from_hours(hours) {
@@ -162,9 +172,9 @@ impl Gauges {
             self.overdue.get_or_create(&Phase { phase }).inc();
         }
         if apart {
-            let namespace = certificate.namespace().unwrap_or_default();
-            let labels = OfCertificate { namespace, name: certificate.name_any() };
-            self.ready.get_or_create(&labels).set(is_true(conditions, READY).into());
+            let namespace = key.namespace().unwrap_or_default().to_owned();
+            let labels = OfCertificate { namespace, name: key.name().to_owned() };
+            self.ready.get_or_create(&labels).set(certificate.ready.into());
             for (family, at) in [(&self.ends, ends), (&self.renews, renews)] {
                 if let Some(at) = at {
                     family.get_or_create(&labels).set(at.as_second());
@@ -174,8 +184,8 @@ impl Gauges {
     }
 
     /// The next end of an enabled Certificate; none, if none is to come.
-    fn next_end(&mut self, certificates: &[Arc<Certificate>], now: Timestamp) {
-        let end = |c: &Arc<Certificate>| time(c.status.as_ref()?.not_after.as_ref()).filter(|_| c.spec.enabled);
+    fn next_end(&mut self, certificates: &[(Key, Gist)], now: Timestamp) {
+        let end = |(_, c): &(Key, Gist)| time(c.ends).filter(|_| c.enabled);
         if let Some(next) = certificates.iter().filter_map(end).filter(|end| *end > now).min() {
             self.next.get_or_insert_default().set(next.as_second());
         }
@@ -183,7 +193,7 @@ impl Gauges {
 
     fn account(&self, account: &AwsAccount) {
         let conditions = account.status.as_ref().map_or(&[][..], |s| &s.conditions);
-        self.object("AwsAccount", state(conditions, account.spec.enabled, false));
+        self.object("AwsAccount", state(&account.gist(), false));
         let labels = OfAccount { account: account.name_any() };
         if let Some(id) = account.status.as_ref().and_then(|s| s.account_id.as_deref()) {
             let info = AccountInfo { account: labels.account.clone(), account_id: id.chars().take(12).collect() };
@@ -200,16 +210,15 @@ impl Gauges {
 
     /// How many objects are stalled, by reason, whatever else they are.
     fn stalled(&self, view: &View<'_>) {
-        let accounts = view.accounts.iter().filter_map(|a| Some(("AwsAccount", &a.status.as_ref()?.conditions)));
-        let certificates =
-            view.certificates.iter().filter_map(|c| Some(("Certificate", &c.status.as_ref()?.conditions)));
-        let requests =
-            view.requests.iter().filter_map(|r| Some(("CertificateRequest", &r.status.as_ref()?.conditions)));
+        let gists: Vec<Gist> = view.accounts.iter().map(|account| account.gist()).collect();
+        let accounts = gists.iter().map(|account| ("AwsAccount", account));
+        let certificates = view.certificates.iter().map(|(_, certificate)| ("Certificate", certificate));
+        let requests = view.requests.iter().map(|(_, request)| ("CertificateRequest", request));
         let mut counts: BTreeMap<(&str, &str), i64> = BTreeMap::new();
-        for (kind, conditions) in accounts.chain(certificates).chain(requests) {
-            if let Some(why) = conditions.iter().find(|c| c.type_ == STALLED && c.status == "True") {
+        for (kind, object) in accounts.chain(certificates).chain(requests) {
+            if let Some(why) = object.stalled.as_deref() {
                 let full = counts.keys().filter(|(other, _)| *other == kind).count() >= MOST_REASONS;
-                let reason = if full && !counts.contains_key(&(kind, &why.reason)) { OTHER } else { &why.reason };
+                let reason = if full && !counts.contains_key(&(kind, why)) { OTHER } else { why };
                 *counts.entry((kind, reason)).or_default() += 1;
             }
         }
@@ -248,6 +257,16 @@ impl Gauges {
             "Imported certificates in ACM, everybody's, as the last list of the region showed them; AWS allows 2,500",
             self.imported,
         );
+        r.register(
+            "account_budget_issues",
+            "Certificates that may be asked for in a day through an AwsAccount with a budget",
+            self.budgets,
+        );
+        r.register(
+            "account_budget_spent_issues",
+            "Certificates that were asked for within a day through an AwsAccount with a budget",
+            self.spent,
+        );
         if per_certificate {
             r.register(
                 "certificate_expiration_timestamp_seconds",
@@ -269,18 +288,18 @@ impl Gauges {
     }
 }
 
-fn time(time: Option<&Time>) -> Option<Timestamp> {
-    time.map(|t| t.0)
+fn time(seconds: Option<i64>) -> Option<Timestamp> {
+    Timestamp::from_second(seconds?).ok()
 }
 
-fn state(conditions: &[Condition], enabled: bool, ended: bool) -> &'static str {
-    if !enabled {
+fn state(object: &Gist, ended: bool) -> &'static str {
+    if !object.enabled {
         "disabled"
     } else if ended {
         "expired"
-    } else if is_true(conditions, STALLED) {
+    } else if object.stalled.is_some() {
         "stalled"
-    } else if is_true(conditions, READY) {
+    } else if object.ready {
         "ready"
     } else {
         "pending"

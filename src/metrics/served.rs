@@ -4,7 +4,7 @@ use super::{
     Metrics,
     objects::{self, View},
 };
-use crate::controllers::context::Context;
+use crate::{controllers::context::Context, kube::key::Key};
 use axum::{
     Router,
     http::{StatusCode, header::CONTENT_TYPE},
@@ -40,7 +40,7 @@ impl Scrape {
     /// # Errors
     /// None that a `String` could give.
     pub fn text(&self) -> Result<String, fmt::Error> {
-        let accounts = self.context.accounts.state();
+        let accounts = self.context.accounts.all();
         let names: HashSet<String> = accounts.iter().map(|account| account.name_any()).collect();
         self.metrics.leads(self.context.mandate.holds());
         self.metrics.retain_accounts(|name| names.contains(name));
@@ -48,21 +48,22 @@ impl Scrape {
             accounts.iter().filter_map(|account| account.status.as_ref()?.account_id.as_deref()).collect();
         let mut imported = self.context.inventory.counts();
         imported.retain(|(account, ..)| ids.contains(account.as_str()));
+        let now = self.context.clock.now();
+        let mut budgets = self.context.spending().budgets(now);
+        budgets.retain(|(name, ..)| names.contains(name));
         let view = View {
             accounts: &accounts,
-            certificates: &self.served(self.context.certificates.state()),
-            requests: &self.served(self.context.requests.state()),
+            certificates: &self.context.certificates.gists(|key| self.serves(key)),
+            requests: &self.context.requests.gists(|key| self.serves(key)),
             imported: &imported,
+            budgets: &budgets,
             per_certificate: self.per_certificate,
         };
-        self.metrics.text(&objects::registry(&view, self.context.clock.now()))
+        self.metrics.text(&objects::registry(&view, now))
     }
 
-    fn served<K: ResourceExt>(&self, mut objects: Vec<Arc<K>>) -> Vec<Arc<K>> {
-        if !self.namespaces.is_empty() {
-            objects.retain(|object| object.namespace().is_some_and(|namespace| self.namespaces.contains(&namespace)));
-        }
-        objects
+    fn serves(&self, key: &Key) -> bool {
+        self.namespaces.is_empty() || key.namespace().is_some_and(|namespace| self.namespaces.contains(namespace))
     }
 }
 

@@ -1,5 +1,11 @@
 use super::*;
-use crate::api::{AwsAccount, Certificate, CertificateRequest};
+use crate::{
+    api::{AwsAccount, Certificate},
+    kube::{
+        key::Key,
+        store::{Gist, Kept as _},
+    },
+};
 use jiff::Timestamp;
 use objects::View;
 use serde_json::{Value, json};
@@ -15,7 +21,7 @@ fn condition(kind: &str, status: &str, reason: &str) -> Value {
     json!({ "type": kind, "status": status, "reason": reason, "message": "", "lastTransitionTime": NOW })
 }
 
-fn certificate(name: &str, enabled: bool, renews: &str, ends: &str, conditions: &Value) -> Arc<Certificate> {
+fn certificate(name: &str, enabled: bool, renews: &str, ends: &str, conditions: &Value) -> (Key, Gist) {
     let object = json!({
         "metadata": { "name": name, "namespace": "payments" },
         "spec": {
@@ -25,7 +31,8 @@ fn certificate(name: &str, enabled: bool, renews: &str, ends: &str, conditions: 
         },
         "status": { "notAfter": ends, "renewalTime": renews, "conditions": conditions },
     });
-    Arc::new(serde_json::from_value(object).unwrap())
+    let certificate: Certificate = serde_json::from_value(object).unwrap();
+    (Key::of(&certificate), certificate.gist())
 }
 
 fn account(valid: &str) -> Arc<AwsAccount> {
@@ -39,11 +46,16 @@ fn error(kind: Kind) -> AwsError {
 }
 
 /// The text of these objects.
-fn text(metrics: &Metrics, certificates: &[Arc<Certificate>], per_certificate: bool) -> String {
-    let requests: [Arc<CertificateRequest>; 0] = [];
+fn text(metrics: &Metrics, certificates: &[(Key, Gist)], per_certificate: bool) -> String {
     let imported = [("111122223333".parse().unwrap(), "eu-west-1".parse().unwrap(), 7)];
-    let view =
-        View { accounts: &[account("True")], certificates, requests: &requests, imported: &imported, per_certificate };
+    let view = View {
+        accounts: &[account("True")],
+        certificates,
+        requests: &[],
+        imported: &imported,
+        budgets: &[("prod".to_owned(), 1000, 7)],
+        per_certificate,
+    };
     metrics.text(&objects::registry(&view, now())).unwrap()
 }
 
@@ -51,7 +63,7 @@ fn has(text: &str, line: &str) {
     assert!(text.lines().any(|l| l == line), "no {line:?} in\n{text}");
 }
 
-fn fleet() -> Vec<Arc<Certificate>> {
+fn fleet() -> Vec<(Key, Gist)> {
     let ready = json!([condition("Ready", "True", "UpToDate")]);
     let stalled = json!([condition("Ready", "True", "UpToDate"), condition("Stalled", "True", "QuotaUsedUp")]);
     vec![
@@ -80,6 +92,8 @@ fn certificates_are_counted_by_state_end_and_lateness() {
     has(&text, &format!("arnkeeper_next_expiration_timestamp_seconds {}", now().as_second() + 12 * 3600));
     has(&text, "arnkeeper_acm_certificates{account_id=\"111122223333\",region=\"eu-west-1\"} 7");
     has(&text, "arnkeeper_account_credentials_valid{account=\"prod\"} 1");
+    has(&text, "arnkeeper_account_budget_issues{account=\"prod\"} 1000");
+    has(&text, "arnkeeper_account_budget_spent_issues{account=\"prod\"} 7");
     assert!(!text.contains("payments"), "a name that was not asked for");
 }
 
@@ -188,7 +202,7 @@ fn table(text: &str) -> String {
 fn the_table_in_the_documentation_is_what_is_registered() {
     let metrics = Metrics::new();
     metrics.called("prod", "eu-west-1", "acm:ImportCertificate", None, Duration::ZERO);
-    metrics.waited("acm:ImportCertificate", Duration::ZERO);
+    metrics.waited_for_turn("acm:ImportCertificate", Duration::ZERO);
     metrics.asked(&http::Method::GET, None);
     let wanted = table(&text(&metrics, &fleet(), true));
     let page = include_str!("../../docs/metrics.md");

@@ -1,4 +1,4 @@
-//! Drift, end to end: what somebody else does in ACM is told and put right by the operator's next look.
+//! Drift, end to end: what somebody else does in ACM or to a Secret is told and put right by the operator's next look.
 //!
 //! It needs a stand as the end-to-end suite does (`tests/e2e/main.rs`), with an operator that looks every few seconds:
 //! `ARNKEEPER_DRIFT_INTERVAL=4s`. `make drift` sees to that.
@@ -9,6 +9,7 @@
 mod aws;
 #[path = "../e2e/harness.rs"]
 mod harness;
+mod secrets;
 #[path = "../e2e/sim.rs"]
 mod sim;
 #[path = "../e2e/tls.rs"]

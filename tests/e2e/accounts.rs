@@ -11,12 +11,13 @@ use arnkeeper::api::{
 };
 use serde_json::json;
 
-async fn account_ready(world: &World) -> AwsAccount {
+/// Waits until the account can be used.
+pub async fn account_ready(world: &World) -> AwsAccount {
     until(&world.accounts(), &world.account, "Ready", |a| a.is(READY) && a.is(CREDENTIALS_VALID)).await
 }
 
 /// Waits until the account says that it does not let anybody in for this reason; returns the message.
-async fn account_refused(world: &World, reason: &str) -> String {
+pub async fn account_refused(world: &World, reason: &str) -> String {
     let refused = |a: &AwsAccount| a.is(STALLED) && a.because(READY, reason) && !a.is(READY);
     let account = until(&world.accounts(), &world.account, &format!("Stalled: {reason}"), refused).await;
     assert!(account.because(CREDENTIALS_VALID, reason) && !account.is(CREDENTIALS_VALID));

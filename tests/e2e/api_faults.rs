@@ -130,6 +130,20 @@ async fn every_third_change_is_refused_or_its_answer_lost() {
     join_all(all).await;
 }
 
+/// Changes that had their effect are answered 503 or 504, as a load balancer does: the client makes such a call again by
+/// itself, a POST, too, and is then told that the object is there already, or is not the one it was.
+#[tokio::test]
+async fn a_change_that_had_its_effect_and_was_answered_with_an_error() {
+    let after = |status: u16| json!({ "kind": "statusAfterEffect", "status": status, "reason": "ServiceUnavailable" });
+    // One change each: an import whose record is met by it waits for a minute.
+    let one = (0..9).map(|n| {
+        let status = if n % 2 == 0 { 503 } else { 504 };
+        through(format!("after-{n}"), json!({ "mutating": true }), vec![n], after(status))
+    });
+    let every_post = through("after-post".into(), json!({ "method": "POST" }), (0..12).collect(), after(503));
+    tokio::join!(every_post, join_all(one));
+}
+
 /// Every second call that changes nothing.
 #[tokio::test]
 async fn every_second_look_is_refused() {

@@ -1,6 +1,10 @@
 //! What a certificate costs the API server: requests of the operator, counted from the audit log.
 
-use crate::{harness::World, wait::eventually};
+use crate::{
+    harness::World,
+    wait::{eventually, gone},
+};
+use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 use std::{env, fs};
 
@@ -51,10 +55,27 @@ async fn a_certificate_costs_no_more_requests_than_it_may() {
     world.issued("first", &authority, json!({ "acm": [{ "name": "edge" }] })).await;
     let shared = told(&world.namespace, 1).await.len();
     world.issued("app", &authority, json!({ "acm": [{ "name": "edge" }] })).await;
+    is_of_the_day_before_yesterday(&world, "app-1").await;
     let issued = told(&world.namespace, 2).await;
     assert_within("a first issuance", &issued[shared..], &Budget { requests: 13, writes: 9 });
     world.renew("app").await;
     world.revision("app", 2).await;
     let renewed = told(&world.namespace, 3).await;
     assert_within("a renewal", &renewed[issued.len()..], &Budget { requests: 12, writes: 8 });
+    // From the third revision on, an old request is deleted each time, and the key on its way goes with it.
+    world.renew("app").await;
+    world.revision("app", 3).await;
+    let later = told(&world.namespace, 4).await;
+    assert_within("a renewal in the long run", &later[renewed.len()..], &Budget { requests: 12, writes: 8 });
+    gone(&world.requests(), "app-1").await;
+    gone(&world.secrets(), "app-3-key").await;
+    world.requests().get("app-2").await.expect("the one before the last is kept");
+}
+
+/// A request counts for the budget of a day by its last attempt.
+async fn is_of_the_day_before_yesterday(world: &World, request: &str) {
+    let at = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(48);
+    let attempt = json!({ "number": 1, "at": at.to_string(), "notAfter": at.to_string() });
+    let patch = Patch::Merge(json!({ "status": { "attempt": attempt } }));
+    world.requests().patch_status(request, &PatchParams::default(), &patch).await.expect("its status can be changed");
 }

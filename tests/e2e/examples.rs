@@ -1,7 +1,7 @@
 //! Every file of `examples/` is applied as it stands, and what it asks for comes about.
 
 use crate::{
-    harness::{SYSTEM, Stand, from},
+    harness::{BASE_KEY, SYSTEM, Stand, from},
     wait::{Conditions, until},
 };
 use arnkeeper::api::{AwsAccount, Certificate, CertificateRequest, conditions::READY};
@@ -70,6 +70,9 @@ async fn prepare(stand: &Stand, manifests: &[Value]) -> bool {
         for role in &account.spec.assume_roles {
             sim.role(role.role_arn.as_str(), role.external_id.as_deref()).await;
         }
+        if account.spec.organization.is_some() {
+            sim.organization(json!({ "managementAccount": id })).await;
+        }
         let key = sim.access_key(&id, false).await;
         if let Some(keys) = account.spec.credentials.as_ref().and_then(|c| c.access_keys.as_ref()) {
             let name = &keys.secret_ref.name;
@@ -77,6 +80,16 @@ async fn prepare(stand: &Stand, manifests: &[Value]) -> bool {
                 "stringData": { "accessKeyId": key.access_key_id, "secretAccessKey": key.secret_access_key } });
             let api: Api<Secret> = Api::namespaced(stand.client.clone(), SYSTEM);
             api.patch(name, &PatchParams::apply("e2e").force(), &Patch::Apply(secret)).await.expect("credentials");
+        }
+        if let Some(manager) = account.spec.credentials.as_ref().and_then(|c| c.secrets_manager.as_ref()) {
+            // The operator's own identity is that of the account whose key the stand was given.
+            let base = Credentials::new(BASE_KEY.0, BASE_KEY.1, None, None, "e2e");
+            let sts = aws_sdk_sts::Client::new(&crate::aws::configured(&stand.endpoint, "eu-west-1", base));
+            let own = sts.get_caller_identity().send().await.expect("an identity").account.expect("an account");
+            let place = &manager.aws;
+            let keys = json!({ "accessKeyId": key.access_key_id, "secretAccessKey": key.secret_access_key });
+            let secret = json!({ "string": keys.to_string() });
+            sim.secret(&own, place.region.as_str(), &place.secret_id, secret).await;
         }
         for (region, name) in authorities(manifests, &account.name_any()) {
             let there = Credentials::new(&key.access_key_id, &key.secret_access_key, None, None, "e2e");

@@ -49,6 +49,10 @@ async fn an_issuance_and_a_renewal_are_counted() {
         ("arnkeeper_renewals_total{trigger=\"Requested\",outcome=\"completed\"}", 1.0),
         ("arnkeeper_reconciles_total{kind=\"Certificate\",outcome=\"settled\"}", 2.0),
         ("arnkeeper_kubernetes_requests_total{method=\"POST\",code=\"201\"}", 3.0),
+        ("arnkeeper_pacer_wait_seconds_count{operation=\"acm-pca:IssueCertificate\"}", 2.0),
+        ("arnkeeper_pacer_wait_seconds_count{operation=\"acm-pca:GetCertificate\"}", 2.0),
+        ("arnkeeper_pacer_wait_seconds_count{operation=\"acm:ImportCertificate\"}", 2.0),
+        ("arnkeeper_pacer_wait_seconds_count{operation=\"acm:DescribeCertificate\"}", 2.0),
     ] {
         assert!(value(&text, series) >= value(&before, series) + least, "{series}: {}", value(&text, series));
     }

@@ -54,6 +54,12 @@ async fn accounts() {
             (json!({ "accountId": "11112222333" }), &["spec.accountId", "twelve digits"]),
             (json!({ "accountId": 111_122_223_333_u64 }), &["spec.accountId", "string"]),
             (json!({ "regions": [] }), &["spec.regions"]),
+            (json!({ "budget": {} }), &["spec.budget.issuesPerDay", "Required"]),
+            (json!({ "budget": { "issuesPerDay": 0 } }), &["spec.budget.issuesPerDay", "greater than or equal to 1"]),
+            (
+                json!({ "budget": { "issuesPerDay": 1_000_001 } }),
+                &["spec.budget.issuesPerDay", "less than or equal to 1000000"],
+            ),
             (
                 json!({ "quotas": { "ImportCertificate": 0 } }),
                 &["spec.quotas.ImportCertificate", "greater than or equal to 1"],
@@ -75,6 +81,22 @@ async fn accounts() {
             (
                 json!({ "credentials": { "default": null, "accessKeys": { "secretRef": { "name": "Not A Name" } } } }),
                 &["secretRef.name"],
+            ),
+            (
+                json!({ "credentials": { "secretsManager": { "aws": { "secretId": "x", "region": "eu-west-1" } } } }),
+                &["spec.credentials", "exactly one"],
+            ),
+            (
+                json!({ "credentials": { "default": null, "secretsManager": {
+                    "aws": { "secretId": "arn:aws:secretsmanager:us-east-1:111122223333:secret:x-a1b2c3", "region": "eu-west-1" },
+                } } }),
+                &["secretsManager.aws", "region given"],
+            ),
+            (
+                json!({ "credentials": { "default": null, "secretsManager": {
+                    "aws": { "secretId": "no such name", "region": "eu-west-1" },
+                } } }),
+                &["secretsManager.aws.secretId"],
             ),
             (
                 json!({ "assumeRoles": [{ "roleArn": "arn:aws:iam::111122223333:user/x" }] }),
@@ -228,6 +250,11 @@ async fn certificates() {
             "subject": { "domainName": "app.example" }, "secret": { "name": "app" },
         } });
     let target = |target: Value| json!({ "acm": [target] });
+    let window = |change: Value| {
+        let mut window = json!({ "cron": "0 2 * * 6", "duration": "4h" });
+        merge(&mut window, change);
+        json!({ "renewal": { "windows": [window] } })
+    };
     let many: serde_json::Map<String, Value> = (0..41).map(|n| (format!("tag{n}"), "x".into())).collect();
     refused::<Certificate>(
         base,
@@ -272,6 +299,14 @@ async fn certificates() {
             (json!({ "renewal": { "before": "2160h" } }), &["renewal.before must be shorter than duration"]),
             (json!({ "renewal": { "before": "24h", "beforePercent": 10 } }), &["spec.renewal", "only one of"]),
             (json!({ "renewal": { "beforePercent": 100 } }), &["spec.renewal.beforePercent", "99"]),
+            (window(json!({ "cron": "0 2 * *" })), &["spec.renewal.windows[0].cron"]),
+            (window(json!({ "cron": "0 2 * * 6; x" })), &["spec.renewal.windows[0].cron"]),
+            (window(json!({ "duration": "4m" })), &["spec.renewal.windows[0].duration", "5m to 168h"]),
+            (window(json!({ "duration": "169h" })), &["spec.renewal.windows[0].duration", "5m to 168h"]),
+            (window(json!({ "duration": "4" })), &["spec.renewal.windows[0].duration", "5m to 168h"]),
+            (window(json!({ "timeZone": "../etc" })), &["spec.renewal.windows[0].timeZone"]),
+            (json!({ "issuance": { "first": "Disabled" } }), &["spec.issuance.first", "RequestOnly"]),
+            (json!({ "issuance": { "renewals": "Never" } }), &["spec.issuance.renewals", "Disabled"]),
             (json!({ "privateKey": { "algorithm": "Ed25519" } }), &["spec.privateKey.algorithm", "ECDSA"]),
             (json!({ "privateKey": { "algorithm": "RSA", "size": 1024 } }), &["spec.privateKey", "2048"]),
             (json!({ "privateKey": { "size": 2048 } }), &["spec.privateKey", "size goes with algorithm"]),

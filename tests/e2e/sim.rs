@@ -84,6 +84,23 @@ impl Sim {
         self.post("roles", role).await;
     }
 
+    /// A role that this account alone may assume.
+    pub async fn trusting_role(&self, arn: &str, account: &str) {
+        self.post("roles", json!({ "arn": arn, "trustedAccounts": [account] })).await;
+    }
+
+    /// Puts an organization in the place of the one that its management account has.
+    pub async fn organization(&self, organization: Value) {
+        self.post("organizations", organization).await;
+    }
+
+    /// A secret in Secrets Manager; `secret`: its `string`, `binary`, `deleted`, `protection`. Returns its ARN.
+    pub async fn secret(&self, account: &str, region: &str, name: &str, secret: Value) -> String {
+        let mut wanted = json!({ "account": account, "region": region, "name": name });
+        crate::harness::merge(&mut wanted, secret);
+        self.post("secrets", wanted).await["arn"].as_str().expect("an ARN").to_owned()
+    }
+
     /// A private CA with its own certificate, ready to sign. `more` goes over the defaults.
     pub async fn authority(&self, account: &str, region: &str, common_name: &str, more: Value) -> MadeAuthority {
         let mut wanted = json!({

@@ -4,13 +4,16 @@
 
 mod acm;
 mod iam;
+pub(in crate::aws) mod organization;
 mod pca;
 
 use super::{
     classify::unusable,
     error::AwsError,
     paced::Gate,
-    port::{Authority, Aws, Description, Identity, Issue, Material, PemChain, Simulation, Summary, Verdict},
+    port::{
+        Authority, Aws, Description, Identity, Issue, Material, Organization, PemChain, Simulation, Summary, Verdict,
+    },
 };
 use crate::api::{
     names::{AuthorityArn, CertificateArn, IssuedArn, Located, Region},
@@ -125,6 +128,14 @@ impl Aws for Sdk {
 
     async fn issued(&self, arn: &IssuedArn) -> Result<Option<PemChain>, AwsError> {
         pca::issued(&self.pca_at(pca::GET, arn)?, arn).await
+    }
+
+    async fn organization(&self) -> Result<Organization, AwsError> {
+        let region = Organization::home(self.identity.arn.split(':').nth(1).unwrap_or_default());
+        let region = region.parse().map_err(|error| unusable(organization::DESCRIBE, &error))?;
+        let config = aws_sdk_organizations::config::Builder::from(&self.config_of(&region)).build();
+        let client = aws_sdk_organizations::Client::from_conf(config);
+        organization::Reader { client, gate: &self.gate, region: &region }.read().await
     }
 
     async fn list_certificates(&self, region: &Region) -> Result<Vec<Summary>, AwsError> {

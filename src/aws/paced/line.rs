@@ -70,9 +70,20 @@ type Place = (Instant, u64);
 #[derive(Debug)]
 struct Waiter {
     key: String,
+    /// When it asked first.
+    since: Instant,
     /// It waits, rather than being told to come back at `due`.
     present: bool,
     due: Instant,
+}
+
+/// Leave to call soon.
+#[derive(Debug)]
+struct Leave {
+    key: String,
+    given: Instant,
+    /// When its holder asked first.
+    since: Instant,
 }
 
 /// A line.
@@ -93,8 +104,9 @@ pub struct Line {
     quickest: Option<Duration>,
     waiting: BTreeMap<Place, Waiter>,
     places: HashMap<String, Place>,
-    /// Who has leave to call, and since when.
-    leave: Vec<(String, Instant)>,
+    leave: Vec<Leave>,
+    /// How long who was sent last had waited.
+    waited: Duration,
     arrivals: u64,
     tidied: Instant,
 }
@@ -114,6 +126,7 @@ impl Line {
             waiting: BTreeMap::new(),
             places: HashMap::new(),
             leave: vec![],
+            waited: Duration::ZERO,
             arrivals: 0,
             tidied: now,
         }
@@ -132,34 +145,44 @@ impl Line {
 
     /// Asks to call now.
     pub fn ask(&mut self, asker: &Asker, now: Instant) -> Answer {
-        if let Some(index) = self.leave.iter().position(|(key, _)| *key == asker.key) {
+        if let Some(index) = self.leave.iter().position(|leave| leave.key == asker.key) {
             let free = self.free_at(now);
             if free > now {
                 return if free <= now + NEAR { Answer::Near(free) } else { self.give_up(index) };
             }
-            self.leave.remove(index);
-            self.send(now);
+            let since = self.leave.remove(index).since;
+            self.send(since, now);
             return Answer::Go;
         }
-        let answer = self.stand(asker, Duration::ZERO, now);
-        if answer == Answer::Go {
-            self.send(now);
+        match self.stand(asker, Duration::ZERO, now) {
+            Ok(since) => {
+                self.send(since, now);
+                Answer::Go
+            }
+            Err(answer) => answer,
         }
-        answer
+    }
+
+    /// How long the last one that was sent had waited: from when it asked first, over all its returns.
+    #[must_use]
+    pub fn waited(&self) -> Duration {
+        self.waited
     }
 
     /// Asks for leave to call within `ahead`, and at once where the line is empty. Something has to be done before the
     /// call that takes a while; whoever has leave asks again right before the call.
     pub fn ask_leave(&mut self, asker: &Asker, ahead: Duration, now: Instant) -> Answer {
         self.one_at_a_time = true;
-        if self.leave.iter().any(|(key, _)| *key == asker.key) {
+        if self.leave.iter().any(|leave| leave.key == asker.key) {
             return Answer::Go;
         }
-        let answer = self.stand(asker, ahead, now);
-        if answer == Answer::Go {
-            self.leave.push((asker.key.clone(), now));
+        match self.stand(asker, ahead, now) {
+            Ok(since) => {
+                self.leave.push(Leave { key: asker.key.clone(), given: now, since });
+                Answer::Go
+            }
+            Err(answer) => answer,
         }
-        answer
     }
 
     /// Whoever waited comes back then; its place is kept.
@@ -215,7 +238,8 @@ impl Line {
         Duration::from_secs_f64(MARGIN / (self.quota * self.share(now)))
     }
 
-    fn send(&mut self, now: Instant) {
+    fn send(&mut self, since: Instant, now: Instant) {
+        self.waited = now.saturating_duration_since(since);
         let late = if self.quota < FAST { Duration::ZERO } else { LATE };
         let from = self.free.max(now.checked_sub(late).unwrap_or(now));
         self.free = from + self.between(now);
@@ -235,7 +259,8 @@ impl Line {
         Answer::Later(self.free)
     }
 
-    fn stand(&mut self, asker: &Asker, ahead: Duration, now: Instant) -> Answer {
+    /// Since when it stood there, if it goes; else what it is told.
+    fn stand(&mut self, asker: &Asker, ahead: Duration, now: Instant) -> Result<Instant, Answer> {
         self.tidy(now);
         let place = self.place(asker, now);
         let before = self.waiting.range(..place).map(|(_, waiter)| waiter);
@@ -246,9 +271,8 @@ impl Line {
         let free = self.free_at(now);
         let head = free.max(now) + between.saturating_mul(given);
         if present == 0 && free + between.saturating_mul(given) <= now + ahead {
-            self.waiting.remove(&place);
             self.places.remove(&asker.key);
-            return Answer::Go;
+            return Ok(self.waiting.remove(&place).map_or(now, |waiter| waiter.since));
         }
         let turn = |before: u32| (head + between.saturating_mul(before)).checked_sub(ahead).unwrap_or(now).max(now);
         let near = self.waiting.values().filter(|w| w.present && w.key != asker.key).count() < MOST_NEAR;
@@ -264,7 +288,7 @@ impl Line {
                 Answer::Go | Answer::Near(_) => (true, now),
             };
         }
-        answer
+        Err(answer)
     }
 
     fn place(&mut self, asker: &Asker, now: Instant) -> Place {
@@ -274,7 +298,7 @@ impl Line {
         self.arrivals += 1;
         let place = (now + asker.left.unwrap_or(FIRST).min(LEAST_URGENT) / AGING, self.arrivals);
         self.places.insert(asker.key.clone(), place);
-        self.waiting.insert(place, Waiter { key: asker.key.clone(), present: true, due: now });
+        self.waiting.insert(place, Waiter { key: asker.key.clone(), since: now, present: true, due: now });
         place
     }
 
@@ -284,7 +308,7 @@ impl Line {
             return;
         }
         self.tidied = now;
-        self.leave.retain(|(_, since)| now.saturating_duration_since(*since) < LEAVE);
+        self.leave.retain(|leave| now.saturating_duration_since(leave.given) < LEAVE);
         let places = &mut self.places;
         self.waiting.retain(|_, waiter| {
             let stays = waiter.present || now.saturating_duration_since(waiter.due) < FORGOTTEN;

@@ -258,3 +258,18 @@ fn who_does_not_come_back_is_forgotten() {
     assert!(line.waiting.is_empty() && line.places.is_empty());
     assert!(!line.is_idle(later) && line.is_idle(later + Duration::from_mins(1)));
 }
+
+/// From the first time it asked, over being told to come back.
+#[test]
+fn the_wait_of_who_comes_back_is_counted_from_the_first_time() {
+    let now = Instant::now();
+    let mut line = Line::new(1, now);
+    for n in 0..4 {
+        line.ask(&asker(n, None), now);
+        line.comes_back(&n.to_string(), now + SECOND * n);
+    }
+    assert_eq!(line.ask(&asker(1, None), now + SECOND * 2), Answer::Go);
+    assert_eq!(line.waited(), SECOND * 2);
+    assert_eq!(line.ask(&asker(2, None), now + SECOND * 4), Answer::Go);
+    assert_eq!(line.waited(), SECOND * 4);
+}

@@ -11,7 +11,9 @@ pub mod quotas;
 use super::{
     classify::unusable,
     error::{AwsError, Kind},
-    port::{Authority, Aws, Description, Identity, Issue, Material, PemChain, Simulation, Summary, Verdict},
+    port::{
+        Authority, Aws, Description, Identity, Issue, Material, Organization, PemChain, Simulation, Summary, Verdict,
+    },
 };
 use crate::api::{
     names::{AccountId, AuthorityArn, CertificateArn, IssuedArn, Located, Region},
@@ -180,6 +182,11 @@ impl Aws for Paced {
 
     async fn issued(&self, arn: &IssuedArn) -> Result<Option<PemChain>, AwsError> {
         self.again_at(Operation::GetIssuedCertificate, arn, || self.inner.issued(arn)).await
+    }
+
+    async fn organization(&self) -> Result<Organization, AwsError> {
+        // It is many requests, and each passes the gate by itself.
+        self.inner.organization().await
     }
 
     async fn list_certificates(&self, region: &Region) -> Result<Vec<Summary>, AwsError> {

@@ -32,7 +32,7 @@ pub struct Lane {
 
 /// Is told how the pacer works, for metrics. All of it is called in the middle of calls to AWS, so it must be quick.
 pub trait Observer: Send + Sync {
-    /// A call waited so long for its turn, and goes now.
+    /// A call waited so long for its turn, from when it was asked for first, and goes now.
     fn waited(&self, _: &Lane, _: Duration) {}
     /// A call was put off for so long: its object is looked at again then.
     fn put_off(&self, _: &Lane, _: Duration) {}
@@ -77,7 +77,17 @@ impl Pacer {
     /// # Errors
     /// For how long to come back later, where the turn is too far away to wait for.
     pub async fn turn(&self, lane: &Lane, quota: u32, asker: &Asker) -> Result<Instant, Duration> {
-        self.wait(lane, asker, |now| self.with(lane, quota, now, |line| line.ask(asker, now))).await
+        let mut waited = Duration::ZERO;
+        let ask = |now| {
+            self.with(lane, quota, now, |line| {
+                let answer = line.ask(asker, now);
+                waited = line.waited();
+                answer
+            })
+        };
+        let sent = self.wait(lane, asker, ask).await?;
+        self.observer.waited(lane, waited);
+        Ok(sent)
     }
 
     /// Waits for leave to make a call that comes soon: something is to be done before, and then [`Self::turn`] asked.
@@ -117,10 +127,7 @@ impl Pacer {
         loop {
             let now = now();
             let at = match ask(now) {
-                Answer::Go => {
-                    self.observer.waited(lane, now - began);
-                    return Ok(now);
-                }
+                Answer::Go => return Ok(now),
                 Answer::Near(at) if at.saturating_duration_since(began) <= LONGEST_WAIT => at,
                 Answer::Near(at) | Answer::Later(at) => {
                     if let Some(line) = self.lines().get_mut(lane) {

@@ -22,11 +22,12 @@ pub enum Operation {
     DescribeCertificateAuthority,
     ListCertificateAuthorities,
     GetCertificateAuthorityCertificate,
+    ListAccounts,
 }
 
 impl Operation {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::ImportCertificate,
         Self::ListCertificates,
         Self::DescribeCertificate,
@@ -40,6 +41,7 @@ impl Operation {
         Self::DescribeCertificateAuthority,
         Self::ListCertificateAuthorities,
         Self::GetCertificateAuthorityCertificate,
+        Self::ListAccounts,
     ];
 
     /// The IAM action, such as `acm:ImportCertificate`.
@@ -59,6 +61,7 @@ impl Operation {
             Self::DescribeCertificateAuthority => "acm-pca:DescribeCertificateAuthority",
             Self::ListCertificateAuthorities => "acm-pca:ListCertificateAuthorities",
             Self::GetCertificateAuthorityCertificate => "acm-pca:GetCertificateAuthorityCertificate",
+            Self::ListAccounts => "organizations:ListAccounts",
         }
     }
 
@@ -76,7 +79,8 @@ impl Operation {
     pub fn published(self) -> u32 {
         match self {
             Self::ImportCertificate | Self::ListCertificates => 1,
-            Self::AddTagsToCertificate | Self::RemoveTagsFromCertificate => 5,
+            // Organizations publishes no rate; it is the pace of all reads of an organization.
+            Self::AddTagsToCertificate | Self::RemoveTagsFromCertificate | Self::ListAccounts => 5,
             Self::DescribeCertificate
             | Self::GetAcmCertificate
             | Self::ListTagsForCertificate

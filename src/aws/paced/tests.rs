@@ -8,14 +8,14 @@ const ARN: &str = "arn:aws:acm:eu-west-1:111122223333:certificate/11111111-2222-
 
 #[derive(Default)]
 struct Seen {
-    waited: Mutex<Vec<Operation>>,
+    waited: Mutex<Vec<(Operation, Duration)>>,
     put_off: Mutex<Vec<Operation>>,
     slowed: Mutex<Vec<(Operation, f64)>>,
 }
 
 impl Observer for Seen {
-    fn waited(&self, lane: &Lane, _: Duration) {
-        self.waited.lock().unwrap().push(lane.operation);
+    fn waited(&self, lane: &Lane, wait: Duration) {
+        self.waited.lock().unwrap().push((lane.operation, wait));
     }
 
     fn put_off(&self, lane: &Lane, _: Duration) {
@@ -126,7 +126,8 @@ async fn throttling_slows_one_operation_of_one_account() {
     let slowed = stand.seen.slowed.lock().unwrap().clone();
     assert_eq!(slowed.len(), 1);
     assert!(slowed[0].0 == Operation::ListTagsForCertificate && (slowed[0].1 - 0.5).abs() < 0.01);
-    assert_eq!(*stand.seen.waited.lock().unwrap(), [Operation::ListTagsForCertificate]);
+    let waited: Vec<Operation> = stand.seen.waited.lock().unwrap().iter().map(|(operation, _)| *operation).collect();
+    assert_eq!(waited, [Operation::ListTagsForCertificate]);
 }
 
 #[tokio::test]
@@ -160,4 +161,37 @@ async fn who_is_dropped_in_the_line_is_not_waited_for() {
     }
     paced.list_certificates(&region).await.unwrap();
     assert_eq!(fake.count("acm:ListCertificates"), 2);
+}
+
+/// Each call once, whatever it is; one with leave from when it asked for that.
+#[tokio::test]
+async fn every_calls_wait_is_told() {
+    let stand = Stand::new();
+    let (_, paced) = stand.account("111122223333", &[("ListCertificates", 1), ("ImportCertificate", 1)]);
+    let (region, arn, tags): (_, CertificateArn, _) = (region(), ARN.parse().unwrap(), Tags::new());
+    let named = |key: &str| Asker { key: key.to_owned(), left: None };
+    paced.tags(&arn).await.unwrap_err();
+    let lists = async { tokio::join!(paced.list_certificates(&region), paced.list_certificates(&region)) };
+    let imports = async {
+        for key in ["a", "b"] {
+            assert_eq!(asking(named(key), paced.turn_to_import(&region)).await, Duration::ZERO);
+        }
+        let import = |key| asking(named(key), paced.import_new(&region, &MATERIAL, &tags));
+        let (a, b) = tokio::join!(import("a"), import("b"));
+        // The account has nothing to answer with.
+        assert!([a, b].into_iter().all(|answer| answer.is_err()));
+    };
+    let ((first, second), ()) = tokio::join!(lists, imports);
+    assert!(first.is_ok() && second.is_ok());
+    let told = stand.seen.waited.lock().unwrap().clone();
+    // At one a second, the second of each waits for about a second.
+    let waited = |of: Operation| -> Vec<bool> {
+        told.iter()
+            .filter(|(operation, _)| *operation == of)
+            .map(|(_, wait)| *wait > Duration::from_millis(500))
+            .collect()
+    };
+    assert_eq!(waited(Operation::ListTagsForCertificate), [false]);
+    assert_eq!(waited(Operation::ListCertificates), [false, true]);
+    assert_eq!(waited(Operation::ImportCertificate), [false, true]);
 }

@@ -21,6 +21,10 @@ pub enum Use {
     Delete,
     /// Roles are assumed: needed by the identity before the role.
     Assume,
+    /// An organization is read, and its members are entered: needed by the identity in the management account.
+    Organization,
+    /// Access keys are read from AWS Secrets Manager: needed by the operator's own identity.
+    Secrets,
     /// What is missing is told before it is needed.
     Verify,
 }
@@ -34,6 +38,8 @@ impl Use {
             Self::Import => "import",
             Self::Delete => "delete",
             Self::Assume => "assume",
+            Self::Organization => "organization",
+            Self::Secrets => "secrets",
             Self::Verify => "verify",
         }
     }
@@ -45,6 +51,8 @@ impl Use {
             Self::Import => "Delivery to ACM",
             Self::Delete => "Deleting from ACM",
             Self::Assume => "Other accounts, for the identity before the role",
+            Self::Organization => "An organization and its members, for the identity in the management account",
+            Self::Secrets => "Access keys in AWS Secrets Manager, for the operator's own identity",
             Self::Verify => "Telling what is missing (`PermissionsVerified`)",
         }
     }
@@ -61,6 +69,12 @@ pub enum On {
     Certificate,
     /// A role that is assumed.
     Role,
+    /// The common role of the members of an organization.
+    MemberRole,
+    /// A secret of AWS Secrets Manager.
+    StoredSecret,
+    /// A customer's own key in KMS.
+    Key,
     /// The account's own role or user.
     Identity,
 }
@@ -89,7 +103,7 @@ const fn helpful(used: Use, on: On, action: &'static str, why: &'static str) -> 
 }
 
 /// Every action that is called, but for `sts:GetCallerIdentity`, which needs no permission.
-pub const PERMISSIONS: [Permission; 16] = [
+pub const PERMISSIONS: [Permission; 24] = [
     helpful(
         Use::Issue,
         On::All,
@@ -120,6 +134,14 @@ pub const PERMISSIONS: [Permission; 16] = [
     ),
     needed(Use::Assume, On::Role, "sts:AssumeRole", "`assumeRoles`"),
     helpful(Use::Assume, On::Role, "sts:TagSession", "with EKS Pod Identity, whose session tags go along"),
+    needed(Use::Organization, On::All, "organizations:DescribeOrganization", "its id, and its management account"),
+    needed(Use::Organization, On::All, "organizations:ListAccounts", "the members and their states"),
+    needed(Use::Organization, On::All, "organizations:ListRoots", "where the hierarchy begins"),
+    needed(Use::Organization, On::All, "organizations:ListAccountsForParent", "which unit a member lies in"),
+    needed(Use::Organization, On::All, "organizations:ListOrganizationalUnitsForParent", "the units"),
+    needed(Use::Organization, On::MemberRole, "sts:AssumeRole", "entering the members"),
+    needed(Use::Secrets, On::StoredSecret, "secretsmanager:GetSecretValue", "`credentials.secretsManager`"),
+    helpful(Use::Secrets, On::Key, "kms:Decrypt", "if the secret is encrypted with a key of your own"),
     helpful(
         Use::Verify,
         On::Identity,
@@ -155,6 +177,9 @@ pub fn table() -> String {
             On::Authority => "the CA",
             On::Certificate => "certificates in ACM",
             On::Role => "the role",
+            On::MemberRole => "the common role of the members",
+            On::StoredSecret => "the secret",
+            On::Key => "the key",
             On::Identity => "the account's role or user",
         };
         let optional = if *optional { " (optional)" } else { "" };
@@ -167,7 +192,7 @@ pub fn table() -> String {
 #[cfg(test)]
 mod tests {
     use super::{policy::Scope, *};
-    use crate::aws::paced::quotas::Operation;
+    use crate::aws::{adapter::organization, paced::quotas::Operation, secrets_manager};
 
     const README: &str = include_str!("../../../README.md");
 
@@ -184,11 +209,26 @@ mod tests {
     }
 
     #[test]
-    fn the_policy_of_the_readme_is_this_one() {
-        let uses = BTreeSet::from([Use::Issue, Use::Import, Use::Delete]);
-        let scope = Scope { account: Some("111122223333".parse().unwrap()), ..Scope::default() };
-        let printed = format!("```json\n{}\n```", policy::text(&uses, &scope).unwrap());
-        assert_eq!(section("policy").trim(), printed.trim(), "README: arnkeeper iam-policy");
+    fn the_policies_of_the_readme_are_these() {
+        let account = Some("111122223333".parse().unwrap());
+        let scope = Scope { account, ..Scope::default() };
+        let secrets = Scope {
+            regions: vec!["eu-west-1".parse().unwrap()],
+            secrets: vec!["arn:aws:secretsmanager:eu-west-1:111122223333:secret:aws/shared-??????".into()],
+            ..scope.clone()
+        };
+        for (name, uses, scope) in [
+            ("policy", &[Use::Issue, Use::Import, Use::Delete][..], &scope),
+            ("organization policy", &[Use::Organization], &Scope::default()),
+            ("secrets policy", &[Use::Secrets], &secrets),
+        ] {
+            let policy = policy::text(&uses.iter().copied().collect(), scope).unwrap();
+            // In a list, it is indented.
+            let told: Vec<&str> = section(name).lines().map(str::trim).collect();
+            let printed = format!("```json\n{policy}\n```");
+            let printed: Vec<&str> = printed.lines().map(str::trim).collect();
+            assert_eq!(told, printed, "README: arnkeeper iam-policy, {name}");
+        }
     }
 
     #[test]
@@ -196,8 +236,11 @@ mod tests {
         for operation in Operation::ALL {
             assert!(of(operation.action()).is_some(), "{}", operation.action());
         }
-        let actions: BTreeSet<&str> = PERMISSIONS.iter().map(|p| p.action).collect();
+        let actions: BTreeSet<(&str, Use)> = PERMISSIONS.iter().map(|p| (p.action, p.used)).collect();
         assert_eq!(actions.len(), PERMISSIONS.len());
+        for other in [organization::ACTIONS.as_slice(), &secrets_manager::ACTIONS].concat() {
+            assert!(of(other).is_some(), "{other}");
+        }
         for used in Use::value_variants() {
             assert!(PERMISSIONS.iter().any(|p| p.used == *used), "{used:?}");
             assert_eq!(used.to_possible_value().unwrap().get_name(), used.name());

@@ -1,7 +1,10 @@
 //! The IAM policy document for what an account is used for, as narrow as AWS allows.
 
 use super::{On, PERMISSIONS, Permission, Use};
-use crate::api::names::{AccountId, AuthorityArn, Located, Region, RoleArn};
+use crate::api::{
+    names::{AccountId, AuthorityArn, Located, Region, RoleArn},
+    organization::USUAL_ROLE,
+};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,6 +24,10 @@ pub struct Scope {
     pub authorities: Vec<AuthorityArn>,
     /// The roles that are assumed, instead of those named arnkeeper in any account.
     pub roles: Vec<RoleArn>,
+    /// The name of the members' common role, with its path; none: OrganizationAccountAccessRole.
+    pub member_role: Option<String>,
+    /// ARNs of secrets in AWS Secrets Manager, instead of all of the account. Their last six letters are AWS's: `-??????`.
+    pub secrets: Vec<String>,
     /// The `clusterId`: only certificates with this cluster's tag may be deleted.
     pub cluster: Option<String>,
 }
@@ -51,6 +58,13 @@ impl Scope {
             On::Certificate => self.regional("acm", "certificate/*"),
             On::Role if self.roles.is_empty() => vec![format!("arn:{partition}:iam::*:role/arnkeeper")],
             On::Role => self.roles.iter().map(ToString::to_string).collect(),
+            On::MemberRole => {
+                let role = self.member_role.as_deref().unwrap_or(USUAL_ROLE);
+                vec![format!("arn:{partition}:iam::*:role/{role}")]
+            }
+            On::StoredSecret if self.secrets.is_empty() => self.regional("secretsmanager", "secret:*"),
+            On::StoredSecret => self.secrets.clone(),
+            On::Key => self.regional("kms", "key/*"),
             On::Identity => ["role", "user"].map(|kind| format!("arn:{partition}:iam::{account}:{kind}/*")).into(),
         }
     }
@@ -70,7 +84,17 @@ impl Scope {
                     insert(&mut conditions, "StringEquals", key, vec![cluster.clone()]);
                 }
             }
-            // Its resource can't name a region.
+            // Only what Secrets Manager asks KMS for (KMS developer guide, kms:ViaService).
+            "kms:Decrypt" => {
+                let domain = if self.partition() == "aws-cn" { "amazonaws.com.cn" } else { "amazonaws.com" };
+                let services = |region: &str| format!("secretsmanager.{region}.{domain}");
+                let regions: Vec<&str> = self.regions.iter().map(Region::as_str).collect();
+                let regions = if regions.is_empty() { vec!["*"] } else { regions };
+                let values = regions.into_iter().map(services).collect();
+                insert(&mut conditions, "StringLike", "kms:ViaService", values);
+            }
+            // Its resource can't name a region; Organizations is in one of its own.
+            _ if permission.used == Use::Organization => {}
             _ if permission.on == On::All && !self.regions.is_empty() => {
                 let regions = self.regions.iter().map(ToString::to_string).collect();
                 insert(&mut conditions, "StringEquals", "aws:RequestedRegion", regions);
@@ -111,10 +135,14 @@ fn sid(permission: &Permission) -> &'static str {
     match (permission.on, permission.action) {
         (_, "acm-pca:IssueCertificate") => "IssueForEndEntitiesOnly",
         (_, "acm:DeleteCertificate") => "DeleteFromAcm",
+        (On::All, _) if permission.used == Use::Organization => "ReadOrganization",
         (On::All, _) => "Lists",
         (On::Authority, _) => "LookAtCas",
         (On::Certificate, _) => "Deliver",
         (On::Role, _) => "AssumeRoles",
+        (On::MemberRole, _) => "EnterMembers",
+        (On::StoredSecret, _) => "ReadAccessKeys",
+        (On::Key, _) => "DecryptAccessKeys",
         (On::Identity, _) => "TellWhatIsMissing",
     }
 }
@@ -150,6 +178,11 @@ mod tests {
         serde_json::from_str(&text(&uses.iter().copied().collect(), scope).unwrap()).unwrap()
     }
 
+    /// The statement of a name.
+    fn named<'a>(document: &'a Value, sid: &str) -> &'a Value {
+        document["Statement"].as_array().unwrap().iter().find(|s| s["Sid"] == sid).unwrap_or(&Value::Null)
+    }
+
     /// The statement that allows an action.
     fn allows<'a>(document: &'a Value, action: &str) -> &'a Value {
         let all = document["Statement"].as_array().unwrap();
@@ -173,7 +206,8 @@ mod tests {
         let scope = Scope { regions: vec!["eu-west-1".parse().unwrap()], ..Scope::default() };
         let document = document(&all, &scope);
         for permission in &PERMISSIONS {
-            let statement = allows(&document, permission.action);
+            let statement = named(&document, sid(permission));
+            assert!(statement["Action"].as_array().unwrap().iter().any(|a| a == permission.action));
             let resources: Vec<&str> =
                 statement["Resource"].as_array().unwrap().iter().map(|r| r.as_str().unwrap()).collect();
             assert_eq!(resources, scope.resources(permission.on), "{}", permission.action);
@@ -193,9 +227,13 @@ mod tests {
             authorities: vec![authority.parse().unwrap()],
             roles: vec!["arn:aws-us-gov:iam::111122223333:role/teams/keeper".parse().unwrap()],
             cluster: Some("blue".into()),
-            partition: None,
+            member_role: Some("teams/members".into()),
+            ..Scope::default()
         };
-        let document = document(&[Use::Issue, Use::Import, Use::Delete, Use::Assume, Use::Verify], &scope);
+        let document = document(
+            &[Use::Issue, Use::Import, Use::Delete, Use::Assume, Use::Organization, Use::Secrets, Use::Verify],
+            &scope,
+        );
         let lists = allows(&document, "acm:ListCertificates");
         let regions = &lists["Condition"]["StringEquals"]["aws:RequestedRegion"];
         assert_eq!(*regions, serde_json::json!(["us-gov-west-1", "us-gov-east-1"]));
@@ -210,6 +248,14 @@ mod tests {
         assert_eq!(delete["Condition"]["StringEquals"]["aws:ResourceTag/arnkeeper.dev/cluster"][0], "blue");
         let assume = &allows(&document, "sts:AssumeRole")["Resource"];
         assert_eq!(assume[0], "arn:aws-us-gov:iam::111122223333:role/teams/keeper");
+        let members = &named(&document, "EnterMembers")["Resource"];
+        assert_eq!(members[0], "arn:aws-us-gov:iam::*:role/teams/members");
+        let read = named(&document, "ReadOrganization");
+        assert!(read.get("Condition").is_none(), "Organizations is in a region of its own");
+        let secrets = &allows(&document, "secretsmanager:GetSecretValue")["Resource"];
+        assert_eq!(secrets[1], "arn:aws-us-gov:secretsmanager:us-gov-east-1:111122223333:secret:*");
+        let via = &allows(&document, "kms:Decrypt")["Condition"]["StringLike"]["kms:ViaService"];
+        assert_eq!(via[0], "secretsmanager.us-gov-west-1.amazonaws.com");
         let verify = &allows(&document, "iam:SimulatePrincipalPolicy")["Resource"];
         assert_eq!(verify[0], "arn:aws-us-gov:iam::111122223333:role/*");
     }

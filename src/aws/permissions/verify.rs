@@ -92,7 +92,7 @@ pub async fn verify(aws: &dyn Aws, principal: Option<&str>, cluster: &str, needs
                     }
                 }
             }
-            On::All | On::Role | On::Identity => {}
+            On::All | On::Role | On::MemberRole | On::StoredSecret | On::Key | On::Identity => {}
         }
     }
     answer

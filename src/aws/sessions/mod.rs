@@ -1,17 +1,27 @@
 //! Sessions: the way into each account, opened once and kept.
 
+mod organization;
+mod problem;
+mod ways;
+
+pub use problem::{ProblemKind, SessionProblem};
+
+use self::{
+    organization::managing_slot,
+    ways::{kept_elsewhere, secret_name, uses_chain},
+};
 use super::{
     adapter::{Sdk, timeouts},
     classify::{from_sdk, unexpected},
-    credentials::AccessKeys,
     error::{AwsError, Kind},
     paced::{Gate, Paced, pacer::Pacer, quotas::Quotas},
     permissions::learned::Learned,
     port::{Aws, Identity},
-    provider::{Held, assume, fixed, http_client, own_retries},
+    provider::{Held, assume, http_client, own_retries},
 };
 use crate::{
     api::{AwsAccount, account::AssumeRole, names::Region},
+    core::organization::inactive,
     metrics::{Measured, Metrics},
 };
 use async_trait::async_trait;
@@ -25,7 +35,10 @@ use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use kube::ResourceExt;
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 use tokio::sync::OnceCell;
@@ -38,6 +51,10 @@ const REMEMBER: Duration = Duration::from_secs(30);
 const AFTERMATH: Duration = Duration::from_secs(5);
 /// A role assumed from a role lasts at most this long (IAM user guide, role chaining).
 const LONGEST_CHAINED: Duration = Duration::from_hours(1);
+/// Access keys in a secrets manager are read again after this long: nobody tells when they change.
+const READ_AGAIN: Duration = Duration::from_hours(1);
+/// What AWS denies may be due to keys that were replaced: so old, they are read again.
+const READ_AGAIN_IF_DENIED: Duration = Duration::from_mins(1);
 /// The region of STS for an account that names none.
 const FALLBACK_REGION: &str = "us-east-1";
 const WHO: &str = "sts:GetCallerIdentity";
@@ -62,89 +79,12 @@ pub struct SessionParts {
     pub pacer: Arc<Pacer>,
     /// Where the calls are counted.
     pub metrics: Arc<Metrics>,
+    /// Finds an AwsAccount: members of an organization are entered through its own.
+    pub accounts: Find,
 }
 
-/// What keeps us out of an account.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ProblemKind {
-    /// The account is switched off.
-    Disabled,
-    /// The Secret with the access keys is not there.
-    SecretMissing,
-    /// The Secret with the access keys can't be used.
-    SecretInvalid,
-    /// A role after the first is to be assumed for too long.
-    RoleChain,
-    /// The credentials are those of the account's root user.
-    RootCredentials,
-    /// The credentials lead to another account.
-    WrongAccount,
-    /// AWS does not accept the credentials, or there are none.
-    Credentials,
-    /// A role may not be assumed.
-    AccessDenied,
-    /// A passing fault.
-    Transient,
-}
-
-/// What keeps us out of an account, told for a person.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub struct SessionProblem {
-    /// What it is.
-    pub kind: ProblemKind,
-    /// What it is and what to do; never a secret.
-    pub message: String,
-}
-
-impl SessionProblem {
-    fn new(kind: ProblemKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into() }
-    }
-
-    /// CamelCase, for a condition.
-    #[must_use]
-    pub fn reason(&self) -> &'static str {
-        match self.kind {
-            ProblemKind::Disabled => "AccountDisabled",
-            ProblemKind::SecretMissing => "SecretNotFound",
-            ProblemKind::SecretInvalid => "SecretInvalid",
-            ProblemKind::RoleChain => "RoleChainInvalid",
-            ProblemKind::RootCredentials => "RootCredentials",
-            ProblemKind::WrongAccount => "WrongAccount",
-            ProblemKind::Credentials => "CredentialsInvalid",
-            ProblemKind::AccessDenied => "AccessDenied",
-            ProblemKind::Transient => "AwsUnavailable",
-        }
-    }
-
-    fn remembered(&self) -> Duration {
-        if self.kind == ProblemKind::Transient { REMEMBER_PASSING } else { REMEMBER }
-    }
-}
-
-impl From<AwsError> for SessionProblem {
-    fn from(error: AwsError) -> Self {
-        let kind = match error.kind {
-            Kind::Throttled
-            | Kind::NotYourTurn(_)
-            | Kind::Transient
-            | Kind::LimitExceeded
-            | Kind::Conflict
-            | Kind::InUse => ProblemKind::Transient,
-            Kind::AccessDenied => ProblemKind::AccessDenied,
-            // STS: "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining".
-            Kind::Refused if error.message.contains("role chaining") => ProblemKind::RoleChain,
-            Kind::Credentials | Kind::NotFound | Kind::Refused => ProblemKind::Credentials,
-        };
-        let hint = if error.kind == Kind::AccessDenied && error.action == "sts:AssumeRole" {
-            "; the role's trust policy has to allow it too, with the same externalId if it asks for one"
-        } else {
-            ""
-        };
-        Self { kind, message: format!("{error}{hint}") }
-    }
-}
+/// Finds an AwsAccount by its name.
+pub type Find = Arc<dyn Fn(&str) -> Option<Arc<AwsAccount>> + Send + Sync>;
 
 /// What a session was opened with; another one makes another session.
 #[derive(Clone, PartialEq, Eq)]
@@ -153,12 +93,26 @@ struct Key {
     generation: Option<i64>,
     /// How often its Secret changed.
     secret: u64,
+    /// The session of the organization that it is entered from; 0: none.
+    through: u64,
 }
 
 struct Opened {
     key: Key,
     at: Instant,
-    outcome: Result<Arc<dyn Aws>, SessionProblem>,
+    /// There was a session before it.
+    follows: bool,
+    outcome: Result<Session, SessionProblem>,
+}
+
+/// A way into an account.
+#[derive(Clone)]
+struct Session {
+    aws: Arc<dyn Aws>,
+    /// For what is entered from here.
+    provider: SharedCredentialsProvider,
+    /// No other session has it.
+    serial: u64,
 }
 
 #[derive(Default)]
@@ -166,6 +120,8 @@ struct Slot {
     /// Held while a session is opened, so that it happens once.
     opening: tokio::sync::Mutex<()>,
     opened: Mutex<Option<Opened>>,
+    /// A session was opened once.
+    used: AtomicBool,
 }
 
 /// What all sessions share: the environment's configuration and credentials.
@@ -182,6 +138,8 @@ pub struct Sessions {
     metrics: Arc<Metrics>,
     /// What the calls of all sessions showed of permissions.
     pub learned: Arc<Learned>,
+    accounts: Find,
+    serial: AtomicU64,
     http: SharedHttpClient,
     base: OnceCell<Base>,
     slots: Mutex<HashMap<String, Arc<Slot>>>,
@@ -197,13 +155,15 @@ impl Sessions {
     /// No session is open yet.
     #[must_use]
     pub fn new(parts: SessionParts) -> Self {
-        let SessionParts { secrets, endpoint_url, pacer, metrics } = parts;
+        let SessionParts { secrets, endpoint_url, pacer, metrics, accounts } = parts;
         Self {
             secrets,
             endpoint_url,
             pacer,
             metrics,
             learned: Arc::default(),
+            accounts,
+            serial: AtomicU64::new(0),
             http: http_client(),
             base: OnceCell::new(),
             slots: Mutex::default(),
@@ -221,17 +181,35 @@ impl Sessions {
             let message = "spec.enabled is false: no AWS call is made for this account";
             return Err(SessionProblem::new(ProblemKind::Disabled, message));
         }
-        let slot = Arc::clone(lock(&self.slots).entry(account.name_any()).or_default());
-        if let Some(known) = self.known(&slot, &self.key(account)) {
+        if let Some((_, message)) = inactive(account) {
+            return Err(SessionProblem::new(ProblemKind::NotActive, message));
+        }
+        Ok(self.session(account, account.name_any()).await?.aws)
+    }
+
+    async fn session(&self, account: &AwsAccount, slot: String) -> Result<Session, SessionProblem> {
+        let through = self.through(account).await?;
+        let slot = Arc::clone(lock(&self.slots).entry(slot).or_default());
+        let life = kept_elsewhere(account).then_some(READ_AGAIN);
+        if let Some(known) = self.known(&slot, &self.key(account, through.as_ref()), life) {
             return known;
         }
         let _one = slot.opening.lock().await;
-        let key = self.key(account);
-        if let Some(known) = self.known(&slot, &key) {
+        let key = self.key(account, through.as_ref());
+        if let Some(known) = self.known(&slot, &key, life) {
             return known;
         }
-        let outcome = self.begin(account).await;
-        *lock(&slot.opened) = Some(Opened { key, at: (self.now)(), outcome: outcome.clone() });
+        let mut outcome = self.begin(account, through.map(|session| session.provider)).await;
+        let mut at = (self.now)();
+        if outcome.as_ref().is_err_and(|problem| problem.kind == ProblemKind::Transient)
+            && let Some(old) = Self::still_works(&slot, &key)
+        {
+            outcome = Ok(old);
+            // It was not read: again soon.
+            at = at.checked_sub(READ_AGAIN.saturating_sub(REMEMBER)).unwrap_or(at);
+        }
+        let follows = outcome.is_ok() && slot.used.swap(true, Ordering::SeqCst);
+        *lock(&slot.opened) = Some(Opened { key, at, follows, outcome: outcome.clone() });
         outcome
     }
 
@@ -244,57 +222,78 @@ impl Sessions {
 
     /// An account is gone; nothing of it is kept.
     pub fn forget(&self, account: &str) {
-        lock(&self.slots).remove(account);
+        let mut slots = lock(&self.slots);
+        slots.remove(account);
+        slots.remove(&managing_slot(account));
         self.learned.forget(account);
     }
 
     /// A call of a session failed. Where the credentials are wrong, the next call reads them anew.
     pub fn report(&self, account: &AwsAccount, error: &AwsError) {
-        if error.kind != Kind::Credentials {
-            return;
-        }
+        let least = match error.kind {
+            Kind::Credentials => AFTERMATH,
+            Kind::AccessDenied if kept_elsewhere(account) => READ_AGAIN_IF_DENIED,
+            _ => return,
+        };
         let Some(slot) = lock(&self.slots).get(&account.name_any()).cloned() else { return };
         let mut opened = lock(&slot.opened);
-        let settled =
-            opened.as_ref().is_some_and(|o| o.outcome.is_ok() && (self.now)().duration_since(o.at) >= AFTERMATH);
+        let settled = opened.as_ref().is_some_and(|o| {
+            // No session was before the first one: its keys may have been replaced at once.
+            let first = !o.follows && error.kind == Kind::Credentials;
+            o.outcome.is_ok() && (first || (self.now)().duration_since(o.at) >= least)
+        });
         if settled {
             *opened = None;
-            if let (None, Some(chain)) = (secret_name(account), self.base.get().and_then(|base| base.chain.as_ref())) {
+            if let (true, Some(chain)) = (uses_chain(account), self.base.get().and_then(|base| base.chain.as_ref())) {
                 chain.drop_now();
             }
         }
     }
 
-    fn key(&self, account: &AwsAccount) -> Key {
+    fn key(&self, account: &AwsAccount, through: Option<&Session>) -> Key {
         let secret = secret_name(account).and_then(|name| lock(&self.changes).get(name).copied()).unwrap_or_default();
-        Key { uid: account.uid(), generation: account.metadata.generation, secret }
+        Key {
+            uid: account.uid(),
+            generation: account.metadata.generation,
+            secret,
+            through: through.map_or(0, |s| s.serial),
+        }
     }
 
-    fn known(&self, slot: &Slot, key: &Key) -> Option<Result<Arc<dyn Aws>, SessionProblem>> {
+    /// A session that is only to be looked at anew, by the same spec.
+    fn still_works(slot: &Slot, key: &Key) -> Option<Session> {
+        lock(&slot.opened).as_ref().filter(|opened| opened.key == *key)?.outcome.as_ref().ok().cloned()
+    }
+
+    /// `life`: how long a session is good, if not for ever.
+    fn known(&self, slot: &Slot, key: &Key, life: Option<Duration>) -> Option<Result<Session, SessionProblem>> {
         let opened = lock(&slot.opened);
         let opened = opened.as_ref().filter(|opened| opened.key == *key)?;
+        let age = (self.now)().duration_since(opened.at);
         let fresh = match &opened.outcome {
-            Ok(_) => true,
-            Err(problem) => (self.now)().duration_since(opened.at) < problem.remembered(),
+            Ok(_) => life.is_none_or(|life| age < life),
+            Err(problem) => age < problem.remembered(),
         };
         fresh.then(|| opened.outcome.clone())
     }
 
-    async fn begin(&self, account: &AwsAccount) -> Result<Arc<dyn Aws>, SessionProblem> {
+    async fn begin(
+        &self,
+        account: &AwsAccount,
+        through: Option<SharedCredentialsProvider>,
+    ) -> Result<Session, SessionProblem> {
         let spec = &account.spec;
         check_chain(&spec.assume_roles)?;
         let region = spec.regions.first().map_or(FALLBACK_REGION, Region::as_str).to_owned();
         let base = self.base.get_or_init(|| self.load(region.clone())).await;
-        let first = match secret_name(account) {
-            Some(name) => fixed(&self.access_keys(name).await?),
-            None => base.chain.clone().map(SharedCredentialsProvider::new).ok_or_else(|| {
-                SessionProblem::new(ProblemKind::Credentials, "there is no default provider of credentials")
-            })?,
+        let first = match through {
+            Some(provider) => provider,
+            None => self.first(account, base).await?,
         };
         let config = base.config.to_builder().region(aws_config::Region::new(region)).build();
         let retries = own_retries();
         let provider = assume(&config, &retries, first, &spec.assume_roles);
-        let config = config.into_builder().credentials_provider(provider).build();
+        let config = config.into_builder().credentials_provider(provider.clone()).build();
         let (name, began) = (account.name_any(), Instant::now());
         let identity = identity(&config, retries).await;
         let sts = config.region().map_or(FALLBACK_REGION, aws_config::Region::as_ref);
@@ -305,7 +304,8 @@ impl Sessions {
         let gate = Gate::new(Arc::clone(&self.pacer), identity.account.clone(), quotas);
         let sdk = Sdk::new(identity, config, gate.clone());
         let sdk = Measured::new(sdk, name, &spec.regions, self.metrics.clone(), self.learned.clone());
-        Ok(Arc::new(Paced::new(Arc::new(sdk), gate)))
+        let serial = self.serial.fetch_add(1, Ordering::SeqCst) + 1;
+        Ok(Session { aws: Arc::new(Paced::new(Arc::new(sdk), gate)), provider, serial })
     }
 
     /// Reads the environment. `region` is only for finding credentials where the environment names none.
@@ -328,31 +328,6 @@ impl Sessions {
         let chain = config.credentials_provider().map(Held::new);
         Base { config, chain }
     }
-
-    async fn access_keys(&self, name: &str) -> Result<AccessKeys, SessionProblem> {
-        match self.secrets.read(name).await {
-            Ok(Some(data)) => AccessKeys::parse(data).map_err(|why| {
-                SessionProblem::new(
-                    ProblemKind::SecretInvalid,
-                    format!("Secret {name:?} of the operator's namespace: {why}"),
-                )
-            }),
-            Ok(None) => Err(SessionProblem::new(
-                ProblemKind::SecretMissing,
-                format!(
-                    "there is no Secret {name:?} in the operator's namespace: make it, with accessKeyId and secretAccessKey"
-                ),
-            )),
-            Err(why) => Err(SessionProblem::new(
-                ProblemKind::Transient,
-                format!("Secret {name:?} can't be read for now: {why}"),
-            )),
-        }
-    }
-}
-
-fn secret_name(account: &AwsAccount) -> Option<&str> {
-    Some(account.spec.credentials.as_ref()?.access_keys.as_ref()?.secret_ref.name.as_str())
 }
 
 fn check_chain(roles: &[AssumeRole]) -> Result<(), SessionProblem> {

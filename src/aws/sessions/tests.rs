@@ -1,7 +1,11 @@
 use super::*;
-use crate::aws::stand_in::{Call, Fake};
+use crate::aws::{
+    credentials::AccessKeys,
+    provider::fixed,
+    stand_in::{Call, Fake},
+};
 use serde_json::json;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 
 const ID: &str = "AKIAIOSFODNN7EXAMPLE";
 const SECRET: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
@@ -54,6 +58,7 @@ impl Stand {
             endpoint_url: Some(sts.url.clone()),
             pacer: Arc::default(),
             metrics: Arc::default(),
+            accounts: Arc::new(|name| (name == "org").then(|| Arc::new(organization()))),
         };
         let (start, seconds) = (Instant::now(), Arc::new(AtomicU64::new(0)));
         let clock = Arc::clone(&seconds);
@@ -108,6 +113,27 @@ fn account_with(generation: i64, more: &serde_json::Value) -> AwsAccount {
         "metadata": { "name": "prod", "uid": "uid", "generation": generation }, "spec": spec,
     }))
     .unwrap()
+}
+
+/// The AwsAccount of an organization, entered with keys and read through a role of its management account.
+fn organization() -> AwsAccount {
+    let role = "arn:aws:iam::777788889999:role/reader";
+    let mut organization = account_with(1, &json!({ "organization": { "managementRoleArn": role } }));
+    (organization.metadata.name, organization.metadata.uid) = (Some("org".into()), Some("uid-org".into()));
+    organization
+}
+
+/// A member, with this uid of its owner.
+fn member(owner: &str) -> AwsAccount {
+    let mut member = account_with(
+        1,
+        &json!({ "accountId": "444455556666", "credentials": { "fromAccount": { "name": "org" } },
+            "assumeRoles": [{ "roleArn": "arn:aws:iam::444455556666:role/common" }] }),
+    );
+    let reference = json!([{ "apiVersion": "arnkeeper.dev/v1beta1", "kind": "AwsAccount", "name": "org", "uid": owner,
+        "controller": true }]);
+    member.metadata.owner_references = serde_json::from_value(reference).unwrap();
+    member
 }
 
 fn account() -> AwsAccount {
@@ -184,6 +210,19 @@ async fn a_report_of_wrong_credentials_reads_the_secret_anew() {
     stand.sessions.report(&account(), &failed(Kind::Credentials));
     assert!(Arc::ptr_eq(&second, &stand.sessions.open(&account()).await.ok().unwrap()));
     assert_eq!(stand.secrets.reads(), 2);
+}
+
+#[tokio::test]
+async fn keys_that_are_replaced_right_after_the_first_session_are_read_anew() {
+    let stand = Stand::new(|_, _| who(USER)).await;
+    let first = stand.sessions.open(&account()).await.ok().unwrap();
+    stand.sessions.report(&account(), &failed(Kind::AccessDenied));
+    assert!(Arc::ptr_eq(&first, &stand.sessions.open(&account()).await.ok().unwrap()));
+    stand.sessions.report(&account(), &failed(Kind::Credentials));
+    let second = stand.sessions.open(&account()).await.ok().unwrap();
+    assert!(!Arc::ptr_eq(&first, &second));
+    stand.sessions.report(&account(), &failed(Kind::Credentials));
+    assert!(Arc::ptr_eq(&second, &stand.sessions.open(&account()).await.ok().unwrap()));
 }
 
 #[tokio::test]
@@ -287,4 +326,114 @@ async fn hundreds_of_accounts_keep_their_credentials() {
         .map(|c| c.key)
         .collect();
     assert_eq!(keys.len(), MANY, "each account has its own");
+}
+
+#[tokio::test]
+async fn a_member_is_entered_from_the_management_account_and_once() {
+    let stand = Stand::new(|call, number| match (&*call.operation, &*call.key) {
+        ("AssumeRole", _) => role(["ASIAMANAGEMENT", "ASIAMEMBER"][number]),
+        (_, "ASIAMEMBER") => who("arn:aws:sts::444455556666:assumed-role/common/arnkeeper"),
+        _ => who("arn:aws:sts::777788889999:assumed-role/reader/arnkeeper"),
+    })
+    .await;
+    for _ in 0..3 {
+        let session = stand.sessions.open(&member("uid-org")).await.ok().unwrap();
+        assert_eq!(session.identity().account.as_str(), "444455556666");
+        let management = stand.sessions.organization(&organization()).await.ok().unwrap();
+        assert_eq!(management.identity().account.as_str(), "777788889999");
+    }
+    let calls = stand.sts.calls();
+    let assumed: Vec<&str> = calls.iter().filter(|c| c.operation == "AssumeRole").map(|c| &*c.key).collect();
+    assert_eq!(assumed, [ID, "ASIAMANAGEMENT"]);
+}
+
+#[tokio::test]
+async fn only_a_member_that_the_operator_made_and_that_is_active_is_entered() {
+    let stand = Stand::new(|_, _| who(USER)).await;
+    assert_eq!(stand.kind(&member("another-uid")).await, Some(ProblemKind::NoWay));
+    for state in ["SUSPENDED", "LEFT"] {
+        let mut gone = member("uid-org");
+        gone.annotations_mut().insert(crate::api::ACCOUNT_STATE_ANNOTATION.into(), state.into());
+        assert_eq!(stand.kind(&gone).await, Some(ProblemKind::NotActive), "{state}");
+    }
+    assert_eq!(stand.sts.calls().len(), 0, "AWS was called");
+}
+
+fn stored() -> AwsAccount {
+    let place = json!({ "secretId": "aws/prod", "region": "eu-central-1" });
+    account_with(1, &json!({ "credentials": { "secretsManager": { "aws": place } } }))
+}
+
+/// The stand-in of STS and Secrets Manager: the keys have the number of the read in their id.
+async fn with_stored_keys() -> Stand {
+    // The default provider chain would look at the test's own environment.
+    let stand = Stand::new(|call, number| match &*call.operation {
+        "GetSecretValue" if number == 2 => (500, json!({ "__type": "InternalServiceError" }).to_string()),
+        "GetSecretValue" if number >= 5 => (400, json!({ "__type": "ResourceNotFoundException" }).to_string()),
+        "GetSecretValue" => {
+            let keys = json!({ "accessKeyId": format!("AKIAIOSFODNN7EXAMPL{number}"), "secretAccessKey": SECRET });
+            (200, json!({ "Name": "aws/prod", "SecretString": keys.to_string() }).to_string())
+        }
+        _ => who(USER),
+    })
+    .await;
+    let chain = Some(Held::new(fixed(&keys(ID))));
+    let config = stand.sessions.load("eu-west-1".into()).await.config;
+    let config = config.into_builder().retry_config(RetryConfig::disabled()).build();
+    assert!(stand.sessions.base.set(Base { config, chain }).is_ok());
+    stand
+}
+
+fn keys(id: &str) -> AccessKeys {
+    let pairs = [("accessKeyId", id), ("secretAccessKey", SECRET)];
+    AccessKeys::parse(pairs.map(|(k, v)| (k.to_owned(), v.as_bytes().to_vec())).into()).ok().unwrap()
+}
+
+#[tokio::test]
+async fn keys_in_secrets_manager_are_read_again_after_an_hour_and_when_aws_refuses_them() {
+    let stand = with_stored_keys().await;
+    let open = || async { stand.sessions.open(&stored()).await.ok().unwrap() };
+    let first = open().await;
+    stand.pass(3599);
+    assert!(Arc::ptr_eq(&first, &open().await));
+    stand.pass(1);
+    let second = open().await;
+    assert!(!Arc::ptr_eq(&first, &second));
+    stand.pass(3600);
+    // Secrets Manager fails for now: what was read before still works, and it is asked again soon.
+    assert!(Arc::ptr_eq(&second, &open().await));
+    stand.pass(29);
+    assert!(Arc::ptr_eq(&second, &open().await));
+    stand.pass(1);
+    let third = open().await;
+    assert!(!Arc::ptr_eq(&second, &third));
+    stand.pass(59);
+    stand.sessions.report(&stored(), &failed(Kind::AccessDenied));
+    assert!(Arc::ptr_eq(&third, &open().await), "what is denied is not read again all the time");
+    stand.pass(1);
+    stand.sessions.report(&stored(), &failed(Kind::AccessDenied));
+    let fourth = open().await;
+    assert!(!Arc::ptr_eq(&third, &fourth));
+    stand.pass(60);
+    stand.sessions.report(&stored(), &failed(Kind::Credentials));
+    assert_eq!(stand.kind(&stored()).await, Some(ProblemKind::SecretMissing));
+
+    let calls = stand.sts.calls();
+    let by = |operation: &str| calls.iter().filter(|c| c.operation == operation).map(|c| &*c.key).collect::<Vec<_>>();
+    assert_eq!(by("GetSecretValue"), [ID; 6]);
+    let keys = [0, 1, 3, 4].map(|number| format!("AKIAIOSFODNN7EXAMPL{number}"));
+    assert_eq!(by("GetCallerIdentity"), keys);
+    let read = calls.iter().find(|call| call.operation == "GetSecretValue").unwrap();
+    assert_eq!((&*read.region, &read.json()["SecretId"]), ("eu-central-1", &json!("aws/prod")));
+}
+
+#[tokio::test]
+async fn another_way_to_authenticate_is_used_at_the_next_call() {
+    let stand = with_stored_keys().await;
+    stand.sessions.open(&stored()).await.ok().unwrap();
+    stand.sessions.open(&account_with(2, &json!({}))).await.ok().unwrap();
+    stand.sessions.open(&account_with(3, &json!({ "credentials": { "default": {} } }))).await.ok().unwrap();
+    let calls = stand.sts.calls();
+    let keys: Vec<&str> = calls.iter().filter(|c| c.operation == "GetCallerIdentity").map(|c| &*c.key).collect();
+    assert_eq!((keys, stand.secrets.reads()), (vec!["AKIAIOSFODNN7EXAMPL0", ID, ID], 1));
 }

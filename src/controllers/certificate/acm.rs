@@ -14,7 +14,7 @@ use crate::{
         port::Material,
     },
     controllers::context::account_id,
-    core::certificate::{Imported, Installed, Lookup, Observed, RECORD_FRESH, TargetObserved, write},
+    core::certificate::{Imported, Installed, Lookup, Observed, RECORD_FRESH, TargetObserved, search, write},
     pki::certificate::parse_pem,
 };
 use jiff::{SignedDuration, Timestamp};
@@ -33,7 +33,11 @@ impl Certificates {
         let names = known_names(o);
         match self.context.inventory.candidates(&*aws, &region, &names, newer_than, &*self.context.clock).await {
             Ok(inventory::Lookup::Found(found)) => {
-                seen(o, target).lookup = Some(Lookup::Found(found.into_iter().map(|c| (c.summary, c.tags)).collect()));
+                let found: Vec<_> = found.into_iter().map(|c| (c.summary, c.tags)).collect();
+                if search::is_clear(o, target, &found, newer_than) {
+                    self.begun().remove(&(o.namespace(), o.name(), target.to_owned()));
+                }
+                seen(o, target).lookup = Some(Lookup::Found(found));
             }
             Ok(inventory::Lookup::NotYet { until }) => seen(o, target).lookup = Some(Lookup::NotYet(until)),
             Err(error) => self.fail_target(o, target, error),
@@ -80,8 +84,10 @@ impl Certificates {
         };
         match installed {
             Ok(installed) => {
+                let found = installed.as_ref().and_then(|i: &Installed| i.serial.clone());
+                search::note_installed(o, target, found.as_ref(), self.context.clock.now());
                 seen(o, target).installed = Some(installed);
-                o.memory.looked.insert(target.to_owned(), self.context.clock.now());
+                o.memory.looked.note(target, self.context.clock.now());
                 o.memory.target_failures.remove(target);
             }
             Err(error) => self.fail_target(o, target, error),
@@ -102,9 +108,7 @@ impl Certificates {
     pub(super) async fn turn(&self, o: &mut Observed, target: &str, ends: Option<Timestamp>) {
         let Some((aws, region)) = self.place(o, target).await else { return };
         let left = ends.map(|ends| ends.duration_since(self.context.clock.now()).try_into().unwrap_or_default());
-        let began = Instant::now();
         let wait = asking(Asker { left, ..importer(o, target) }, aws.turn_to_import(&region)).await;
-        self.context.metrics.waited("acm:ImportCertificate", began.elapsed());
         seen(o, target).turn = Some(SignedDuration::try_from(wait).unwrap_or(SignedDuration::MAX));
     }
 
@@ -142,7 +146,10 @@ impl Certificates {
             }
             Err(error) => {
                 if error.kind == ErrorKind::Transient {
-                    self.context.note_unanswered(began);
+                    // Who was frozen in the call learns of its end long after its beginning; until then it was under way.
+                    let ended = self.context.clock.now();
+                    self.begun().insert((o.namespace(), o.name(), name.to_owned()), ended);
+                    self.context.note_unanswered(ended);
                 } else {
                     self.begun().remove(&(o.namespace(), o.name(), name.to_owned()));
                     let record = entry(o, name).and_then(|t| t.pending_since.clone());

@@ -5,7 +5,7 @@ use crate::{
     api::{Certificate, CertificateRequest},
     core::{
         access::Refusal,
-        certificate::{FINALIZER, Observed, request_name, staged_name, write},
+        certificate::{FINALIZER, Observed, is_staged_by, request_name, staged_name, write},
         keystores::Password,
     },
     pki::{algorithm::KeyAlgorithm, key::PrivateKey},
@@ -13,6 +13,7 @@ use crate::{
 use kube::{
     Api, ResourceExt,
     api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions},
+    core::Status,
 };
 use serde_json::json;
 use std::{sync::Arc, time::Instant};
@@ -27,7 +28,7 @@ impl Certificates {
     ) -> Result<(), kube::Error> {
         let key = if keep_key { kept_key(o) } else { self.context.keys.take(&o.uid(), algorithm) };
         o.memory.unstaged = None;
-        match key.and_then(|key| write::staged(o, revision, &key)) {
+        match key.and_then(|key| write::staged(o, revision, &key, self.context.clock.now())) {
             Err(message) => o.authority = Some(Err(Refusal { reason: "InvalidSubject", message })),
             Ok(secret) => match self.context.put_secret(&secret).await {
                 Ok(staged) => {
@@ -54,9 +55,9 @@ impl Certificates {
     pub(super) async fn see_request(&self, o: &mut Observed, revision: i64) -> Result<(), kube::Error> {
         let (namespace, name) = (o.namespace(), request_name(&o.name(), revision));
         let known = o.requests.get(&revision).and_then(|r| r.uid());
-        let just_signed = self.context.signed.take(&namespace, &name, Instant::now());
+        let just_signed = self.context.take_signed(&namespace, &name);
         let request = if let Some(request) = just_signed.filter(|r| r.uid() == known) {
-            Some(request)
+            Some(Arc::new(request))
         } else {
             let api: Api<CertificateRequest> = Api::namespaced(self.context.client.clone(), &namespace);
             api.get_opt(&name).await?.map(Arc::new)
@@ -72,7 +73,7 @@ impl Certificates {
     pub(super) async fn see_staged(&self, o: &mut Observed, revision: i64) -> Result<(), kube::Error> {
         let (namespace, name) = (o.namespace(), staged_name(&o.name(), revision));
         let just_staged = self.context.staged.take(&namespace, &name, Instant::now());
-        let staged = match just_staged.filter(|staged| staged.is_owned_by(&o.uid())) {
+        let staged = match just_staged.filter(|staged| is_staged_by(o, staged)) {
             Some(staged) => Some(staged),
             None => self.context.secret(&namespace, &name).await?,
         };
@@ -96,8 +97,22 @@ impl Certificates {
             Err(kube::Error::Api(status)) if status.is_already_exists() => api.get(&request.name_any()).await,
             other => other,
         };
-        o.requests.insert(revision, Arc::new(stored?));
+        let stored = Arc::new(stored?);
+        o.memory.happened.extend(write::lost(o, self.context.clock.now()));
+        o.requests.insert(revision, stored);
         Ok(())
+    }
+
+    /// What is deleted in ACM carries no resourceVersion, so the one that it was decided on is compared just before: who was
+    /// frozen must not delete the ARN that another process stored meanwhile.
+    pub(super) async fn unchanged(&self, o: &Observed) -> Result<(), kube::Error> {
+        let api: Api<Certificate> = Api::namespaced(self.context.client.clone(), &o.namespace());
+        let now = api.get(&o.name()).await?;
+        if (now.uid(), now.resource_version()) == (o.certificate.uid(), o.certificate.resource_version()) {
+            return Ok(());
+        }
+        let message = "the Certificate was changed since it was decided what to delete in ACM";
+        Err(kube::Error::Api(Status::failure(message, "Conflict").with_code(409).boxed()))
     }
 
     pub(super) async fn delete_staged(&self, o: &mut Observed, revision: i64) -> Result<(), kube::Error> {
@@ -112,13 +127,19 @@ impl Certificates {
 
     pub(super) async fn delete_request(&self, o: &mut Observed, name: &str) -> Result<(), kube::Error> {
         let api: Api<CertificateRequest> = Api::namespaced(self.context.client.clone(), &o.namespace());
-        let uid = o.requests.values().find(|r| r.name_any() == name).and_then(|r| r.uid());
-        let preconditions = Some(Preconditions { uid, resource_version: None });
+        let request = o.requests.values().find(|r| r.name_any() == name);
+        // One that a person signs in this moment stays.
+        let unsigned = request.filter(|r| r.spec.signature.is_none());
+        let resource_version = unsigned.and_then(|r| r.resource_version());
+        let preconditions = Some(Preconditions { uid: request.and_then(|r| r.uid()), resource_version });
         match api.delete(name, &DeleteParams { preconditions, ..DeleteParams::default() }).await {
             Err(kube::Error::Api(status)) if status.is_not_found() => {}
             other => drop(other?),
         }
-        o.requests.retain(|_, request| request.name_any() != name);
+        o.forget_request(name);
+        if let Some(revision) = o.memory.unstaged {
+            drop(self.context.staged.take(&o.namespace(), &staged_name(&o.name(), revision), Instant::now()));
+        }
         Ok(())
     }
 

@@ -18,9 +18,7 @@ use crate::{
     core::{
         Decision,
         access::Refusal,
-        certificate::{
-            Imported, Memory, Observed, Read, SLOTS, TargetObserved, Write, budget, decide, request_name, wanted, write,
-        },
+        certificate::{Imported, Memory, Observed, Read, TargetObserved, Write, decide, request_name, wanted, write},
         secret::SecretObject,
     },
     pki::algorithm::KeyAlgorithm,
@@ -28,7 +26,7 @@ use crate::{
 use acm::{located, seen};
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
-use kube::{Api, Client, runtime::reflector::ObjectRef};
+use kube::{Api, Client};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, Mutex, PoisonError},
@@ -110,11 +108,9 @@ impl Certificates {
 
     /// The requests of the revisions around the current one, from the store.
     fn see_requests(&self, o: &mut Observed) {
-        let base = o.base_revision();
-        let kept = i64::from(budget::per_day(&o.certificate)).max(3);
-        for revision in (base - kept).max(1)..=base + SLOTS {
+        for revision in o.in_sight() {
             let name = request_name(&o.name(), revision);
-            if let Some(request) = self.context.requests.get(&ObjectRef::new(&name).within(&o.namespace())) {
+            if let Some(request) = self.context.requests.get(Some(&o.namespace()), &name) {
                 o.requests.insert(revision, request);
             }
         }
@@ -146,12 +142,14 @@ impl Kind for Certificates {
             certificate.status.as_ref().is_none_or(|s| s.revision.is_none())
                 && self.context.clock.now().duration_since(*seen).abs() < ABSENT_LASTS
         });
+        let account_spent = self.context.spending().spent(&spec.account_ref.name, self.context.clock.now());
         let mut o = Observed {
             cluster: self.context.cluster.clone(),
             certificate,
             accounts,
             namespace_labels: None,
             namespace_ends: false,
+            account_spent,
             sessions: BTreeMap::new(),
             authority: None,
             secret: absent.map(|_| None),
@@ -181,7 +179,7 @@ impl Kind for Certificates {
         }
         drop((records, begun));
         for name in o.targets.keys() {
-            o.memory.looked.entry(name.clone()).or_insert(now);
+            o.memory.looked.note_first(name, now);
         }
         decide(o, now)
     }
@@ -245,6 +243,15 @@ impl Kind for Certificates {
                 }
                 Err(message) => o.authority = Some(Err(Refusal { reason: "RequestUnusable", message })),
             },
+            Write::Repair(revision) => {
+                let now = self.context.clock.now();
+                if let Ok((secret, event)) = write::repaired(o, revision, now) {
+                    let stored = self.context.put_secret(&secret).await?;
+                    o.memory.happened.push(event);
+                    self.see_secret(o, Some(stored));
+                }
+                o.memory.repaired = Some(now);
+            }
             Write::SecretMetadata => match write::completed(o) {
                 Some(Ok(secret)) => {
                     let stored = self.context.put_secret(&secret).await?;
@@ -258,7 +265,10 @@ impl Kind for Certificates {
             Write::ImportNew(target) => self.import_new(o, &target).await,
             Write::Reimport(target, arn) => self.reimport(o, &target, arn).await,
             Write::Retag(target, arn, add, remove) => self.retag(o, &target, &arn, add, remove).await,
-            Write::DeleteFromAcm(target, arn) => self.delete_from_acm(o, &target, arn).await,
+            Write::DeleteFromAcm(target, arn) => {
+                self.unchanged(o).await?;
+                self.delete_from_acm(o, &target, arn).await;
+            }
         }
         Ok(())
     }

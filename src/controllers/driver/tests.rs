@@ -1,11 +1,17 @@
 use super::*;
-use crate::{clock::ServerClock, probes::Health};
+use crate::{clock::ServerClock, kube::store::Gist, probes::Health};
 use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube::runtime::{events::Reporter, reflector, watcher};
+use kube::runtime::{events::Reporter, watcher};
 use proptest::prelude::*;
 use std::{collections::BTreeMap, io};
 use tokio::{sync::oneshot, task::yield_now};
+
+impl Kept for ConfigMap {
+    fn gist(&self) -> Gist {
+        Gist::default()
+    }
+}
 
 /// What a reconcile of the test does: one write, for which objects with the label `slow` need an RSA key.
 #[derive(Default)]
@@ -101,32 +107,31 @@ impl Kind for Work {
 /// A driver that runs, with a store of these objects.
 struct Running {
     driver: Arc<Driver<Work>>,
-    queue: UnboundedSender<ObjectRef<ConfigMap>>,
     log: Arc<Mutex<Log>>,
     stop: oneshot::Sender<()>,
-    ended: JoinHandle<()>,
+    ended: tokio::task::JoinHandle<()>,
 }
 
-fn reference(name: &str) -> ObjectRef<ConfigMap> {
-    ObjectRef::new(name).within("pay")
+fn key(name: &str) -> Key {
+    Key::new(Some("pay"), name)
 }
 
 impl Running {
     fn new(names: &[String]) -> Self {
-        let (store, mut writer) = reflector::store();
-        writer.apply_watcher_event(&watcher::Event::Init);
+        let (store, mut writer) = Store::new();
+        writer.apply(watcher::Event::Init);
         for name in names {
             let mut object = ConfigMap::default();
             object.metadata.name = Some(name.clone());
             object.metadata.namespace = Some("pay".into());
             (object.metadata.uid, object.metadata.resource_version) = (Some(name.clone()), Some("1".into()));
-            writer.apply_watcher_event(&watcher::Event::InitApply(object));
+            writer.apply(watcher::Event::InitApply(object));
         }
-        writer.apply_watcher_event(&watcher::Event::InitDone);
+        writer.apply(watcher::Event::InitDone);
         let nobody = |_| async { Err::<http::Response<kube::client::Body>, _>(io::Error::other("no API server")) };
         let client = Client::new(tower::service_fn(nobody), "pay");
         let recorder = Recorder::new(client.clone(), Reporter { controller: "test".into(), instance: None });
-        let ((keyed, told), log) = (unbounded(), Arc::default());
+        let log = Arc::default();
         let driver = Arc::new(Driver {
             kind: Work(Arc::clone(&log)),
             client,
@@ -135,28 +140,20 @@ impl Running {
             mandate: Mandate::alone(),
             metrics: Arc::default(),
             keys: Keys::default(),
-            keyed,
-            told: Mutex::new(Some(told)),
+            line: Arc::default(),
             entries: Mutex::default(),
         });
-        let ((queue, asked), (stop, stopped)) = (unbounded(), oneshot::channel());
+        let (stop, stopped) = oneshot::channel();
         let run = driver.clone().run(
             store,
-            asked,
             async move { drop(stopped.await) },
             Health::default().pulse("the controller of the test"),
         );
-        let ended = tokio::spawn(async move {
-            // The store lives as long as its writer.
-            let _writer = writer;
-            run.await;
-        });
-        Self { driver, queue, log, stop, ended }
+        Self { driver, log, stop, ended: tokio::spawn(run) }
     }
 
     fn ask(&self, name: &str) {
-        self.driver.wake(&reference(name));
-        self.queue.unbounded_send(reference(name)).unwrap();
+        self.driver.wake(&key(name));
     }
 
     async fn until(&self, what: impl Fn(&Log) -> bool) {
@@ -176,7 +173,7 @@ impl Running {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn objects_whose_keys_are_made_hold_no_place() {
-    let slow: Vec<String> = (0..usize::from(CONCURRENCY) + 50).map(|n| format!("slow-{n}")).collect();
+    let slow: Vec<String> = (0..CONCURRENCY + 50).map(|n| format!("slow-{n}")).collect();
     let all: Vec<String> = slow.iter().cloned().chain(["other".to_owned()]).collect();
     let running = Running::new(&all);
     for name in &all {
@@ -186,7 +183,7 @@ async fn objects_whose_keys_are_made_hold_no_place() {
     assert!(running.log.lock().unwrap().done("slow") < slow.len());
     running.until(|log| log.done("slow") >= 2).await;
     for name in &slow {
-        running.driver.forget(&reference(name));
+        running.driver.forget(&key(name));
     }
     running.end().await;
 }

@@ -11,6 +11,7 @@ use crate::{
     core::{
         access::Refusal,
         request::attempt::{DAY, DEFAULT_BUDGET},
+        spending::BUDGET_SPENT,
     },
 };
 use jiff::{SignedDuration, Timestamp};
@@ -36,6 +37,12 @@ fn made(request: &CertificateRequest) -> Option<Timestamp> {
 /// No new request is made where those of the last day used the budget up. They are counted as they stand in the cluster, so a
 /// process that ends again and again forgets none.
 pub(super) fn spent(o: &Observed, now: Timestamp) -> Option<Next> {
+    // Nor where the whole account has spent its own.
+    if let Some(spent) = &o.account_spent {
+        let message = spent.message(&o.certificate.spec.account_ref.name);
+        let rest = spent.until.duration_since(now).max(SignedDuration::from_secs(1));
+        return Some(Next::Stalled(Refusal { reason: BUDGET_SPENT, message }, rest));
+    }
     let budget = per_day(&o.certificate);
     let mut attempts: Vec<Timestamp> = Vec::new();
     for request in o.requests.values().filter(|r| is_ours(o, r) && counts(r, now)) {
@@ -50,7 +57,7 @@ pub(super) fn spent(o: &Observed, now: Timestamp) -> Option<Next> {
          spec.budget.issuesPerDay",
         crate::api::conditions::whole_seconds(until)
     );
-    Some(Next::Stalled(Refusal { reason: "BudgetSpent", message }, until.duration_since(now)))
+    Some(Next::Stalled(Refusal { reason: BUDGET_SPENT, message }, until.duration_since(now)))
 }
 
 /// Two certificates in a row were lost, or spoilt, within this time: the next waits until it has passed.

@@ -3,7 +3,7 @@
 use super::{
     Installed, Observed, TargetObserved,
     delivery::Need,
-    search::{settles, surplus},
+    search::{overtaken, settles, surplus, unanswered},
 };
 use crate::{
     api::{
@@ -14,6 +14,9 @@ use crate::{
 };
 use aws_lc_rs::digest::{SHA256, digest};
 use jiff::{SignedDuration, Timestamp};
+
+/// The reason of events about what somebody else did.
+pub(super) const DRIFT: &str = "Drift";
 
 /// So many of what uses a certificate are told of.
 const MOST_USERS: usize = 20;
@@ -36,18 +39,21 @@ pub(super) fn looks(
     let begun = seen.tags.is_some();
     let due = || {
         let last = o.memory.looked.get(&target.name);
-        last.and_then(|last| slot(&o.uid(), &target.name, o.drift_interval, *last)).is_some_and(|at| at <= now)
+        last.and_then(|last| slot(&o.uid(), &target.name, o.drift_interval, last)).is_some_and(|at| at <= now)
     };
     // What ACM may not show yet is no drift.
     let second = || surplus(o, target).is_some_and(|(_, at)| at < now);
-    begun || second() || (settles(o, status).is_none_or(|settled| settled < now) && due())
+    let frozen = || [unanswered(o, target), overtaken(o, &target.name)].into_iter().flatten().any(|at| at < now);
+    begun || second() || frozen() || (settles(o, status).is_none_or(|settled| settled < now) && due())
 }
 
 /// How long until the next look at a target.
 pub(super) fn next_look(o: &Observed, target: &Target, now: Timestamp) -> SignedDuration {
     let next = slot(&o.uid(), &target.name, o.drift_interval, now);
     let second = surplus(o, target).map(|(_, at)| at.saturating_add(SignedDuration::from_secs(1)).unwrap_or(at));
-    let next = next.into_iter().chain(second).min();
+    let frozen = [unanswered(o, target), overtaken(o, &target.name)].into_iter().flatten();
+    let frozen = frozen.map(|at| at.saturating_add(SignedDuration::from_secs(1)).unwrap_or(at));
+    let next = next.into_iter().chain(second).chain(frozen).min();
     next.map_or(super::LONG, |at| at.duration_since(now).max(SignedDuration::from_secs(1)))
 }
 

@@ -3,6 +3,7 @@
 use super::{
     Next, Observed, Read, Write, account_in_the_way, budget, preflight,
     wanted::{self, Trigger},
+    write,
 };
 use crate::{
     api::{
@@ -27,7 +28,8 @@ use crate::{
     },
 };
 use jiff::{SignedDuration, Timestamp};
-use kube::ResourceExt;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::{Resource, ResourceExt};
 
 /// A request that goes on by itself wakes its Certificate when it is done; this is for the case that the wake-up is lost.
 const LOST_WAKE_UP: SignedDuration = SignedDuration::from_mins(1);
@@ -53,6 +55,33 @@ pub fn staged_name(certificate: &str, revision: i64) -> String {
 /// Whether a request was made by this very Certificate, not by an earlier one of its name.
 pub(super) fn is_ours(o: &Observed, request: &CertificateRequest) -> bool {
     request.owner_references().iter().any(|owner| owner.uid == o.uid())
+}
+
+/// The request of ours that owns a staged key, and its revision.
+pub(super) fn owner_of<'a>(o: &'a Observed, staged: &SecretObject) -> Option<(i64, &'a CertificateRequest)> {
+    let owns = |request: &CertificateRequest| {
+        is_ours(o, request) && request.metadata.uid.as_ref().is_some_and(|uid| staged.is_owned_by(uid))
+    };
+    o.requests.iter().find(|(_, request)| owns(request)).map(|(revision, request)| (*revision, &**request))
+}
+
+/// Whether a staged key is this very Certificate's.
+#[must_use]
+pub fn is_staged_by(o: &Observed, staged: &SecretObject) -> bool {
+    staged.is_owned_by(&o.uid()) || owner_of(o, staged).is_some()
+}
+
+/// Who is to own the staged key of a revision: the old request that is deleted when the revision is in place, so that
+/// Kubernetes' garbage collection takes the key with it, at one write for both; else the Certificate.
+///
+/// Only where that request is old enough to go, and sure to be in sight then. Who deletes it by hand in the middle takes the
+/// key with it, as who deletes the key itself; then another one is made.
+pub(super) fn staged_owner(o: &Observed, revision: i64, now: Timestamp) -> Option<OwnerReference> {
+    let base = o.base_revision();
+    let old = o.requests.get(&(base - 1)).filter(|request| {
+        revision == base + 1 && is_ours(o, request) && request.uid().is_some() && !budget::counts(request, now)
+    });
+    old.map_or_else(|| o.certificate.controller_owner_ref(&()), |request| request.owner_ref(&()))
 }
 
 /// Whether a request is (still) wanted by the Certificate that owns it: read afresh, before anything is paid for.
@@ -99,6 +128,10 @@ pub(super) fn next(o: &Observed, trigger: &Trigger, now: Timestamp) -> Next {
         return Next::Stalled(Refusal { reason: "RequestConflict", message }, FOR_A_PERSON);
     };
     if let Some(request) = request {
+        // It was made for a person to sign, and the spec does not want that any more: another one takes its place.
+        if request.spec.signature.is_none() && write::signs(o) {
+            return Next::Write(Write::DeleteRequest(request.name_any()));
+        }
         return follow(o, revision, request, now);
     }
     if let Some(next) = budget::spent(o, now) {
@@ -133,7 +166,7 @@ fn slot(o: &Observed, now: Timestamp) -> Option<(i64, Option<&CertificateRequest
         if let Some(request) = o.requests.get(&revision) {
             return answers(o, request, now).then_some((revision, Some(&**request)));
         }
-        let foreign = |staged: &SecretObject| !staged.is_owned_by(&o.uid());
+        let foreign = |staged: &SecretObject| !is_staged_by(o, staged);
         let taken = o.staged.get(&revision).and_then(|s| s.as_ref()).is_some_and(foreign);
         (!taken).then_some((revision, None))
     })
@@ -217,10 +250,10 @@ fn lacks_certificate(request: &CertificateRequest) -> bool {
     request.status.as_ref().is_none_or(|s| s.certificate.is_none())
 }
 
-/// The signed certificate with its chain and its staged key. A status is a hint: it is checked again.
+/// The signed certificate with its chain and its key, from the Secret that holds that. A status is a hint: it is checked again.
 pub(super) fn signed(
     request: &CertificateRequest,
-    staged: &SecretObject,
+    holds_key: &SecretObject,
     now: Timestamp,
 ) -> Result<(Chain, PrivateKey), String> {
     let status = request.status.as_ref().ok_or("it has no status")?;
@@ -230,8 +263,8 @@ pub(super) fn signed(
         return Err(format!("its certificate ended at {}", leaf.not_after));
     }
     let above = parse_pem_bundle(status.chain.as_deref().unwrap_or_default()).map_err(|e| format!("its chain: {e}"))?;
-    let key = PrivateKey::from_pem(&staged.text("tls.key").ok_or("its staged key is gone")?)
-        .map_err(|e| format!("its staged key: {e}"))?;
+    let key = PrivateKey::from_pem(&holds_key.text("tls.key").ok_or("its key is gone")?)
+        .map_err(|e| format!("its key: {e}"))?;
     verify_key_pair(&key, &leaf).map_err(|e| e.to_string())?;
     let chain = Chain::in_order(leaf, above).map_err(|e| format!("its chain: {e}"))?;
     Ok((chain, key))

@@ -4,20 +4,24 @@ pub mod budget;
 mod deletion;
 pub mod delivery;
 mod drift;
+mod held;
 mod issuing;
 mod observed;
 mod preflight;
 pub mod renewal;
-mod search;
+mod repair;
+pub mod search;
 mod status;
 #[cfg(test)]
 mod tests;
 mod under_arn;
 pub mod wanted;
-pub use issuing::{SLOTS, request_name, staged_name, still_wanted};
+pub mod windows;
+pub use issuing::{SLOTS, is_staged_by, request_name, staged_name, still_wanted};
 pub mod write;
 pub use delivery::RECORD_FRESH;
-pub use observed::{Imported, Installed, Lookup, Memory, Observed, Read, TargetObserved, Write};
+use held::What;
+pub use observed::{Imported, Installed, Looks, Lookup, Memory, Observed, Read, TargetObserved, Write};
 
 use super::{
     Decision,
@@ -28,7 +32,7 @@ use super::{
 };
 use crate::{
     api::{
-        RENEW_ANNOTATION,
+        CertificateRequest, RENEW_ANNOTATION,
         certificate::{CertificateStatus, DeletionPolicy, TargetStatus},
         names::Region,
     },
@@ -121,6 +125,12 @@ fn issuance(o: &Observed, now: Timestamp) -> Next {
     if let Some(next) = secret_is_taken(o, secret.as_ref()) {
         return next;
     }
+    if let What::Ask(revision) = held::held(o).what {
+        return Next::Read(Read::Request(revision));
+    }
+    if let Some(next) = repair::next(o, now) {
+        return next;
+    }
     if let Some(trigger) = wanted::trigger(o, now) {
         if let Some(why) = secret.as_ref().and_then(SecretObject::takes_nothing) {
             let message = format!("the Secret {:?} can't be written: {why}", spec.secret.name);
@@ -145,26 +155,38 @@ fn issuance(o: &Observed, now: Timestamp) -> Next {
     if stored != Some(revision) && o.memory.unstaged != Some(revision) {
         match o.staged.get(&revision) {
             None => return Next::Read(Read::Staged(revision)),
-            Some(Some(staged)) if staged.is_owned_by(&o.uid()) => return Next::Write(Write::DeleteStaged(revision)),
+            // With its owner goes the key: one write instead of two.
+            Some(Some(staged))
+                if let Some((_, old)) = issuing::owner_of(o, staged).filter(|(r, old)| is_old(o, *r, old, now)) =>
+            {
+                return Next::Write(Write::DeleteRequest(old.name_any()));
+            }
+            Some(Some(staged)) if is_staged_by(o, staged) => return Next::Write(Write::DeleteStaged(revision)),
             Some(_) => {}
         }
     }
+    if held::is_unnoted(o) {
+        return Next::Save;
+    }
     let password = password(o);
-    if let Some(Next::Read(read)) = password {
-        return Next::Read(read);
+    if let Some(read @ Next::Read(_)) = password {
+        return read;
     }
     if write::metadata_differs(o) || write::keystores_differ(o) {
         return Next::Write(Write::SecretMetadata);
     }
-    // The current request and the one before it are kept for people to look at, and what counts for the budget.
-    if let Some((_, old)) = o
-        .requests
-        .iter()
-        .find(|(r, request)| **r <= revision - 2 && issuing::is_ours(o, request) && !budget::counts(request, now))
-    {
+    if let Some((_, old)) = o.requests.iter().find(|(r, request)| is_old(o, **r, request, now)) {
         return Next::Write(Write::DeleteRequest(old.name_any()));
     }
-    password.unwrap_or_else(|| Next::Settled(rest(o, now)))
+    if let Some(stalled) = password {
+        return stalled;
+    }
+    let windows = spec.renewal.as_ref().map_or(&[][..], |renewal| &renewal.windows);
+    if let Some(message) = windows::problem(windows, now) {
+        let message = format!("{message}; the renewal does not wait for it");
+        return Next::Stalled(Refusal { reason: "InvalidWindow", message }, rest(o, now));
+    }
+    Next::Settled(rest(o, now))
 }
 
 /// What to do about the password of keystores, if they are wanted and it is not known or not usable.
@@ -180,6 +202,12 @@ fn password(o: &Observed) -> Option<Next> {
     }
 }
 
+/// Whether a request of ours has had its time: the current one and the one before it are kept for people to look at, and what
+/// counts for the budget.
+fn is_old(o: &Observed, revision: i64, request: &CertificateRequest, now: Timestamp) -> bool {
+    revision <= o.base_revision() - 2 && issuing::is_ours(o, request) && !budget::counts(request, now)
+}
+
 /// Until the renewal, but the Secret is looked at again before.
 fn rest(o: &Observed, now: Timestamp) -> SignedDuration {
     let jitter = SECRET_INTERVAL / 1000 * i32::try_from(renewal::per_mille(&o.uid())).unwrap_or(0) / 5;
@@ -188,8 +216,8 @@ fn rest(o: &Observed, now: Timestamp) -> SignedDuration {
     let asked = o.certificate.annotations().get(RENEW_ANNOTATION).and_then(|at| at.parse::<Timestamp>().ok());
     let look = asked.filter(|at| *at > now).map_or(look, |at| look.min(at.duration_since(now)));
     let leaf = &pair.chain.leaf;
-    let due = renewal::time(&o.certificate.spec, leaf.not_before, leaf.not_after, &o.uid());
-    look.min(due.duration_since(now).max(SignedDuration::from_secs(1)))
+    let due = renewal::due(&o.certificate.spec, leaf.not_before, leaf.not_after, &o.uid(), now);
+    due.map_or(look, |due| look.min(due.at.duration_since(now).max(SignedDuration::from_secs(1))))
 }
 
 fn secret_is_taken(o: &Observed, secret: Option<&SecretObject>) -> Option<Next> {

@@ -1,6 +1,9 @@
 //! What is seen of a Certificate, what a process remembers of it, and the steps that there are.
 
-use super::believed;
+use super::{
+    SLOTS, believed, budget,
+    held::{self, What},
+};
 use crate::{
     api::{
         AwsAccount, Certificate, CertificateRequest,
@@ -16,6 +19,7 @@ use crate::{
         backoff::Failure,
         keystores::Password,
         secret::{Claim, KeyPair, SecretObject},
+        spending::Spent,
     },
     pki::{algorithm::KeyAlgorithm, certificate::Serial},
 };
@@ -24,6 +28,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ops::RangeInclusive,
     sync::Arc,
     time::Duration,
 };
@@ -40,6 +45,8 @@ pub struct Observed {
     pub namespace_labels: Option<Labels>,
     /// Whether the namespace is being deleted. Looked at in a deletion only.
     pub namespace_ends: bool,
+    /// The budget of the account that it is issued from is used up.
+    pub account_spent: Option<Spent>,
     /// Whether the accounts let us in, by name.
     pub sessions: BTreeMap<String, Result<AccountId, Refusal>>,
     /// The CA.
@@ -90,22 +97,45 @@ impl Observed {
     /// The last revision that is known to have been finished.
     #[must_use]
     pub fn base_revision(&self) -> i64 {
-        let stored = self.certificate.status.as_ref().and_then(|s| s.revision);
-        let secret = self.own_secret().and_then(SecretObject::revision);
-        believed(stored).max(believed(secret))
+        held::held(self).revision
+    }
+
+    /// The revisions whose requests are looked at: those that may be worked on, and before them those that count for the budget.
+    /// An annotation that was edited takes none of them out of sight.
+    #[must_use]
+    pub fn in_sight(&self) -> RangeInclusive<i64> {
+        let base = self.base_revision();
+        let stored = believed(self.certificate.status.as_ref().and_then(|s| s.revision));
+        let sure = if stored == 0 { base - SLOTS } else { stored.min(base) };
+        let kept = i64::from(budget::per_day(&self.certificate)).max(3);
+        (sure - kept).max(1)..=base + SLOTS
     }
 
     /// The Secret, if it is ours or offered to us.
-    fn own_secret(&self) -> Option<&SecretObject> {
+    pub(super) fn own_secret(&self) -> Option<&SecretObject> {
         let secret = self.secret.as_ref()?.as_ref()?;
         (secret.claim_of_certificate(&self.name()) != Claim::Foreign).then_some(secret)
     }
 
-    /// The usable certificate in our Secret; what a foreign one holds is none of ours.
+    /// The usable certificate in our Secret; what a foreign one holds is none of ours, nor is what somebody put into ours.
     #[must_use]
     pub fn current(&self) -> Option<&KeyPair> {
         self.own_secret()?;
-        self.pair.as_ref()?.as_ref().ok()
+        let pair = self.pair.as_ref()?.as_ref().ok()?;
+        (held::held(self).what == What::Right).then_some(pair)
+    }
+
+    /// A request is gone, and with it, soon, the staged key that it owns.
+    pub fn forget_request(&mut self, name: &str) {
+        let gone = self.requests.values().find(|request| request.name_any() == name).and_then(|request| request.uid());
+        self.requests.retain(|_, request| request.name_any() != name);
+        for (revision, staged) in &mut self.staged {
+            let with_it = |staged: &SecretObject| gone.as_ref().is_some_and(|uid| staged.is_owned_by(uid));
+            if staged.as_ref().is_some_and(with_it) {
+                *staged = None;
+                self.memory.unstaged = Some(*revision);
+            }
+        }
     }
 
     /// Where a target lies: its account's name and its region.
@@ -179,12 +209,43 @@ pub struct Memory {
     pub failure: Option<Failure>,
     /// When there was no Secret; while there never was a certificate, that is believed for a moment.
     pub absent: Option<Timestamp>,
-    /// The revision whose staged key is known to be gone.
+    /// The revision whose staged key is known to be gone, or to go with its owner.
     pub unstaged: Option<i64>,
+    /// When the Secret was put right last.
+    pub repaired: Option<Timestamp>,
     /// When ACM was looked at last for drift, by target; at first, when this process saw the target first.
-    pub looked: BTreeMap<String, Timestamp>,
+    pub looked: Looks,
     /// What no status tells of, and is to be told in events.
     pub happened: Vec<Event>,
+}
+
+/// Times by target. A list, since targets are few: a tree with one of them takes half a kilobyte.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Looks(Vec<(Box<str>, Timestamp)>);
+
+impl Looks {
+    /// The time of a target.
+    #[must_use]
+    pub fn get(&self, target: &str) -> Option<Timestamp> {
+        self.0.iter().find(|(name, _)| **name == *target).map(|(_, at)| *at)
+    }
+
+    /// A target is looked at now.
+    pub fn note(&mut self, target: &str, now: Timestamp) {
+        if let Some((_, at)) = self.0.iter_mut().find(|(name, _)| **name == *target) {
+            *at = now;
+        } else {
+            self.0.reserve_exact(1);
+            self.0.push((target.into(), now));
+        }
+    }
+
+    /// A target is seen now; that counts if it was not before.
+    pub fn note_first(&mut self, target: &str, now: Timestamp) {
+        if self.get(target).is_none() {
+            self.note(target, now);
+        }
+    }
 }
 
 /// An import that succeeded.
@@ -253,6 +314,8 @@ pub enum Write {
     },
     /// Certificate, chain and key of a revision into the Secret.
     Secret(i64),
+    /// Certificate, chain and key of a revision that was issued already, back into the Secret.
+    Repair(i64),
     /// What the Secret lacks besides: labels, annotations, encoding, owner.
     SecretMetadata,
     /// The staged key of a revision is not needed any more.

@@ -1,8 +1,55 @@
 //! When a certificate is renewed.
 
-use crate::api::certificate::CertificateSpec;
+use super::windows;
+use crate::api::certificate::{CertificateSpec, Renewals};
 use aws_lc_rs::digest::{SHA256, digest};
 use jiff::{SignedDuration, Timestamp};
+
+/// When a certificate is to be renewed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Due {
+    /// Then it is begun.
+    pub at: Timestamp,
+    /// Its time has come; in a window, `at` may be later.
+    pub since: Timestamp,
+    /// No window opens in good time before the end, so it is begun outside of them.
+    pub outside: bool,
+}
+
+/// A window that opens later than this before the end is as good as none.
+const RESERVE: SignedDuration = SignedDuration::from_hours(24);
+
+/// When a certificate that is valid from `not_before` to `not_after` is to be renewed, as things stand at `now`; none: it is
+/// not renewed by itself.
+///
+/// In a window, up to half of its length after it opened, by the Certificate's uid. A window that can't be read never opens.
+#[must_use]
+pub fn due(
+    spec: &CertificateSpec,
+    not_before: Timestamp,
+    not_after: Timestamp,
+    uid: &str,
+    now: Timestamp,
+) -> Option<Due> {
+    if spec.issuance.is_some_and(|issuance| issuance.renewals == Renewals::Disabled) {
+        return None;
+    }
+    let since = time(spec, not_before, not_after, uid);
+    let windows = spec.renewal.as_ref().map_or(&[][..], |renewal| &renewal.windows);
+    if windows.is_empty() {
+        return Some(Due { at: since, since, outside: false });
+    }
+    let reserve = (not_after.duration_since(since) / 4).min(RESERVE);
+    let latest = not_after.saturating_sub(reserve).unwrap_or(not_after);
+    let opening = windows::next(windows, since.max(now)).ok().flatten();
+    Some(match opening.filter(|opening| opening.start <= latest) {
+        Some(windows::Opening { start, length }) => {
+            let spread = SignedDuration::from_secs(length.as_secs() / 2 * per_mille(uid) / 1000);
+            Due { at: start.saturating_add(spread).unwrap_or(start).min(latest).max(since), since, outside: false }
+        }
+        None => Due { at: since, since, outside: true },
+    })
+}
 
 /// The time to renew a certificate that is valid from `not_before` to `not_after`.
 ///

@@ -75,6 +75,48 @@ pub(super) fn ours<'a>(
     Ok(ours)
 }
 
+/// Whether a list from after this time shows what came of an import that had no answer, and there is no second certificate
+/// to take away: then nothing is owed to it any more.
+#[must_use]
+pub fn is_clear(o: &Observed, name: &str, found: &[(Summary, Tags)], newer_than: Timestamp) -> bool {
+    let Some(target) = o.certificate.spec.acm.iter().find(|target| target.name == name) else { return false };
+    let begun = o.targets.get(name).and_then(|seen| seen.begun);
+    if begun.is_some_and(|begun| newer_than.duration_since(begun) < CONSISTENT) {
+        return false;
+    }
+    let stored = o.certificate.status.iter().flat_map(|s| &s.targets).find(|t| t.name == name);
+    let stored = stored.and_then(|t| t.arn.as_ref());
+    let ours = || found.iter().filter(|(_, tags)| is_ours(o, target, tags));
+    ours().count() <= 1 || ours().all(|(summary, _)| summary.in_use || Some(&summary.arn) == stored)
+}
+
+/// When ACM shows what came of an import of this process that had no answer, while the status has an ARN: it was frozen in
+/// the call, and what it made may be a second one.
+pub(super) fn unanswered(o: &Observed, target: &Target) -> Option<Timestamp> {
+    o.targets.get(&target.name)?.begun?;
+    let stored = o.certificate.status.iter().flat_map(|s| &s.targets).find(|t| t.name == target.name)?;
+    settles(o, stored)
+}
+
+/// This process imported under the ARN in the status, but another one came to a newer certificate there meanwhile: it was
+/// frozen in the call. When ACM shows which of the two it has.
+pub(super) fn overtaken(o: &Observed, target: &str) -> Option<Timestamp> {
+    let imported = o.memory.imported.get(target)?;
+    let stored = o.certificate.status.iter().flat_map(|s| &s.targets).find(|t| t.name == target)?;
+    let serial = &o.current()?.chain.leaf.serial;
+    let newer = imported.serial != *serial && stored.serial_number.as_deref() == Some(&*serial.to_string());
+    let at = imported.at.saturating_add(CONSISTENT).unwrap_or(Timestamp::MAX);
+    (newer && stored.arn.as_ref() == Some(&imported.arn)).then_some(at)
+}
+
+/// ACM was asked and has this certificate: the newer one is in place, and what was imported late is forgotten.
+pub fn note_installed(o: &mut Observed, target: &str, found: Option<&Serial>, now: Timestamp) {
+    let current = o.current().is_some_and(|pair| Some(&pair.chain.leaf.serial) == found);
+    if current && overtaken(o, target).is_some_and(|at| at < now) {
+        o.memory.imported.remove(target);
+    }
+}
+
 /// What this process imported while the status came to name another ARN: it was frozen in the call.
 pub(super) fn second<'a>(o: &'a Observed, target: &Target) -> Option<&'a Imported> {
     let imported = o.memory.imported.get(&target.name)?;

@@ -1,6 +1,13 @@
 //! What is said of a Certificate: conditions, times, targets, history, events.
 
-use super::{Next, Observed, Read, Write, delivery::Outcome, renewal, wanted, write::TRIGGER_ANNOTATION};
+use super::{
+    Next, Observed, Read, Write,
+    delivery::Outcome,
+    drift::DRIFT,
+    renewal::{self, Due},
+    wanted,
+    write::TRIGGER_ANNOTATION,
+};
 use crate::{
     api::{
         certificate::{CertificateStatus, HistoryEntry, NextStep, TargetState, TargetStatus},
@@ -13,6 +20,9 @@ use crate::{
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
+
+/// Said of a Certificate that is not renewed by itself.
+const NOT_RENEWED: &str = "it is not renewed by itself, since spec.issuance.renewals is Disabled";
 
 /// Makes the step of what issuance and delivery need, and writes the status that goes with it.
 pub(super) fn tell(
@@ -85,10 +95,16 @@ fn facts(o: &Observed, after: &mut CertificateStatus, now: Timestamp) {
     after.serial_number = Some(leaf.serial.to_string());
     after.not_before = Some(Time(whole_seconds(leaf.not_before)));
     after.not_after = Some(Time(whole_seconds(leaf.not_after)));
-    after.renewal_time = Some(Time(renewal::time(&o.certificate.spec, leaf.not_before, leaf.not_after, &o.uid())));
+    after.renewal_time = due(o, now).map(|due| Time(due.at));
     after.fingerprint = Some(leaf.fingerprint());
     after.revision = Some(revision);
     remember(o, after, leaf, revision, now);
+}
+
+/// When the certificate in the Secret is to be renewed.
+fn due(o: &Observed, now: Timestamp) -> Option<Due> {
+    let leaf = &o.current()?.chain.leaf;
+    renewal::due(&o.certificate.spec, leaf.not_before, leaf.not_after, &o.uid(), now)
 }
 
 fn remember(o: &Observed, after: &mut CertificateStatus, leaf: &X509, revision: i64, now: Timestamp) {
@@ -161,8 +177,10 @@ fn findings(
                 READY,
                 "UpToDate",
                 match for_a_person {
-                    Some(why) => format!("{}, but stalled: {}: {}", ready_message(after), why.reason, why.message),
-                    None => ready_message(after),
+                    Some(why) => {
+                        format!("{}, but stalled: {}: {}", ready_message(o, after, now), why.reason, why.message)
+                    }
+                    None => ready_message(o, after, now),
                 },
             ),
         },
@@ -183,9 +201,16 @@ fn findings(
     findings
 }
 
-fn ready_message(after: &CertificateStatus) -> String {
-    let time = |t: &Option<Time>| t.as_ref().map_or_else(String::new, |t| t.0.to_string());
-    format!("Valid until {}, to be renewed at {}", time(&after.not_after), time(&after.renewal_time))
+fn ready_message(o: &Observed, after: &CertificateStatus, now: Timestamp) -> String {
+    let ends = after.not_after.as_ref().map_or_else(String::new, |t| t.0.to_string());
+    match due(o, now) {
+        None => format!("Valid until {ends}; {NOT_RENEWED}"),
+        Some(due) if due.outside => format!(
+            "Valid until {ends}, to be renewed at {}, outside of spec.renewal.windows, since none opens in good time before the end",
+            due.at
+        ),
+        Some(due) => format!("Valid until {ends}, to be renewed at {}", due.at),
+    }
 }
 
 fn next_step(
@@ -214,6 +239,9 @@ fn next_step(
     let asked =
         forced.and_then(|at| at.parse::<Timestamp>().ok()).filter(|at| *at > now).map(|at| Time(whole_seconds(at)));
     let first = [asked, after.renewal_time.clone()].into_iter().flatten().min_by_key(|at| at.0);
+    if first.is_none() && blocked_by.is_none() {
+        return step("Nothing", None, Some(NOT_RENEWED.into()));
+    }
     step("Renew", first, blocked_by)
 }
 
@@ -244,7 +272,7 @@ pub(super) fn events(before: &CertificateStatus, after: &CertificateStatus) -> V
         let was = before.targets.iter().find(|t| t.name == target.name && t.state == TargetState::Delivered);
         if let Some(message) = target.message.as_ref().filter(|_| was.is_some()) {
             let note = format!("target {}: {message}", target.name);
-            events.push(Event { warning: true, reason: "Drift".into(), note });
+            events.push(Event { warning: true, reason: DRIFT.into(), note });
         }
     }
     if let Some(stalled) = after.conditions.iter().find(|c| c.type_ == STALLED)

@@ -4,9 +4,12 @@
 mod blows;
 mod budget;
 mod drift;
+mod hands;
 mod hostile;
 mod keystores;
+mod secrets;
 mod trouble;
+mod windows;
 mod world;
 
 use crate::api::conditions::{READY, STALLED, is_true};
@@ -336,6 +339,21 @@ fn one_target() -> Value {
 
 fn removable() -> Value {
     spec(&json!([{ "name": "edge", "deletionPolicy": "Delete" }]))
+}
+
+/// Renewals two days apart; returns the writes of the last one, without those to AWS.
+fn steady(world: &mut World) -> usize {
+    let mut writes = 0;
+    for _ in 0..4 {
+        world.now += SignedDuration::from_hours(48);
+        world.converge();
+        let (before, paid) = (world.changes, world.paid);
+        force_renewal(world);
+        world.converge();
+        assert_eq!(world.paid, paid + 1);
+        writes = world.changes - before - world.certificate.spec.acm.len();
+    }
+    writes
 }
 
 fn force_renewal(world: &mut World) {

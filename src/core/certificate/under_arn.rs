@@ -4,7 +4,7 @@ use super::{
     Lookup, Observed, Read, Summary, TargetObserved, Write,
     delivery::{Need, in_turn, without_arn},
     drift,
-    search::{CONSISTENT, is_ours, settles, surplus},
+    search::{CONSISTENT, is_ours, settles, surplus, unanswered},
     write::{TAG_SERIAL, ownership_tags, spec_tags},
 };
 use crate::{
@@ -21,6 +21,8 @@ use std::collections::BTreeSet;
 
 /// Between looks at a serial number that is not the one imported.
 pub(super) const READ_BACK: SignedDuration = SignedDuration::from_secs(2);
+/// What was imported and is not shown for so long is imported again: somebody else may have imported over it at once.
+const NEVER_SHOWN: SignedDuration = SignedDuration::from_hours(1);
 
 /// See that it is ours and has the current certificate.
 pub(super) fn under_arn(
@@ -46,7 +48,7 @@ pub(super) fn under_arn(
             return Need::Wait(why, READ_BACK);
         }
         // What is not there at all after a minute is looked at as if we had not imported it.
-        if installed.is_some() {
+        if installed.is_some() && now.duration_since(imported.at) < NEVER_SHOWN {
             return Need::Stalled(why, FOR_A_PERSON);
         }
     }
@@ -220,13 +222,14 @@ fn retag_or_done(
             }
             return Need::Write(Write::Retag(target.name.clone(), arn.clone(), missing, unwanted));
         }
-        match &seen.shown {
-            None => return Need::Read(Read::Shown(target.name.clone())),
-            Some(shown) => {
-                if let Some(twin) = twin(o, target, arn, shown) {
-                    return Need::Write(Write::DeleteFromAcm(target.name.clone(), twin.clone()));
-                }
-            }
+        // What came of an import without an answer is only in a new list.
+        let shown = match (&seen.lookup, &seen.shown, unanswered(o, target).filter(|at| *at < now)) {
+            (None, _, Some(at)) => return Need::Read(Read::Lookup(target.name.clone(), at)),
+            (Some(Lookup::Found(found)), ..) | (_, Some(found), _) => found,
+            (_, None, _) => return Need::Read(Read::Shown(target.name.clone())),
+        };
+        if let Some(twin) = twin(o, target, arn, shown) {
+            return Need::Write(Write::DeleteFromAcm(target.name.clone(), twin.clone()));
         }
     }
     if let Some(Some(installed)) = &seen.installed {

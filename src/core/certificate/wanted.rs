@@ -1,9 +1,13 @@
 //! What a spec asks of a certificate, and whether what is there still answers it.
 
-use super::{Observed, renewal};
+use super::{
+    Observed,
+    held::{self, What},
+    issuing, renewal,
+};
 use crate::{
     api::{
-        Certificate, RENEW_ANNOTATION,
+        Certificate, ISSUED_FOR_ANNOTATION, RENEW_ANNOTATION,
         certificate::CertificateSpec,
         shared::{KeyKind, Subject, Usage},
     },
@@ -28,7 +32,7 @@ const VERSION: &str = "v1:";
 pub enum Trigger {
     /// There never was one.
     First,
-    /// The Secret is gone, or holds no usable certificate.
+    /// The Secret is gone, or holds no usable certificate, or another one than the one issued last.
     SecretLost(String),
     /// The spec asks for another certificate.
     SpecChanged,
@@ -36,6 +40,8 @@ pub enum Trigger {
     Requested,
     /// Its time has come.
     Renewal,
+    /// Its time has come, and no window opens in good time before its end.
+    RenewalOutsideWindow,
 }
 
 impl Trigger {
@@ -48,6 +54,7 @@ impl Trigger {
             Self::SpecChanged => "SpecChanged",
             Self::Requested => "Requested",
             Self::Renewal => "Renewal",
+            Self::RenewalOutsideWindow => "RenewalOutsideWindow",
         }
     }
 }
@@ -138,23 +145,40 @@ pub fn trigger(o: &Observed, now: Timestamp) -> Option<Trigger> {
         None => return Some(Trigger::First),
     };
     let pair = match o.pair.as_ref()? {
+        Ok(pair) if held::held(o).what == What::Another => {
+            let serial = &pair.chain.leaf.serial;
+            let why = format!("the Secret {:?} holds another certificate than the one issued last", spec.secret.name);
+            return Some(Trigger::SecretLost(format!("{why}: the one with the serial number {serial}")));
+        }
         Ok(pair) => pair,
-        Err(_) if secret.revision().is_none() => return Some(Trigger::First),
+        Err(_) if o.base_revision() == 0 => return Some(Trigger::First),
         Err(problem) => {
             return Some(Trigger::SecretLost(format!("the Secret {:?} can't be used: {problem}", spec.secret.name)));
         }
     };
-    if !answers(spec, secret.issued_for(), pair) {
+    // What an annotation of the Secret said, the request of its certificate says, too: nothing is bought because one was lost.
+    let request = held::request(o).map(|(_, request)| request.annotations());
+    let told = |key: &str| request.and_then(|annotations| annotations.get(key)).map(String::as_str);
+    if !answers(spec, [secret.issued_for(), told(ISSUED_FOR_ANNOTATION)], pair) {
         return Some(Trigger::SpecChanged);
     }
     if let Some(wanted) = renewal_request(&o.certificate, now)
-        && secret.renewed_for() != Some(wanted)
+        && ![secret.renewed_for(), told(RENEW_ANNOTATION)].contains(&Some(wanted))
     {
         return Some(Trigger::Requested);
     }
     let leaf = &pair.chain.leaf;
-    let due = renewal::time(spec, leaf.not_before, leaf.not_after, &o.uid());
-    (due <= now).then_some(Trigger::Renewal)
+    let due = renewal::due(spec, leaf.not_before, leaf.not_after, &o.uid(), now)?;
+    if due.at <= now {
+        return Some(if due.outside { Trigger::RenewalOutsideWindow } else { Trigger::Renewal });
+    }
+    (due.since <= now && is_begun(o)).then_some(Trigger::Renewal)
+}
+
+/// Whether a new revision was asked for already: a renewal that began in a window goes on when that closes.
+fn is_begun(o: &Observed) -> bool {
+    let later = (o.base_revision() + 1)..;
+    o.requests.range(later).any(|(_, request)| issuing::is_ours(o, request) && !issuing::is_superseded(request))
 }
 
 /// Whether a certificate has the names that the spec asks for, and no others.
@@ -162,11 +186,9 @@ pub(super) fn names_fit(spec: &CertificateSpec, leaf: &X509) -> bool {
     names(&spec.subject).is_ok_and(|wanted| wanted.is_subset_of(&leaf.names) && leaf.names.is_subset_of(&wanted))
 }
 
-/// Whether the certificate is the one that the spec asks for.
-fn answers(spec: &CertificateSpec, recorded: Option<&str>, pair: &KeyPair) -> bool {
-    let names_fit = names_fit(spec, &pair.chain.leaf);
-    match recorded {
-        Some(digest) if digest.starts_with(VERSION) => digest == issued_for(spec) && names_fit,
-        _ => names_fit,
-    }
+/// Whether the certificate is the one that the spec asks for. Where no digest is recorded, its names tell.
+fn answers(spec: &CertificateSpec, recorded: [Option<&str>; 2], pair: &KeyPair) -> bool {
+    let mut digests = recorded.into_iter().flatten().filter(|digest| digest.starts_with(VERSION)).peekable();
+    let wanted = issued_for(spec);
+    names_fit(spec, &pair.chain.leaf) && (digests.peek().is_none() || digests.any(|digest| digest == wanted))
 }

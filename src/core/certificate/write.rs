@@ -1,11 +1,12 @@
 //! What is written: the Secret, the request, the tags in ACM. Pure: the objects are built here and sent elsewhere.
 
-use super::{Observed, deletes, issuing, wanted};
+pub use super::repair::repaired;
+use super::{Observed, deletes, drift::DRIFT, held, issuing, wanted};
 use crate::{
     api::{
         ADOPT_BY_ANNOTATION, CertificateRequest, ISSUED_FOR_ANNOTATION, OWNED_BY_ANNOTATION, RENEW_ANNOTATION,
         REVISION_ANNOTATION,
-        certificate::{KeyEncoding, Target},
+        certificate::{FirstIssuance, KeyEncoding, Renewals, Target},
         names::CertificateArn,
         request::CertificateRequestSpec,
         shared::Tags,
@@ -90,7 +91,7 @@ fn owner(o: &Observed) -> Option<OwnerReference> {
 ///
 /// # Errors
 /// If the subject makes no CSR.
-pub fn staged(o: &Observed, revision: i64, key: &PrivateKey) -> Result<SecretObject, String> {
+pub fn staged(o: &Observed, revision: i64, key: &PrivateKey, now: Timestamp) -> Result<SecretObject, String> {
     let spec = &o.certificate.spec;
     let subject = wanted::subject_request(&spec.subject).map_err(|e| format!("spec.subject: {e}"))?;
     let (_, passthrough) = template::for_usages(&spec.usages, &spec.region).map_err(|e| e.to_string())?;
@@ -105,9 +106,19 @@ pub fn staged(o: &Observed, revision: i64, key: &PrivateKey) -> Result<SecretObj
             (ISSUED_FOR_ANNOTATION.to_owned(), Some(wanted::issued_for(spec))),
         ]),
         labels: BTreeMap::new(),
-        owner: owner(o),
+        owner: issuing::staged_owner(o, revision, now),
     };
     Ok(secret::write(None, &o.namespace(), &issuing::staged_name(&o.name(), revision), "Opaque", content))
+}
+
+/// Whether the operator signs its own request; else a person does.
+pub(super) fn signs(o: &Observed) -> bool {
+    let issuance = o.certificate.spec.issuance.unwrap_or_default();
+    if o.base_revision() == 0 {
+        issuance.first == FirstIssuance::Automatic
+    } else {
+        issuance.renewals != Renewals::RequestOnly
+    }
 }
 
 /// The request of a revision, for the staged CSR.
@@ -131,7 +142,7 @@ pub fn request(o: &Observed, revision: i64, trigger: &str, now: Timestamp) -> Op
             duration: spec.duration,
             template_arn: spec.source.private_ca.template_arn.clone(),
             tags: Tags::new(),
-            signature: Some(spec.signature.clone().unwrap_or_default()),
+            signature: signs(o).then(|| spec.signature.clone().unwrap_or_default()),
         },
     );
     request.metadata.namespace = Some(o.namespace());
@@ -140,7 +151,7 @@ pub fn request(o: &Observed, revision: i64, trigger: &str, now: Timestamp) -> Op
     annotations.insert(REVISION_ANNOTATION.into(), revision.to_string());
     annotations.insert(ISSUED_FOR_ANNOTATION.into(), wanted::issued_for(spec));
     annotations.insert(TRIGGER_ANNOTATION.into(), trigger.into());
-    if let Some(forced) = renewal_request(&o.certificate, now) {
+    if let Some(forced) = renewal_request(&o.certificate, now).or_else(|| answered_already(o)) {
         annotations.insert(RENEW_ANNOTATION.into(), forced.into());
     }
     Some(request)
@@ -162,7 +173,7 @@ pub fn issued(o: &Observed, revision: i64, now: Timestamp) -> Result<SecretObjec
 }
 
 /// Without a usable password the keystores stay as they are: the certificate does not wait for it.
-fn put_keystores(o: &Observed, pair: &KeyPair, secret: &mut SecretObject) -> Result<(), String> {
+pub(super) fn put_keystores(o: &Observed, pair: &KeyPair, secret: &mut SecretObject) -> Result<(), String> {
     match (&o.certificate.spec.secret.keystores, &o.password) {
         (Some(wanted), Some(Ok(password))) => keystores::put(secret, pair, password, wanted)?,
         (Some(_), _) => {}
@@ -197,10 +208,36 @@ pub fn completed(o: &Observed) -> Option<Result<SecretObject, String>> {
 pub fn with_metadata(o: &Observed) -> Option<SecretObject> {
     let pair = o.current()?;
     let existing = o.secret.as_ref()?.as_ref()?;
-    let mut content = content(o, pair, o.base_revision().max(1), existing.renewed_for().map(str::to_owned));
+    let mut content = content(o, pair, o.base_revision().max(1), answered(o, existing));
     // The chain was put in order for checking; what stands there is left as it is.
     content.data.retain(|key, _| *key == "tls.key");
     Some(put(o, content))
+}
+
+/// The forced renewal that the certificate in the Secret answers, by the Secret or by its request: one of them may have been
+/// edited, and what is asked for is not answered twice.
+fn answered(o: &Observed, existing: &SecretObject) -> Option<String> {
+    let request = held::request(o).and_then(|(_, request)| request.annotations().get(RENEW_ANNOTATION));
+    let known = [request.map(String::as_str), existing.renewed_for()];
+    let asked = o.certificate.annotations().get(RENEW_ANNOTATION).map(String::as_str);
+    let answered = known.into_iter().find(|known| known.is_some() && *known == asked);
+    answered.unwrap_or_else(|| known.into_iter().flatten().next()).map(str::to_owned)
+}
+
+/// The forced renewal that is asked for, if the certificate before answers it: whatever the clock says now, the next does, too.
+fn answered_already(o: &Observed) -> Option<&str> {
+    let asked = o.certificate.annotations().get(RENEW_ANNOTATION)?;
+    let secret = o.own_secret().and_then(SecretObject::renewed_for);
+    let request = o.requests.get(&o.base_revision()).filter(|request| issuing::is_ours(o, request));
+    let request = request.and_then(|request| request.annotations().get(RENEW_ANNOTATION)).map(String::as_str);
+    [secret, request].contains(&Some(asked)).then_some(asked)
+}
+
+/// What is told when a new certificate is asked for because the Secret lost the one it had.
+#[must_use]
+pub fn lost(o: &Observed, now: Timestamp) -> Option<Event> {
+    let Some(wanted::Trigger::SecretLost(message)) = wanted::trigger(o, now) else { return None };
+    Some(Event { warning: true, reason: DRIFT.into(), note: format!("{message}; a new one is issued") })
 }
 
 /// Whether labels, annotations, owner or the key's encoding are not as the spec wants them.
@@ -211,12 +248,12 @@ pub(super) fn metadata_differs(o: &Observed) -> bool {
     }
 }
 
-fn put(o: &Observed, content: Content) -> SecretObject {
+pub(super) fn put(o: &Observed, content: Content) -> SecretObject {
     let existing = o.secret.as_ref().and_then(|s| s.as_ref());
     secret::write(existing, &o.namespace(), &o.certificate.spec.secret.name, "kubernetes.io/tls", content)
 }
 
-fn content(o: &Observed, pair: &KeyPair, revision: i64, forced: Option<String>) -> Content {
+pub(super) fn content(o: &Observed, pair: &KeyPair, revision: i64, forced: Option<String>) -> Content {
     let spec = &o.certificate.spec;
     let template = spec.secret.template.clone().unwrap_or_default();
     let encoding = spec.private_key.as_ref().map(|k| k.encoding).unwrap_or_default();

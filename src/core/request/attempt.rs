@@ -59,13 +59,18 @@ pub fn turn(request: &CertificateRequest, refused: Option<i32>, now: Timestamp) 
 }
 
 /// The record that stands: that of the status or, where nothing gates the request, its creation.
-fn recorded(request: &CertificateRequest) -> Option<Attempt> {
+pub(super) fn recorded(request: &CertificateRequest) -> Option<Attempt> {
     if let Some(attempt) = request.status.as_ref().and_then(|s| s.attempt.clone()) {
         return Some(attempt);
     }
-    let ungated = request.metadata.generation == Some(1) && request.spec.signature.is_some();
     let created = request.metadata.creation_timestamp.as_ref()?;
-    ungated.then(|| attempt(request, 1, created.0))
+    ungated(request).then(|| attempt(request, 1, created.0))
+}
+
+/// Nothing gated it from its creation on, so that this is the record of its first attempt.
+#[must_use]
+pub fn ungated(request: &CertificateRequest) -> bool {
+    request.metadata.generation == Some(1) && request.spec.signature.is_some()
 }
 
 /// The end of validity is counted from the record, so that a repeat asks for the same.

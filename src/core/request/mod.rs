@@ -14,6 +14,7 @@ use super::{
     authority::{self, KnownAuthority},
     backoff::{FOR_A_PERSON, Failure},
     secret::{Claim, SecretObject},
+    spending::{BUDGET_SPENT, Spent},
 };
 use crate::{
     api::{
@@ -58,6 +59,8 @@ pub struct Observed {
     pub wanted: Option<bool>,
     /// How many attempts may be made in a day; its owner says.
     pub budget: i32,
+    /// The attempt that was counted for the account's budget, or why it may not be made.
+    pub counted: Option<Result<i32, Spent>>,
     /// With `subject`: the Secret of that name, if there is one.
     pub secret: Option<Option<SecretObject>>,
     /// With `subject`: the key and CSR that were made for it.
@@ -100,6 +103,8 @@ pub enum Read {
     AuthorityAgain,
     /// The owner, from the API server.
     Owner,
+    /// Whether the account's budget has room for this attempt; if so, it is counted.
+    Budget(i32),
     /// The Secret named `secretName`.
     Secret,
     /// The Secret with the staged key.
@@ -183,7 +188,7 @@ pub fn decide(o: &Observed, now: Timestamp) -> Decision<CertificateRequestStatus
         status.observed_generation = Some(generation);
         status.conditions = conditions(&before.conditions, &findings, generation, now);
     }
-    let events = events(&before, &status);
+    let events = events(&o.request, &before, &status);
     Decision { step, status, events }
 }
 
@@ -347,17 +352,34 @@ fn issue(
                     attempt.number.saturating_sub(1),
                     crate::api::conditions::whole_seconds(until)
                 );
-                let why = Refusal { reason: "BudgetSpent", message };
+                let why = Refusal { reason: BUDGET_SPENT, message };
                 return Next::Stalled(why, until.duration_since(now).min(FOR_A_PERSON));
+            }
+            if let Some(next) = uncounted(o, attempt.number, now) {
+                return next;
             }
             status.attempt = Some(attempt);
             Next::Save
         }
+        Turn::Call(attempt) if let Some(next) = uncounted(o, attempt.number, now) => next,
         Turn::Call(attempt) => match plan::plan(&o.request, &authority.authority, csr, attempt.not_after.0) {
             Ok(plan) => Next::Write(Write::Issue(plan)),
             Err(why) => Next::Stalled(why, LONG),
         },
         Turn::Wait(wait) => Next::Quiet(wait),
+    }
+}
+
+/// No attempt is begun that is not counted for the account's budget.
+fn uncounted(o: &Observed, attempt: i32, now: Timestamp) -> Option<Next> {
+    match &o.counted {
+        Some(Ok(counted)) if *counted == attempt => None,
+        Some(Err(spent)) => {
+            let why = Refusal { reason: BUDGET_SPENT, message: spent.message(&o.request.spec.account_ref.name) };
+            let rest = spent.until.duration_since(now).max(SignedDuration::from_secs(1));
+            Some(Next::Stalled(why, rest))
+        }
+        _ => Some(Next::Read(Read::Budget(attempt))),
     }
 }
 
@@ -411,14 +433,19 @@ fn late(o: &Observed, rest: SignedDuration, now: Timestamp) -> Next {
 }
 
 /// Transitions worth an event: a new reason to be stalled, an attempt that may have been paid for in vain.
-fn events(before: &CertificateRequestStatus, after: &CertificateRequestStatus) -> Vec<Event> {
+fn events(
+    request: &CertificateRequest,
+    before: &CertificateRequestStatus,
+    after: &CertificateRequestStatus,
+) -> Vec<Event> {
     let mut events = Vec::new();
     if let Some(stalled) = after.conditions.iter().find(|c| c.type_ == STALLED)
         && !before.conditions.iter().any(|c| c.type_ == STALLED && c.reason == stalled.reason)
     {
         events.push(Event { warning: true, reason: stalled.reason.clone(), note: stalled.message.clone() });
     }
-    if let (Some(old), Some(new)) = (&before.attempt, &after.attempt)
+    // The first attempt may have had no record but the request's creation.
+    if let (Some(old), Some(new)) = (attempt::recorded(request), &after.attempt)
         && new.number > old.number
         && after.certificate_arn.is_none()
     {

@@ -187,6 +187,51 @@ fn a_process_that_each_answer_kills_is_stopped_by_the_budget() {
 }
 
 #[test]
+fn what_may_have_been_paid_for_in_vain_is_told_even_where_only_the_creation_was_its_record() {
+    let mut world = from_csr();
+    world.pass(|| Fault::CrashAfter);
+    assert_eq!((world.paid(), world.request.status.is_some()), (1, false));
+    world.now += SignedDuration::from_mins(10);
+    world.converge();
+    assert!(ready(&world));
+    assert_eq!(world.paid(), 2);
+    assert_eq!(world.request.status.as_ref().unwrap().attempt.as_ref().unwrap().number, 2);
+    assert_eq!(world.events, [super::ATTEMPT_REPEATED]);
+}
+
+#[test]
+fn nothing_is_asked_for_past_the_accounts_budget() {
+    let mut world = from_csr();
+    world.account.spec.budget = serde_json::from_value(json!({ "issuesPerDay": 1 })).unwrap();
+    world.ledger.account(&world.account, world.now);
+    world.ledger.take("prod", "another", 1, world.now).unwrap();
+    let rest = world.pass(|| Fault::Fine).unwrap();
+    assert!(rest > SignedDuration::from_hours(24) && rest <= SignedDuration::from_hours(25), "until there is room");
+    assert_eq!(reason(&world, STALLED).as_deref(), Some("BudgetSpent"));
+    assert!(world.request.status.as_ref().unwrap().attempt.is_none(), "nothing that would count");
+    assert_eq!(world.paid(), 0);
+    world.now += rest;
+    world.converge();
+    assert!(ready(&world));
+    assert_eq!(world.paid(), 1);
+}
+
+#[test]
+fn what_aws_refuses_for_hours_spends_nothing_of_the_accounts_budget() {
+    let mut world = from_csr();
+    world.account.spec.budget = serde_json::from_value(json!({ "issuesPerDay": 1 })).unwrap();
+    world.ledger.account(&world.account, world.now);
+    for _ in 0..60 {
+        world.pass(|| Fault::Refused);
+        world.now += SignedDuration::from_mins(5);
+    }
+    assert_eq!(world.ledger.budgets(world.now), [("prod".to_owned(), 1, 0)]);
+    world.converge();
+    assert!(ready(&world));
+    assert_eq!(world.ledger.budgets(world.now), [("prod".to_owned(), 1, 1)]);
+}
+
+#[test]
 fn what_aws_refuses_for_hours_spends_nothing() {
     let mut world = from_csr();
     for _ in 0..60 {

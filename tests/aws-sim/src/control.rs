@@ -14,7 +14,9 @@ use crate::acm::CertificateType;
 use crate::api::ApiError;
 use crate::faults::Fault;
 use crate::identity::Role;
+use crate::organizations::Organization;
 use crate::pca::Ready;
+use crate::secrets::{Protection, Secret};
 use crate::server::Sim;
 
 type Answer = Result<Json<Value>, Refusal>;
@@ -46,6 +48,8 @@ pub fn routes(router: Router<Arc<Sim>>) -> Router<Arc<Sim>> {
         .route("/_sim/reset", post(reset))
         .route("/_sim/access-keys", post(add_key).delete(remove_key))
         .route("/_sim/roles", post(add_role).delete(remove_role))
+        .route("/_sim/organizations", post(put_organization))
+        .route("/_sim/secrets", post(put_secret).delete(remove_secret))
         .route("/_sim/authorities", post(add_authority))
         .route("/_sim/authorities/state", post(set_authority_state))
         .route("/_sim/authorities/share", post(share_authority))
@@ -107,21 +111,64 @@ async fn remove_key(Shared(sim): Shared<Arc<Sim>>, Json(old): Json<OldKey>) -> A
 struct GivenRole {
     arn: String,
     external_id: Option<String>,
+    trusted_accounts: Option<Vec<String>>,
     max_session_seconds: Option<i64>,
 }
 
 async fn add_role(Shared(sim): Shared<Arc<Sim>>, Json(given): Json<GivenRole>) -> Answer {
     let role = Role {
         external_id: given.external_id,
+        trusted_accounts: given.trusted_accounts.map(|all| all.into_iter().collect()),
         max_session_seconds: given.max_session_seconds.unwrap_or(3600).clamp(3600, 43_200),
     };
     sim.lock().identities.roles.insert(given.arn, role);
     done()
 }
 
+async fn put_organization(Shared(sim): Shared<Arc<Sim>>, Json(given): Json<Organization>) -> Answer {
+    sim.lock().organizations.put(given);
+    done()
+}
+
 async fn remove_role(Shared(sim): Shared<Arc<Sim>>, Json(given): Json<GivenRole>) -> Answer {
     sim.lock().identities.roles.remove(&given.arn).ok_or_else(|| missing("such role"))?;
     done()
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct GivenSecret {
+    account: String,
+    region: String,
+    name: String,
+    string: Option<String>,
+    binary: Option<String>,
+    #[serde(default)]
+    deleted: bool,
+    #[serde(default)]
+    protection: Protection,
+}
+
+async fn put_secret(Shared(sim): Shared<Arc<Sim>>, Json(given): Json<GivenSecret>) -> Answer {
+    let mut state = sim.lock();
+    let call = state.call(&given.account, &given.region);
+    let GivenSecret { string, binary, deleted, protection, .. } = given;
+    let arn = state.secrets.put(&call, &given.name, Secret { string, binary, deleted, protection });
+    Ok(Json(json!({"arn": arn})))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct OldSecret {
+    account: String,
+    region: String,
+    name: String,
+}
+
+async fn remove_secret(Shared(sim): Shared<Arc<Sim>>, Json(old): Json<OldSecret>) -> Answer {
+    let mut state = sim.lock();
+    let call = state.call(&old.account, &old.region);
+    if state.secrets.remove(&call, &old.name) { done() } else { Err(missing("such secret")) }
 }
 
 #[derive(Deserialize)]

@@ -93,7 +93,9 @@ fn known(identities: &Identities, call: &Call, key: &AccessKey, source: &str) ->
 /// Whether the account was not denied an action, and its resource is one of the action's own service.
 fn allowed(identities: &Identities, account: &str, action: &str, resource: &str) -> bool {
     let service = action.split_once(':').map_or("", |(service, _)| service);
-    let fits = resource == "*" || resource.split(':').nth(2) == Some(service);
+    // STS has no resources but IAM's roles (Service Authorization Reference).
+    let owner = if service == "sts" { "iam" } else { service };
+    let fits = resource == "*" || resource.split(':').nth(2) == Some(owner);
     fits && !identities.is_denied(account, action)
 }
 

@@ -82,6 +82,8 @@ pub fn role_id(account: &str, role: &str) -> String {
 pub struct Role {
     /// What AssumeRole must give, when set.
     pub external_id: Option<String>,
+    /// The accounts that its trust policy names, when set; else it trusts all.
+    pub trusted_accounts: Option<BTreeSet<String>>,
     /// The longest session in seconds.
     pub max_session_seconds: i64,
 }

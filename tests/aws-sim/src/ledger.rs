@@ -18,7 +18,7 @@ pub struct Entry {
     pub account: String,
     /// The region of the credential scope.
     pub region: String,
-    /// `acm`, `acm-pca`, `sts` or `iam`.
+    /// `acm`, `acm-pca`, `organizations`, `secretsmanager`, `sts` or `iam`.
     pub service: String,
     /// Such as `IssueCertificate`.
     pub operation: String,

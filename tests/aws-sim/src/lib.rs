@@ -1,4 +1,5 @@
-//! An emulator of AWS Certificate Manager, AWS Private CA, STS and a piece of IAM that enforces AWS's rules.
+//! An emulator of AWS Certificate Manager, AWS Private CA, Organizations, Secrets Manager, STS and a piece of IAM that enforces
+//! AWS's rules.
 
 mod acm;
 pub mod api;
@@ -8,9 +9,11 @@ mod faults;
 mod iam;
 mod identity;
 mod ledger;
+mod organizations;
 mod pca;
 mod quotas;
 mod random;
+mod secrets;
 pub mod server;
 mod sigv4;
 mod state;

@@ -126,6 +126,8 @@ fn target(headers: &HeaderMap, bytes: &Bytes) -> Option<(Service, String, Option
         let service = match name {
             "CertificateManager" => Service::Acm,
             "ACMPrivateCA" => Service::Pca,
+            "AWSOrganizationsV20161128" => Service::Organizations,
+            "secretsmanager" => Service::Secrets,
             _ => return None,
         };
         return Some((service, operation.to_owned(), None));

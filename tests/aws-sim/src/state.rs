@@ -13,7 +13,7 @@ use crate::identity::{AccessKey, Identities};
 use crate::ledger::{self, Entry, Ledger};
 use crate::quotas::Quotas;
 use crate::sigv4::{AuthError, Message, Signature};
-use crate::{acm, iam, pca, sts};
+use crate::{acm, iam, organizations, pca, secrets, sts};
 
 /// An emulated service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +22,10 @@ pub enum Service {
     Acm,
     /// AWS Private CA.
     Pca,
+    /// AWS Organizations.
+    Organizations,
+    /// AWS Secrets Manager.
+    Secrets,
     /// Security Token Service.
     Sts,
     /// Identity and Access Management.
@@ -34,6 +38,8 @@ impl Service {
         match self {
             Self::Acm => "acm",
             Self::Pca => "acm-pca",
+            Self::Organizations => "organizations",
+            Self::Secrets => "secretsmanager",
             Self::Sts => "sts",
             Self::Iam => "iam",
         }
@@ -99,6 +105,10 @@ pub struct State {
     pub acm: BTreeMap<(String, String), acm::Store>,
     /// All authorities.
     pub pca: pca::Store,
+    /// All organizations.
+    pub organizations: organizations::Store,
+    /// All secrets.
+    pub secrets: secrets::Store,
     /// What was called.
     pub ledger: Ledger,
     /// What will go wrong.
@@ -269,6 +279,8 @@ impl State {
         match request.service {
             Service::Sts => sts::handle(&mut self.identities, call, &request.key, operation, body),
             Service::Iam => iam::handle(&self.identities, call, &request.key, operation, body),
+            Service::Organizations => organizations::handle(&self.organizations, call, operation, body),
+            Service::Secrets => secrets::handle(&self.secrets, &request.key, call, operation, body),
             Service::Pca => pca::handle(&mut self.pca, call, operation, body),
             Service::Acm => {
                 let place = (call.account.clone(), call.region.clone());
@@ -282,7 +294,8 @@ impl State {
 fn resource(service: Service, call: &Call, body: &Value) -> String {
     let (field, kind) = match service {
         Service::Pca => ("CertificateAuthorityArn", "certificate-authority"),
-        Service::Acm | Service::Sts | Service::Iam => ("CertificateArn", "certificate"),
+        Service::Secrets => ("SecretId", "secret"),
+        Service::Acm | Service::Organizations | Service::Sts | Service::Iam => ("CertificateArn", "certificate"),
     };
     body[field].as_str().map_or_else(
         || format!("arn:{}:{}:{}:{}:{kind}/*", call.partition, service.name(), call.region, call.account),

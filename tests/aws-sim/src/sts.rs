@@ -69,6 +69,10 @@ fn assume(identities: &mut Identities, call: &Call, key: &AccessKey, body: &Valu
     };
     identities.check(key, call, "sts", "AssumeRole", arn).map_err(|_| refused())?;
     let role = identities.roles.get(arn).ok_or_else(refused)?;
+    // IAM User Guide, "Roles terms and concepts": the trust policy names who may assume it.
+    if role.trusted_accounts.as_ref().is_some_and(|trusted| !trusted.contains(&key.account)) {
+        return Err(refused());
+    }
     if role.external_id.is_some() && role.external_id.as_deref() != external_id {
         return Err(refused());
     }
@@ -122,7 +126,8 @@ mod tests {
     fn world(external_id: Option<&str>, max_session_seconds: i64) -> (Identities, AccessKey) {
         let mut all = Identities::default();
         let key = all.add_key("111122223333", None, None, false).unwrap();
-        all.roles.insert(ROLE.into(), Role { external_id: external_id.map(str::to_owned), max_session_seconds });
+        let external_id = external_id.map(str::to_owned);
+        all.roles.insert(ROLE.into(), Role { external_id, trusted_accounts: None, max_session_seconds });
         (all, key)
     }
 
@@ -160,6 +165,19 @@ mod tests {
         assert_eq!(code(ask(&mut all, &key, &json!({}))), "AccessDenied");
         assert_eq!(code(ask(&mut all, &key, &json!({"ExternalId": "secret-2"}))), "AccessDenied");
         assert_eq!(code(ask(&mut all, &key, &json!({"ExternalId": "secret-1"}))), "ok");
+    }
+
+    /// IAM User Guide, "Roles terms and concepts": who is not in the trust policy is refused.
+    #[test]
+    fn a_role_trusts_whom_it_names() {
+        let (mut all, key) = world(None, 3600);
+        let trust = |all: &mut Identities, account: &str| {
+            all.roles.get_mut(ROLE).unwrap().trusted_accounts = Some([account.to_owned()].into());
+        };
+        trust(&mut all, "777788889999");
+        assert_eq!(code(ask(&mut all, &key, &json!({}))), "AccessDenied");
+        trust(&mut all, "111122223333");
+        assert_eq!(code(ask(&mut all, &key, &json!({}))), "ok");
     }
 
     /// STS API reference, AssumeRole: a role that does not exist is refused like one that does not trust.

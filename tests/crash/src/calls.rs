@@ -73,6 +73,22 @@ impl Point {
         format!("{}#{}", self.label, self.number + 1)
     }
 
+    /// What can't be taken back, and the records around it.
+    pub fn matters(&self) -> bool {
+        let name = &self.label;
+        name.starts_with("IssueCertificate") || name.starts_with("ImportCertificate") || name.ends_with("/status")
+    }
+
+    /// The write that stores what IssueCertificate answered.
+    pub fn is_record_of_issue(&self) -> bool {
+        self.number == 0 && self.label.starts_with("PUT awscertificaterequests/") && self.label.ends_with("/status")
+    }
+
+    /// Its operation, if it is AWS's.
+    pub fn operation(&self) -> Option<&str> {
+        self.operation.as_deref()
+    }
+
     /// The rule that does this to it, in another namespace than that of the reference run.
     pub fn rule(&self, namespace: &str, act: Act) -> Rule {
         let name = |object: &String| object.rsplit('/').next().map(|name| format!("{namespace}/{name}"));

@@ -2,6 +2,7 @@
 
 use crate::{
     calls::{Point, points},
+    frozen::{self, Thaw},
     scenario::Scenario,
     snapshot::{consistency, differences, snapshot},
     stand::{Answer, BETWEEN_LOOKS, Entry, Stand},
@@ -12,7 +13,7 @@ use serde_json::Value;
 use std::time::{Duration, Instant};
 
 /// A record without an ARN is waited for a minute, and then for a newer list.
-const CONVERGENCE: Duration = Duration::from_mins(4);
+pub const CONVERGENCE: Duration = Duration::from_mins(4);
 
 /// What an undisturbed run taught.
 pub struct Reference {
@@ -24,7 +25,7 @@ pub struct Reference {
     pub state: Value,
 }
 
-/// One kill to come.
+/// One blow to come.
 #[derive(Clone)]
 pub struct Case {
     /// The scenario.
@@ -33,15 +34,17 @@ pub struct Case {
     pub point: Point,
     /// The moment's name.
     pub moment: &'static str,
-    /// What happens to the call.
-    pub act: Act,
+    /// What happens.
+    pub blow: Blow,
 }
 
-impl Case {
-    /// Its name in a table and in `--only`.
-    pub fn name(&self) -> String {
-        format!("{} {} {}", self.scenario.name(), self.point.name(), self.moment)
-    }
+/// What comes over the operator.
+#[derive(Clone)]
+pub enum Blow {
+    /// It is killed, by this rule.
+    Kill(Act),
+    /// It is frozen as the call comes, and another process works.
+    Freeze(Thaw),
 }
 
 /// What came of a case.
@@ -74,12 +77,19 @@ pub async fn reference(stand: &Stand, scenario: Scenario) -> Answer<Reference> {
     Ok(Reference { scenario, points, state })
 }
 
-/// Runs a scenario with one kill.
-pub async fn run(stand: &Stand, case: &Case, expected: &Value) -> Answer<Outcome> {
+/// Runs a scenario with one blow.
+pub async fn run(stand: &Stand, case: &Case, reference: &Reference) -> Answer<Outcome> {
     let mut world = World::new(stand, &stand.sim, case.scenario.name()).await?;
     case.scenario.prepare(&mut world).await?;
+    match &case.blow {
+        Blow::Kill(act) => killed(world, case, act, &reference.state).await,
+        Blow::Freeze(thaw) => frozen::run(world, case, *thaw, reference).await,
+    }
+}
+
+async fn killed(mut world: World, case: &Case, act: &Act, expected: &Value) -> Answer<Outcome> {
     let arns_before = in_acm(&world.ledger().await?).into_keys().collect::<Vec<_>>();
-    let rule = case.point.rule(&world.namespace, case.act.clone());
+    let rule = case.point.rule(&world.namespace, act.clone());
     let proxy = if case.point.aws { &world.operator.aws } else { &world.operator.kubernetes };
     let id = proxy.add(rule).map_err(|error| error.to_string())?;
     let begin = Instant::now();
@@ -107,7 +117,7 @@ async fn converge(world: &mut World, scenario: Scenario, before: &[String], expe
 }
 
 /// Waits for the end of a scenario.
-async fn finished(world: &mut World, scenario: Scenario) -> Answer<()> {
+pub async fn finished(world: &mut World, scenario: Scenario) -> Answer<()> {
     if scenario == Scenario::Deletion {
         let begin = Instant::now();
         while world.look().await?.is_some() {
@@ -124,26 +134,33 @@ async fn finished(world: &mut World, scenario: Scenario) -> Answer<()> {
 
 /// What is not as it must be in the end.
 async fn faults(world: &mut World, scenario: Scenario, before: &[String], expected: &Value) -> Answer<Vec<String>> {
-    let mut faults = equal(world, scenario, expected).await?;
-    let ledger = world.ledger().await?;
-    let is_new = |entry: &&Entry| entry.operation == "ImportCertificate" && entry.body["CertificateArn"].is_null();
-    let paid = ledger.iter().filter(|entry| entry.operation == "IssueCertificate" && entry.effective).count();
-    let imported = ledger.iter().filter(is_new).filter(|entry| entry.effective).count();
-    let (price, imports) = scenario.price();
-    if paid != price {
-        faults.push(format!("{paid} certificates were paid for instead of {price}"));
-    }
-    if imported != imports {
-        faults.push(format!("{imported} imports without an ARN had an effect instead of {imports}"));
-    }
-    let now = in_acm(&ledger);
-    if scenario != Scenario::Deletion && before.iter().any(|arn| !now.contains_key(arn)) {
-        faults.push(format!("the ARNs were {before:?} and are {:?}", now.keys()));
-    }
+    let mut faults = equal(world, scenario, expected, SOON).await?;
+    faults.extend(payments(&world.ledger().await?, scenario, before, (0, 0)));
     if faults.is_empty() {
         faults.extend(silence(world).await?);
     }
     Ok(faults)
+}
+
+/// What was paid for, or imported without an ARN, or is gone from ACM, and should not; `more` may be paid for exactly, and
+/// imported at most, besides.
+pub fn payments(ledger: &[Entry], scenario: Scenario, before: &[String], more: (usize, usize)) -> Vec<String> {
+    let mut faults = Vec::new();
+    let is_new = |entry: &&Entry| entry.operation == "ImportCertificate" && entry.body["CertificateArn"].is_null();
+    let paid = ledger.iter().filter(|entry| entry.operation == "IssueCertificate" && entry.effective).count();
+    let imported = ledger.iter().filter(is_new).filter(|entry| entry.effective).count();
+    let (price, imports) = scenario.price();
+    if paid != price + more.0 {
+        faults.push(format!("{paid} certificates were paid for instead of {}", price + more.0));
+    }
+    if imported < imports || imported > imports + more.1 {
+        faults.push(format!("{imported} imports without an ARN had an effect instead of {imports}"));
+    }
+    let now = in_acm(ledger);
+    if scenario != Scenario::Deletion && before.iter().any(|arn| !now.contains_key(arn)) {
+        faults.push(format!("the ARNs were {before:?} and are {:?}", now.keys()));
+    }
+    faults
 }
 
 /// The final state, less what may end in more than one way.
@@ -157,14 +174,14 @@ async fn state(world: &World, scenario: Scenario, objects: &Objects) -> Answer<V
 }
 
 /// Waits until the final state is the expected one; what differs, when that takes too long.
-async fn equal(world: &mut World, scenario: Scenario, expected: &Value) -> Answer<Vec<String>> {
+pub async fn equal(world: &mut World, scenario: Scenario, expected: &Value, within: Duration) -> Answer<Vec<String>> {
     let begin = Instant::now();
     loop {
         world.operator.keep_alive()?;
         let objects = world.objects().await?;
         let mut faults = consistency(world, &objects).await?;
         differences("", expected, &state(world, scenario, &objects).await?, &mut faults);
-        if faults.is_empty() || begin.elapsed() > SOON {
+        if faults.is_empty() || begin.elapsed() >= within {
             return Ok(faults);
         }
         tokio::time::sleep(BETWEEN_LOOKS).await;
@@ -172,7 +189,7 @@ async fn equal(world: &mut World, scenario: Scenario, expected: &Value) -> Answe
 }
 
 /// A new process looks at everything once more, and writes nothing.
-async fn silence(world: &mut World) -> Answer<Vec<String>> {
+pub async fn silence(world: &mut World) -> Answer<Vec<String>> {
     world.operator.settle(Duration::from_secs(1), SOON).await?;
     world.operator.kill().await?;
     let before = world.operator.count();

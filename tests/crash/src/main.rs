@@ -4,18 +4,23 @@
 
 mod calls;
 mod case;
+mod frozen;
+mod payments;
 mod process;
 mod scenario;
 mod snapshot;
 mod stand;
 mod world;
 
-use case::{Case, Outcome, Reference};
+use case::{Blow, Case, Outcome, Reference};
 use clap::Parser;
+use frozen::Thaw;
 use futures::{StreamExt as _, stream};
+use payments::Payment;
 use scenario::Scenario;
 use stand::{Answer, Stand};
 use std::{
+    collections::{BTreeMap, BTreeSet},
     process::ExitCode,
     time::{Duration, Instant},
 };
@@ -42,30 +47,70 @@ impl Flags {
             || (!self.only.is_empty() && name == self.only)
     }
 
-    fn chosen(&self, case: &Case) -> bool {
-        if !self.wants(&case.name()) {
-            return false;
-        }
-        // What can't be taken back, and the records around it.
-        let matters = |name: &str| {
-            name.starts_with("IssueCertificate") || name.starts_with("ImportCertificate") || name.contains("/status#")
-        };
-        !self.some
-            || match case.scenario {
-                Scenario::First => matters(&case.point.name()),
-                Scenario::Renewal => matters(&case.point.name()) && case.moment == "after-effect",
-                Scenario::Deletion => case.point.aws,
-                Scenario::FanOut | Scenario::Changed => false,
+    fn chosen(&self, trial: &Trial<'_>) -> bool {
+        self.wants(&trial.name()) && (!self.some || trial.is_telling())
+    }
+}
+
+/// One thing to show.
+enum Trial<'a> {
+    /// A blow in a call of a scenario.
+    Blow(Box<Case>, &'a Reference),
+    /// What is paid for where no answer comes to be stored.
+    Payment(Payment),
+}
+
+impl Trial<'_> {
+    /// The columns of the table: scenario, call, moment.
+    fn columns(&self) -> (&'static str, String, &'static str) {
+        match self {
+            Self::Blow(case, _) => (case.scenario.name(), case.point.name(), case.moment),
+            Self::Payment(payment) => {
+                let (scenario, call, moment) = payment.columns();
+                (scenario, call.to_owned(), moment)
             }
+        }
+    }
+
+    /// Its name in `--only`.
+    fn name(&self) -> String {
+        let (scenario, call, moment) = self.columns();
+        format!("{scenario} {call} {moment}")
+    }
+
+    /// Whether it is of the short choice.
+    fn is_telling(&self) -> bool {
+        let Self::Blow(case, _) = self else { return true };
+        let (point, imports) = (&case.point, case.point.operation() == Some("ImportCertificate"));
+        match (&case.blow, case.scenario) {
+            (Blow::Kill(_), Scenario::First) => point.matters(),
+            (Blow::Kill(_), Scenario::Renewal) => point.matters() && case.moment == "after-effect",
+            (Blow::Kill(_), Scenario::Deletion) => point.aws,
+            (Blow::Freeze(Thaw::After), Scenario::First) => point.aws || point.is_record_of_issue(),
+            (Blow::Kill(_), Scenario::FanOut | Scenario::Changed) => false,
+            (Blow::Freeze(thaw), scenario) => {
+                let told = [(Thaw::Beside, Scenario::First), (Thaw::After, Scenario::Renewal)];
+                imports && (*thaw == Thaw::Overtaken || told.contains(&(*thaw, scenario)))
+            }
+        }
+    }
+
+    async fn run(&self, stand: &Stand) -> Outcome {
+        let outcome = match self {
+            Self::Blow(case, reference) => case::run(stand, case, reference).await,
+            Self::Payment(payment) => payment.run(stand).await,
+        };
+        outcome.unwrap_or_else(|error| Outcome { faults: vec![error], took: Duration::ZERO, lives: 0 })
     }
 }
 
 async fn run(flags: &Flags) -> Answer<bool> {
     let begin = Instant::now();
     let stand = Stand::get().await?;
+    let words: Vec<&str> = flags.only.split_whitespace().collect();
+    let others = payments::ALL.into_iter().map(|payment| payment.columns().0);
+    let named = scenario::ALL.iter().map(|any| any.name()).chain(others).any(|name| words.contains(&name));
     let scenarios = scenario::ALL.into_iter().filter(|scenario| {
-        let words: Vec<&str> = flags.only.split_whitespace().collect();
-        let named = scenario::ALL.iter().any(|any| words.contains(&any.name()));
         (!named || words.contains(&scenario.name()))
             && (!flags.some || !matches!(scenario, Scenario::FanOut | Scenario::Changed))
     });
@@ -73,68 +118,75 @@ async fn run(flags: &Flags) -> Answer<bool> {
     let references: Vec<Answer<Reference>> = references.buffered(flags.jobs).collect().await;
     let references: Vec<Reference> = references.into_iter().collect::<Answer<_>>()?;
     for reference in &references {
-        let names: Vec<String> = reference.points.iter().map(calls::Point::name).collect();
-        println!("{}: {} calls: {}", reference.scenario.name(), names.len(), names.join(", "));
+        let calls: Vec<String> = reference.points.iter().map(calls::Point::name).collect();
+        println!("{}: {} calls: {}", reference.scenario.name(), calls.len(), calls.join(", "));
     }
-    let cases: Vec<(Case, &Reference)> = references.iter().flat_map(cases).filter(|(c, _)| flags.chosen(c)).collect();
-    if cases.is_empty() {
+    let trials = trials(&references).into_iter().filter(|trial| flags.chosen(trial)).collect::<Vec<_>>();
+    if trials.is_empty() {
         return Err(format!("there is no case {:?}", flags.only));
     }
-    println!("{} cases, {} at a time\n", cases.len(), flags.jobs);
+    println!("{} cases, {} at a time\n", trials.len(), flags.jobs);
     let stand = &stand;
-    let runs = stream::iter(&cases).map(|(case, reference)| async move {
-        let outcome = case::run(stand, case, &reference.state).await;
-        let outcome = outcome.unwrap_or_else(|error| Outcome { faults: vec![error], took: Duration::ZERO, lives: 0 });
-        row(case, &outcome);
-        (case, outcome)
+    let runs = stream::iter(&trials).map(|trial| async move {
+        let outcome = trial.run(stand).await;
+        row(trial, &outcome);
+        (trial, outcome)
     });
     // As they end: one that waits for a minute keeps no other.
-    let outcomes: Vec<(&Case, Outcome)> = runs.buffer_unordered(flags.jobs).collect().await;
+    let outcomes: Vec<(&Trial<'_>, Outcome)> = runs.buffer_unordered(flags.jobs).collect().await;
     let failed: Vec<_> = outcomes.iter().filter(|(_, outcome)| !outcome.faults.is_empty()).collect();
-    summary(&references, &outcomes);
-    for (case, outcome) in &failed {
-        println!("\n{} failed:", case.name());
+    summary(&outcomes);
+    for (trial, outcome) in &failed {
+        println!("\n{} failed:", trial.name());
         for fault in &outcome.faults {
             println!("  {fault}");
         }
-        println!("  again: make crash ONLY='{}'", case.name());
+        println!("  again: make crash ONLY='{}'", trial.name());
     }
-    println!("\n{} cases, {} failed, {} s", cases.len(), failed.len(), begin.elapsed().as_secs());
+    println!("\n{} cases, {} failed, {} s", trials.len(), failed.len(), begin.elapsed().as_secs());
     Ok(failed.is_empty())
 }
 
-fn cases(reference: &Reference) -> impl Iterator<Item = (Case, &Reference)> {
-    reference.points.iter().flat_map(move |point| {
-        calls::MOMENTS.into_iter().map(move |(moment, act)| {
-            (Case { scenario: reference.scenario, point: point.clone(), moment, act }, reference)
-        })
-    })
+/// All of them; those that take longest come first.
+fn trials(references: &[Reference]) -> Vec<Trial<'_>> {
+    let mut frozen = Vec::new();
+    let mut killed = Vec::new();
+    for reference in references {
+        let scenario = reference.scenario;
+        for point in &reference.points {
+            let case =
+                |moment, blow| Trial::Blow(Box::new(Case { scenario, point: point.clone(), moment, blow }), reference);
+            let thaws = frozen::ALL.into_iter().filter(|(_, thaw)| frozen::is_told_of(scenario, point, *thaw));
+            frozen.extend(thaws.map(|(moment, thaw)| case(moment, Blow::Freeze(thaw))));
+            killed.extend(calls::MOMENTS.into_iter().map(|(moment, act)| case(moment, Blow::Kill(act))));
+        }
+    }
+    payments::ALL.into_iter().map(Trial::Payment).chain(frozen).chain(killed).collect()
 }
 
-fn row(case: &Case, outcome: &Outcome) {
+fn row(trial: &Trial<'_>, outcome: &Outcome) {
     let result = if outcome.faults.is_empty() { "ok" } else { "FAILED" };
-    let name = case.point.name();
+    let (scenario, call, moment) = trial.columns();
     println!(
-        "{:<9} {name:<46} {:<13} {result:<7} {:>4} s {:>2} lives",
-        case.scenario.name(),
-        case.moment,
+        "{scenario:<9} {call:<46} {moment:<16} {result:<7} {:>4} s {:>2} lives",
         outcome.took.as_secs(),
         outcome.lives
     );
 }
 
-fn summary(references: &[Reference], outcomes: &[(&Case, Outcome)]) {
+fn summary(outcomes: &[(&Trial<'_>, Outcome)]) {
     println!("\n{:<9} {:>5} {:>5} {:>7} {:>10}", "scenario", "calls", "cases", "failed", "longest");
-    for reference in references {
-        let of: Vec<&Outcome> = outcomes
-            .iter()
-            .filter(|(case, _)| case.scenario == reference.scenario)
-            .map(|(_, outcome)| outcome)
-            .collect();
+    let mut rows: BTreeMap<&str, (BTreeSet<String>, Vec<&Outcome>)> = BTreeMap::new();
+    for (trial, outcome) in outcomes {
+        let (scenario, call, _) = trial.columns();
+        let (calls, of) = rows.entry(scenario).or_default();
+        calls.insert(call);
+        of.push(outcome);
+    }
+    for (name, (calls, of)) in rows {
         let failed = of.iter().filter(|outcome| !outcome.faults.is_empty()).count();
         let longest = of.iter().map(|outcome| outcome.took.as_secs()).max().unwrap_or_default();
-        let (name, calls) = (reference.scenario.name(), reference.points.len());
-        println!("{name:<9} {calls:>5} {:>5} {failed:>7} {longest:>8} s", of.len());
+        println!("{name:<9} {:>5} {:>5} {failed:>7} {longest:>8} s", calls.len(), of.len());
     }
 }
 

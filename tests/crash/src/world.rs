@@ -19,7 +19,10 @@ use kube::{
 use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        LazyLock,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -30,7 +33,11 @@ const KEY: (&str, &str) = ("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfi
 /// What is far too long for anything on the stand that waits for nothing.
 pub const SOON: Duration = Duration::from_mins(1);
 
-static LAST: AtomicU64 = AtomicU64::new(100_000_000_000);
+/// The last AWS account that was given away. It begins by the time: a second run on the same stand has others.
+static LAST: LazyLock<AtomicU64> = LazyLock::new(|| {
+    let seconds = jiff::Timestamp::now().as_second().unsigned_abs();
+    AtomicU64::new(100_000_000_000 + seconds % 80_000_000 * 10_000)
+});
 
 /// A case's own world.
 pub struct World {
@@ -52,7 +59,7 @@ impl World {
     /// A world whose AwsAccount is ready.
     pub async fn new(stand: &Stand, sim: &Sim, name: &str) -> Answer<Self> {
         let account = LAST.fetch_add(1, Ordering::Relaxed).to_string();
-        let namespace = format!("{name}-{}", &account[8..]);
+        let namespace = format!("{name}-{account}");
         let made = async {
             let namespaces: Api<Namespace> = Api::all(stand.client.clone());
             make(&namespaces, json!({ "metadata": { "name": namespace } })).await?;

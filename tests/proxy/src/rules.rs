@@ -48,6 +48,14 @@ pub enum Act {
         #[serde(default)]
         body: Option<Value>,
     },
+    /// It is forwarded and, where it had an effect, answered with this all the same.
+    StatusAfterEffect {
+        /// The HTTP status.
+        status: u16,
+        /// The reason of a Kubernetes Status, or AWS's error code.
+        #[serde(default)]
+        reason: String,
+    },
     /// It is not forwarded and never answered.
     Hang,
     /// It is forwarded; of a watch no event comes through, and its connection stays open.

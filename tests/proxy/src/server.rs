@@ -275,9 +275,7 @@ impl Shared {
             Some(Act::Status { status, reason, message, headers, body }) => {
                 let body = body.unwrap_or_else(|| refusal(&call, status, &reason, &message));
                 self.lock().log.answered(seq, status);
-                let mut response = Response::new(full(body.to_string()));
-                *response.status_mut() = StatusCode::from_u16(status).map_err(io::Error::other)?;
-                response.headers_mut().insert(CONTENT_TYPE, content_type(&call));
+                let mut response = told(&call, status, &body)?;
                 for (name, value) in headers {
                     let name = HeaderName::try_from(name).map_err(io::Error::other)?;
                     response.headers_mut().insert(name, HeaderValue::try_from(value).map_err(io::Error::other)?);
@@ -287,10 +285,20 @@ impl Shared {
             _ => {}
         }
         let silent = act == Some(Act::Silence);
+        let instead = match &act {
+            Some(Act::StatusAfterEffect { status, reason }) => {
+                Some(told(&call, *status, &refusal(&call, *status, reason, "its effect is there"))?)
+            }
+            _ => None,
+        };
         // On a task of its own: what reached the proxy reaches the server, whatever becomes of the client.
         let shared = self.clone();
         let answer = tokio::spawn(async move { shared.forward(parts, body, seq, act, victim).await });
         let answer = answer.await.map_err(io::Error::other)??;
+        if let Some(instead) = instead.filter(|_| answer.status().is_success()) {
+            drop(answer.into_body().collect().await);
+            return Ok(instead);
+        }
         if !call.watch {
             return Ok(answer);
         }
@@ -386,6 +394,14 @@ fn shift_date(headers: &mut HeaderMap, seconds: i64) {
     {
         headers.insert(DATE, value);
     }
+}
+
+/// An answer that the server did not give.
+fn told(call: &Call, status: u16, body: &serde_json::Value) -> io::Result<Response<Answer>> {
+    let mut response = Response::new(full(body.to_string()));
+    *response.status_mut() = StatusCode::from_u16(status).map_err(io::Error::other)?;
+    response.headers_mut().insert(CONTENT_TYPE, content_type(call));
+    Ok(response)
 }
 
 fn content_type(call: &Call) -> HeaderValue {

@@ -179,6 +179,9 @@ async fn a_dropped_reply_had_its_effect_and_a_dropped_request_none() {
     stage.rule(Act::DropReply);
     assert!(stage.call("PUT", "/a").await.is_err());
     assert_eq!(stage.count(), 1);
+    stage.rule(Act::StatusAfterEffect { status: 503, reason: "ServiceUnavailable".into() });
+    assert!(stage.call("PUT", "/a").await.unwrap().contains("ServiceUnavailable"));
+    assert_eq!(stage.count(), 2);
 }
 
 #[tokio::test]

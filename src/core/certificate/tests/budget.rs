@@ -1,6 +1,7 @@
 //! What a Certificate may buy in a day.
 
 use super::*;
+use crate::core::spending::Spent;
 
 /// Renewals are asked for, one after the other; returns how many were paid for.
 fn renewed(world: &mut World, times: usize) -> usize {
@@ -41,4 +42,18 @@ fn a_greater_budget_counts_at_once() {
     change_spec(&mut world, |spec| spec.budget = serde_json::from_value(json!({ "issuesPerDay": 7 })).unwrap());
     world.converge();
     assert_eq!((world.paid, stalled(&world)), (6, None));
+}
+
+#[test]
+fn nothing_is_begun_where_the_whole_account_has_spent_its_budget() {
+    let mut world = World::new(&one_target());
+    let until = world.now + SignedDuration::from_hours(2);
+    world.account_spent = Some(Spent { budget: 3, until });
+    world.converge();
+    let why = stalled(&world).unwrap();
+    assert!(why.starts_with("BudgetSpent") && why.contains(&until.to_string()), "{why}");
+    assert_eq!((world.paid, world.requests.len(), world.staged.len()), (0, 0, 0));
+    world.account_spent = None;
+    world.converge();
+    assert_eq!((world.paid, stalled(&world)), (1, None));
 }

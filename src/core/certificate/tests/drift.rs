@@ -79,6 +79,33 @@ fn a_certificate_that_somebody_imported_over_is_told_and_put_right_under_its_arn
     put_right(&mut world);
 }
 
+/// Before it was read back, so that nobody can tell it from an ACM that does not show it yet.
+#[test]
+fn a_certificate_that_somebody_imported_over_at_once_is_put_right_within_hours() {
+    let spec = spec(&json!([{ "name": "edge", "tags": { "team": "pay" } }]));
+    let mut world = World::new(&spec);
+    world.hidden = SignedDuration::from_secs(30);
+    while world.acm.is_empty() {
+        if let Pass::Rested(rest) = world.pass(|| Fault::Fine) {
+            world.now += rest;
+        }
+        world.sign();
+    }
+    let old = arn(&world, "edge");
+    world.import_over("edge");
+    world.converge();
+    assert!(stalled(&world).unwrap().starts_with("NotReadBack"));
+    let begin = world.now;
+    while stalled(&world).is_some() && world.now < begin + SignedDuration::from_hours(3) {
+        if let Pass::Rested(rest) = world.pass(|| Fault::Fine) {
+            world.now += rest;
+        }
+    }
+    world.converge();
+    assert_eq!((arn(&world, "edge"), world.new_imports, world.paid), (old, 1, 1));
+    put_right(&mut world);
+}
+
 #[test]
 fn tags_of_ours_that_were_removed_are_told_and_put_back() {
     for all in [true, false] {

@@ -134,3 +134,35 @@ fn they_go_when_the_spec_does_not_want_them_and_a_stranger_s_stay() {
     look(&mut world);
     assert_eq!(store(&world, KEYSTORE), Some(stranger.0));
 }
+
+#[test]
+fn what_is_put_back_after_a_stranger_s_hand_has_its_keystores_in_the_same_write() {
+    let mut world = converged();
+    world.now += SignedDuration::from_hours(2);
+    let (before, changes, paid) = (world.secret.clone().unwrap(), world.changes, world.paid);
+    world.edit_secret("ca.crt", None);
+    world.converge();
+    assert_eq!((world.secret.as_ref(), world.changes), (Some(&before), changes + 1), "the keystores stay as they are");
+    world.now += SignedDuration::from_mins(2);
+    for key in ["tls.crt", KEYSTORE, TRUSTSTORE] {
+        world.edit_secret(key, None);
+    }
+    world.converge();
+    let is_there = |key: &str| store(&world, key).is_some_and(|value| !value.is_empty());
+    assert!(is_there("tls.crt") && is_there(KEYSTORE) && is_there(TRUSTSTORE));
+    assert_eq!((world.changes, world.paid), (changes + 2, paid), "one write, and nothing is paid for");
+    look(&mut world);
+    assert_eq!(world.changes, changes + 2);
+}
+
+#[test]
+fn a_certificate_is_put_back_without_waiting_for_a_password() {
+    let mut world = converged();
+    world.now += SignedDuration::from_hours(2);
+    let (before, paid) = (world.secret.clone().unwrap(), world.paid);
+    world.password = None;
+    world.edit_secret("tls.crt", None);
+    world.converge();
+    assert_eq!((world.secret.as_ref(), world.paid), (Some(&before), paid));
+    assert!(ready(&world) && stalled(&world).unwrap().starts_with("KeystorePasswordInvalid"));
+}

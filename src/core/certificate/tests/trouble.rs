@@ -215,6 +215,25 @@ fn a_renewal_asked_for_in_the_future_comes_in_its_time() {
 }
 
 #[test]
+fn a_renewal_that_was_answered_stays_so_when_the_clock_is_set_back() {
+    for secret_too in [false, true] {
+        let mut world = World::new(&one_target());
+        world.converge();
+        force_renewal(&mut world);
+        world.converge();
+        world.now -= SignedDuration::from_secs(30);
+        if secret_too {
+            world.secret = None;
+        }
+        change_spec(&mut world, |spec| spec.subject.additional_names.push("new.pay.example".into()));
+        world.converge();
+        world.now += SignedDuration::from_hours(26);
+        world.converge();
+        assert_eq!(world.paid, 3);
+    }
+}
+
+#[test]
 fn a_foreign_secret_is_nobodys_certificate_here() {
     let mut world = World::new(&one_target());
     world.converge();
@@ -449,4 +468,49 @@ fn a_staged_secret_of_somebody_else_stays() {
     assert!(ready(&world));
     assert_eq!(world.staged.len(), 1);
     assert_silent(&mut world);
+}
+
+#[test]
+fn who_was_frozen_in_an_import_and_has_no_answer_takes_away_what_it_made() {
+    let mut world = at_the_import(&one_target(), Fault::FrozenUnanswered);
+    assert_eq!((world.new_imports, world.of_target("edge").len()), (2, 2));
+    let kept = world.certificate.status.as_ref().unwrap().targets[0].arn.as_ref().unwrap().to_string();
+    let thawed = world.now;
+    // Its watch is behind: it does not know yet what the other process stored.
+    world.stale = Some(world.older.clone());
+    world.converge();
+    assert!(world.now.duration_since(thawed) < SignedDuration::from_mins(5), "nothing else has to happen");
+    assert!(ready(&world), "{:#?}", world.certificate.status);
+    assert_eq!((arn(&world, "edge"), world.paid), (kept, 1));
+    assert_eq!(world.events.iter().filter(|e| *e == "TwinDeleted").count(), 1, "{:?}", world.events);
+    assert_silent(&mut world);
+}
+
+#[test]
+fn who_was_frozen_in_a_re_import_and_overtaken_by_a_renewal_puts_the_newer_one_back() {
+    for over in [true, false] {
+        let mut world = World::new(&one_target());
+        world.converge();
+        let old = world.acm[0].leaf.clone();
+        world.now += SignedDuration::from_mins(5);
+        force_renewal(&mut world);
+        world.converge();
+        let new = world.acm[0].leaf.serial.clone();
+        // Its call came after all, before or after the one that imported the newer certificate.
+        if over {
+            world.acm[0].leaf = old.clone();
+        }
+        let late =
+            crate::core::certificate::Imported { arn: world.acm[0].arn.clone(), serial: old.serial, at: world.now };
+        let uid = world.certificate.metadata.uid.clone().unwrap();
+        world.process.memory.entry(uid.clone()).or_default().imported.insert("edge".into(), late);
+        let thawed = world.now;
+        world.converge();
+        assert!(world.now.duration_since(thawed) < SignedDuration::from_mins(5), "nothing else has to happen");
+        assert!(ready(&world), "{:#?}", world.certificate.status);
+        assert_eq!((&world.acm[0].leaf.serial, world.paid, world.new_imports), (&new, 2, 1));
+        let kept = world.process.memory[&uid].imported.get("edge");
+        assert!(kept.is_none_or(|imported| imported.serial == new), "each pass would look again");
+        assert_silent(&mut world);
+    }
 }

@@ -1,11 +1,12 @@
 //! A small world for the pure core: an API server, a private CA and an ACM that crash, lose answers and lag behind.
 
 mod effects;
+mod somebody;
 
 use super::super::{Memory, Observed, TargetObserved, Write, decide, still_wanted};
 use crate::{
     api::{
-        AwsAccount, Certificate, CertificateRequest,
+        AwsAccount, Certificate, CertificateRequest, REVISION_ANNOTATION,
         conditions::{Finding, READY, conditions},
         names::CertificateArn,
         request::CertificateRequestStatus,
@@ -15,17 +16,13 @@ use crate::{
         Step,
         fixtures::{Ca, START, account},
         secret::SecretObject,
+        spending::Spent,
     },
-    pki::{
-        algorithm::KeyAlgorithm,
-        certificate::{Certificate as X509, Serial, parse_pem},
-        csr::create_csr,
-        key::PrivateKey,
-    },
+    pki::certificate::{Certificate as X509, Serial, parse_pem},
 };
 use effects::to_aws;
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::{ByteString, api::core::v1::Secret};
+use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 use serde_json::json;
 use std::{
@@ -53,6 +50,8 @@ pub enum Fault {
     /// The process is frozen before an import without an ARN, another one has its minutes, and the call gets there after
     /// all; nothing at other calls.
     Frozen,
+    /// The same, and the call's answer comes too late.
+    FrozenUnanswered,
     /// AWS refuses it; at the API server like `Unsent`.
     Refused,
 }
@@ -96,6 +95,8 @@ pub struct World {
     pub requests: BTreeMap<i64, CertificateRequest>,
     pub acm: Vec<InAcm>,
     pub account: AwsAccount,
+    /// The account's budget is used up.
+    pub account_spent: Option<Spent>,
     /// The running process.
     pub process: Process,
     /// Another one, that does not know that it is not alone.
@@ -109,6 +110,8 @@ pub struct World {
     /// The Secret with the password of keystores.
     pub password: Option<Secret>,
     pub password_reads: usize,
+    /// The running process's store has no request yet.
+    pub unseen: bool,
     /// So many reads from AWS fail.
     pub deaf: usize,
     /// ACM answers NotFound to everything about an import for so long.
@@ -150,6 +153,7 @@ impl World {
             requests: BTreeMap::new(),
             acm: vec![],
             account: account(),
+            account_spent: None,
             process: Process::default(),
             other: Process::default(),
             stale: None,
@@ -157,6 +161,7 @@ impl World {
             kept: None,
             password: None,
             password_reads: 0,
+            unseen: false,
             deaf: 0,
             hidden: SignedDuration::ZERO,
             slow_save: SignedDuration::ZERO,
@@ -193,6 +198,7 @@ impl World {
             accounts: BTreeMap::from([("prod".to_owned(), Some(Arc::new(self.account.clone())))]),
             namespace_labels: None,
             namespace_ends: false,
+            account_spent: self.account_spent,
             sessions: BTreeMap::new(),
             authority: None,
             secret: None,
@@ -221,7 +227,7 @@ impl World {
                 seen.begun = self.process.begun.get(&target.name).copied();
             }
             for target in &o.certificate.spec.acm {
-                o.memory.looked.entry(target.name.clone()).or_insert(self.now);
+                o.memory.looked.note_first(&target.name, self.now);
             }
             let decision = decide(&o, self.now);
             let (write, rest) = match decision.step {
@@ -238,11 +244,13 @@ impl World {
             if fault == Fault::CrashBefore {
                 return self.crash();
             }
-            if fault == Fault::Frozen && matches!(write, Some(Write::ImportNew(_))) {
+            let frozen = matches!(fault, Fault::Frozen | Fault::FrozenUnanswered);
+            if frozen && matches!(write, Some(Write::ImportNew(_))) {
                 self.others_turn();
             }
+            let fault = if fault == Fault::FrozenUnanswered { Fault::AnswerLost } else { fault };
             let to_kubernetes = !write.as_ref().is_some_and(to_aws);
-            let guarded = matches!(write, None | Some(Write::Finalizer(_)));
+            let guarded = matches!(write, None | Some(Write::Finalizer(_) | Write::DeleteFromAcm(..)));
             if !silent && guarded && self.certificate.resource_version() != o.certificate.resource_version() {
                 return self.end(o, SignedDuration::from_millis(500));
             }
@@ -352,12 +360,30 @@ impl World {
         self.certificate.metadata.resource_version = Some((version + 1).to_string());
     }
 
-    /// The private CA and the controller of requests: signs what is wanted and not signed yet.
+    /// Kubernetes' garbage collection: a staged key goes when none of its owners is there.
+    fn collect_garbage(&mut self) {
+        let live: BTreeSet<String> =
+            self.requests.values().filter_map(ResourceExt::uid).chain(self.certificate.uid()).collect();
+        self.staged.retain(|_, staged| {
+            let owners = staged.owner_references();
+            owners.is_empty() || owners.iter().any(|owner| live.contains(&owner.uid))
+        });
+    }
+
+    /// The private CA, the controller of requests and that of garbage: signs what is wanted and not signed yet.
     pub fn sign(&mut self) {
+        self.collect_garbage();
         let revisions: Vec<i64> = self.requests.keys().copied().collect();
         for revision in revisions {
             let request = &self.requests[&revision];
-            if request.status.is_some() || !still_wanted(&self.certificate, request) {
+            // Without its key the certificate would be of no use.
+            let wanted = still_wanted(&self.certificate, request) && self.staged.contains_key(&revision);
+            if request.status.as_ref().is_some_and(|s| !waits(s)) || !wanted {
+                continue;
+            }
+            if request.spec.signature.is_none() {
+                let found = [Finding::no(READY, "WaitingForSignature", "add spec.signature")];
+                self.requests.get_mut(&revision).unwrap().status = Some(with(&found, self.now));
                 continue;
             }
             self.paid += 1;
@@ -365,13 +391,11 @@ impl World {
             let serial = 0x0102_0000 + u64::try_from(self.paid).unwrap();
             let signed = self.ca.sign(request.spec.csr.as_deref().unwrap(), self.now, self.now + lasts, serial);
             let leaf = parse_pem(&signed).unwrap();
-            let ready = [Finding::yes(READY, "Signed", "signed")];
             let status = CertificateRequestStatus {
                 certificate: Some(signed),
                 chain: Some(self.ca.root.to_pem()),
                 serial_number: Some(leaf.serial.to_string()),
-                conditions: conditions(&[], &ready, 1, self.now),
-                ..CertificateRequestStatus::default()
+                ..with(&[Finding::yes(READY, "Signed", "signed")], self.now)
             };
             self.requests.get_mut(&revision).unwrap().status = Some(status);
         }
@@ -380,10 +404,10 @@ impl World {
     /// The controller of requests looks at those that are not wanted (any more).
     pub fn supersede(&mut self) {
         for request in self.requests.values_mut() {
-            if request.status.is_none() && !still_wanted(&self.certificate, request) {
-                let found = [Finding::no(READY, "Superseded", "nothing was issued")];
-                let conditions = conditions(&[], &found, 1, self.now);
-                request.status = Some(CertificateRequestStatus { conditions, ..CertificateRequestStatus::default() });
+            let revision = request.annotations()[REVISION_ANNOTATION].parse::<i64>().unwrap();
+            let wanted = still_wanted(&self.certificate, request) && self.staged.contains_key(&revision);
+            if request.status.as_ref().is_none_or(waits) && !wanted {
+                request.status = Some(with(&[Finding::no(READY, "Superseded", "nothing was issued")], self.now));
             }
         }
     }
@@ -405,28 +429,14 @@ impl World {
         }
         panic!("no convergence: {:#?}", self.certificate.status);
     }
+}
 
-    /// A certificate of somebody else, for the same names.
-    pub fn foreign(&mut self) -> X509 {
-        self.uids += 1;
-        let key = PrivateKey::generate(KeyAlgorithm::EcPrime256v1).unwrap();
-        let subject = super::super::wanted::subject_request(&self.certificate.spec.subject).unwrap();
-        let csr = create_csr(&key, &subject, None).unwrap();
-        let end = self.now + SignedDuration::from_hours(2000);
-        parse_pem(&self.ca.sign(&csr, self.now, end, 0x7700_0000 + u64::from(self.uids))).unwrap()
-    }
+/// The status of a request that is this.
+fn with(found: &[Finding], now: Timestamp) -> CertificateRequestStatus {
+    CertificateRequestStatus { conditions: conditions(&[], found, 1, now), ..CertificateRequestStatus::default() }
+}
 
-    /// Somebody else imports over what a target has in ACM.
-    pub fn import_over(&mut self, target: &str) {
-        let leaf = self.foreign();
-        let ours = self.acm.iter_mut().filter(|c| c.tags.get("arnkeeper.dev/target").is_some_and(|t| t == target));
-        ours.for_each(|there| there.leaf = leaf.clone());
-    }
-
-    /// Somebody wipes the annotations of the Secret, or puts something else into it.
-    pub fn spoil_secret(&mut self) {
-        if let Some(data) = self.secret.as_mut().and_then(|s| s.data.as_mut()) {
-            data.insert("tls.crt".into(), ByteString(b"nonsense".to_vec()));
-        }
-    }
+/// Whether a request waits for its signature.
+fn waits(status: &CertificateRequestStatus) -> bool {
+    status.conditions.iter().any(|c| c.reason == "WaitingForSignature")
 }

@@ -17,6 +17,7 @@ use crate::{
         backoff::Failure,
         fixtures::{Ca, START, account},
         secret::SecretObject,
+        spending::Ledger,
     },
     pki::key::PrivateKey,
 };
@@ -65,8 +66,12 @@ pub struct World {
     pub forged: Option<String>,
     /// Changes to Kubernetes.
     pub writes: usize,
+    /// The reasons of the events that were told.
+    pub events: Vec<String>,
     /// How long the CA takes to sign.
     pub signing: SignedDuration,
+    /// For the account's budget; a new process counts what stands.
+    pub ledger: Ledger,
     issued: Vec<Issued>,
 }
 
@@ -90,7 +95,9 @@ impl World {
             wanted: true,
             forged: None,
             writes: 0,
+            events: vec![],
             signing: SignedDuration::from_secs(2),
+            ledger: Ledger::default(),
             issued: vec![],
         }
     }
@@ -124,6 +131,7 @@ impl World {
                 None if !silent => {
                     self.writes += 1;
                     self.request.status = Some(decision.status);
+                    self.events.extend(decision.events.into_iter().map(|event| event.reason));
                     o.request = Arc::new(self.request.clone());
                 }
                 None => {}
@@ -141,6 +149,9 @@ impl World {
 
     fn crash(&mut self) -> Option<SignedDuration> {
         self.memory = Memory::default();
+        self.ledger = Ledger::default();
+        self.ledger.account(&self.account, self.now);
+        self.ledger.note(&self.request, self.now);
         self.now += SignedDuration::from_secs(2);
         None
     }
@@ -174,6 +185,7 @@ impl World {
             authority_is_fresh: false,
             wanted: None,
             budget: crate::core::request::attempt::DEFAULT_BUDGET,
+            counted: None,
             secret: None,
             staged: None,
             answer: None,
@@ -182,7 +194,7 @@ impl World {
         }
     }
 
-    fn read(&self, o: &mut Observed, read: Read) {
+    fn read(&mut self, o: &mut Observed, read: Read) {
         match read {
             Read::NamespaceLabels => o.namespace_labels = Some(BTreeMap::new()),
             Read::Session => o.session = Some(Ok("111122223333".parse().unwrap())),
@@ -191,6 +203,9 @@ impl World {
                 o.authority = Some(Ok(self.ca.known()));
             }
             Read::Owner => o.wanted = Some(self.wanted),
+            Read::Budget(attempt) => {
+                o.counted = Some(self.ledger.take("prod", "r0", attempt, self.now).map(|()| attempt))
+            }
             Read::Secret => o.secret = Some(self.secret.clone().map(SecretObject::from)),
             Read::Staged => o.staged = Some(self.staged.clone().map(SecretObject::from)),
             Read::Answer(arn) => match self.issued.iter().find(|issued| issued.arn == arn) {
@@ -251,6 +266,10 @@ impl World {
                     o.memory.lost = Some(attempt);
                 }
                 o.memory.refused = (o.memory.lost != Some(attempt)).then_some(attempt);
+                if o.memory.refused.is_some() {
+                    self.ledger.give_back("prod", "r0", attempt);
+                    o.counted = None;
+                }
                 o.memory.failure = Some(Failure { count: 1, error });
                 o.failed = true;
             }

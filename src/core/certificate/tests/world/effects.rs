@@ -2,7 +2,7 @@
 
 use super::{
     super::super::{
-        FINALIZER, Imported, Installed, Lookup, Observed, Read, SLOTS, Write, budget, request_name,
+        FINALIZER, Imported, Installed, Lookup, Observed, Read, Write, request_name, search,
         write::{self, import_tags},
     },
     Fault, InAcm, LAG, World,
@@ -14,7 +14,7 @@ use crate::{
         port::{Description, Summary},
     },
     core::{backoff::Failure, keystores::Password, secret::SecretObject},
-    kube::watch::Lean,
+    kube::store::Kept,
     pki::key::PrivateKey,
 };
 use jiff::SignedDuration;
@@ -85,7 +85,11 @@ impl World {
                 };
                 let lookup = if self.now > newer_than {
                     self.lists += 1;
-                    Lookup::Found(self.acm.iter().filter(found).map(|c| (summary(c), c.tags.clone())).collect())
+                    let found: Vec<_> = self.acm.iter().filter(found).map(|c| (summary(c), c.tags.clone())).collect();
+                    if search::is_clear(o, &target, &found, newer_than) {
+                        self.process.begun.remove(&target);
+                    }
+                    Lookup::Found(found)
                 } else {
                     Lookup::NotYet(newer_than + SignedDuration::from_secs(1))
                 };
@@ -108,7 +112,9 @@ impl World {
             }
             Read::Installed(target, arn) => {
                 let found = self.shown(&arn).map(installed);
-                o.memory.looked.insert(target.clone(), self.now);
+                o.memory.looked.note(&target, self.now);
+                let serial = found.as_ref().and_then(|i| i.serial.clone());
+                search::note_installed(o, &target, serial.as_ref(), self.now);
                 o.targets.entry(target).or_default().installed = Some(found);
             }
             Read::Turn(target, _) => o.targets.entry(target).or_default().turn = Some(SignedDuration::ZERO),
@@ -123,10 +129,8 @@ impl World {
         let secret = self.secret.clone().map(SecretObject::from);
         o.pair = secret.as_ref().map(SecretObject::key_pair);
         o.secret = Some(secret);
-        let base = o.base_revision();
-        let kept = i64::from(budget::per_day(&o.certificate)).max(3);
-        for revision in (base - kept).max(1)..=base + SLOTS {
-            if let Some(request) = self.requests.get(&revision) {
+        for revision in o.in_sight() {
+            if let Some(request) = self.requests.get(&revision).filter(|_| !self.unseen) {
                 // As the store of the watch has it.
                 let mut request = request.clone();
                 request.lean();
@@ -176,7 +180,7 @@ impl World {
                 } else {
                     PrivateKey::generate(algorithm).unwrap()
                 };
-                let staged = write::staged(o, revision, &key).unwrap();
+                let staged = write::staged(o, revision, &key, self.now).unwrap();
                 let object = self.staged.entry(revision).or_insert_with(|| staged.object().clone()).clone();
                 o.staged.insert(revision, Some(object.into()));
                 o.memory.unstaged = None;
@@ -187,11 +191,18 @@ impl World {
                 request.metadata.uid = Some(format!("request-{}", self.uids));
                 request.metadata.creation_timestamp = Some(Time(self.now));
                 let stored = self.requests.entry(revision).or_insert(request).clone();
+                o.memory.happened.extend(write::lost(o, self.now));
                 assert_eq!(stored.name_any(), request_name("app", revision));
                 o.requests.insert(revision, Arc::new(stored));
             }
             Write::Secret(revision) => {
                 let secret = write::issued(o, revision, self.now).unwrap();
+                self.put(o, &secret);
+            }
+            Write::Repair(revision) => {
+                let (secret, event) = write::repaired(o, revision, self.now).unwrap();
+                o.memory.repaired = Some(self.now);
+                o.memory.happened.push(event);
                 self.put(o, &secret);
             }
             Write::SecretMetadata => {
@@ -205,7 +216,7 @@ impl World {
             }
             Write::DeleteRequest(name) => {
                 self.requests.retain(|_, request| request.name_any() != name);
-                o.requests.retain(|_, request| request.name_any() != name);
+                o.forget_request(&name);
             }
             Write::ImportNew(target) => self.import_new(o, &target),
             Write::Reimport(target, arn) => {

@@ -1,0 +1,93 @@
+//! What keeps us out of an account.
+
+use super::{REMEMBER, REMEMBER_PASSING};
+use crate::aws::error::{AwsError, Kind};
+use std::time::Duration;
+
+/// What keeps us out of an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ProblemKind {
+    /// The account is switched off.
+    Disabled,
+    /// The secret with the access keys, in the cluster or in a secrets manager, is not there.
+    SecretMissing,
+    /// The secret with the access keys can't be used.
+    SecretInvalid,
+    /// The organization says that the account is not active, or not its member.
+    NotActive,
+    /// The way into the organization is not one, or not for this account.
+    NoWay,
+    /// A role after the first is to be assumed for too long.
+    RoleChain,
+    /// The credentials are those of the account's root user.
+    RootCredentials,
+    /// The credentials lead to another account.
+    WrongAccount,
+    /// AWS does not accept the credentials, or there are none.
+    Credentials,
+    /// A role may not be assumed.
+    AccessDenied,
+    /// A passing fault.
+    Transient,
+}
+
+/// What keeps us out of an account, told for a person.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct SessionProblem {
+    /// What it is.
+    pub kind: ProblemKind,
+    /// What it is and what to do; never a secret.
+    pub message: String,
+}
+
+impl SessionProblem {
+    pub(in crate::aws) fn new(kind: ProblemKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into() }
+    }
+
+    /// CamelCase, for a condition.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self.kind {
+            ProblemKind::Disabled => "AccountDisabled",
+            ProblemKind::SecretMissing => "SecretNotFound",
+            ProblemKind::SecretInvalid => "SecretInvalid",
+            ProblemKind::NotActive => "AccountNotActive",
+            ProblemKind::NoWay => "OrganizationNotAvailable",
+            ProblemKind::RoleChain => "RoleChainInvalid",
+            ProblemKind::RootCredentials => "RootCredentials",
+            ProblemKind::WrongAccount => "WrongAccount",
+            ProblemKind::Credentials => "CredentialsInvalid",
+            ProblemKind::AccessDenied => "AccessDenied",
+            ProblemKind::Transient => "AwsUnavailable",
+        }
+    }
+
+    pub(super) fn remembered(&self) -> Duration {
+        if self.kind == ProblemKind::Transient { REMEMBER_PASSING } else { REMEMBER }
+    }
+}
+
+impl From<AwsError> for SessionProblem {
+    fn from(error: AwsError) -> Self {
+        let kind = match error.kind {
+            Kind::Throttled
+            | Kind::NotYourTurn(_)
+            | Kind::Transient
+            | Kind::LimitExceeded
+            | Kind::Conflict
+            | Kind::InUse => ProblemKind::Transient,
+            Kind::AccessDenied => ProblemKind::AccessDenied,
+            // STS: "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining".
+            Kind::Refused if error.message.contains("role chaining") => ProblemKind::RoleChain,
+            Kind::Credentials | Kind::NotFound | Kind::Refused => ProblemKind::Credentials,
+        };
+        let hint = if error.kind == Kind::AccessDenied && error.action == "sts:AssumeRole" {
+            "; the role's trust policy has to allow it too, with the same externalId if it asks for one"
+        } else {
+            ""
+        };
+        Self { kind, message: format!("{error}{hint}") }
+    }
+}

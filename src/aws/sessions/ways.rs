@@ -1,0 +1,93 @@
+//! The ways to authenticate: what an account's roles are assumed from.
+
+use super::{Base, ProblemKind, SessionProblem, Sessions};
+use crate::{
+    api::{
+        AwsAccount,
+        account::{AwsSecret, Credentials},
+    },
+    aws::{credentials::AccessKeys, error::Kind, provider::fixed, secrets_manager},
+};
+use aws_credential_types::provider::SharedCredentialsProvider;
+use kube::ResourceExt;
+use std::time::Instant;
+
+impl Sessions {
+    /// The first credentials of an account that is no member of an organization.
+    pub(super) async fn first(
+        &self,
+        account: &AwsAccount,
+        base: &Base,
+    ) -> Result<SharedCredentialsProvider, SessionProblem> {
+        Ok(match account.spec.credentials.as_ref().unwrap_or(&Credentials::default()) {
+            Credentials { access_keys: Some(keys), .. } => fixed(&self.access_keys(&keys.secret_ref.name).await?),
+            Credentials { secrets_manager: Some(manager), .. } => {
+                fixed(&self.stored_keys(account, base, &manager.aws).await?)
+            }
+            _ => chain(base)?,
+        })
+    }
+
+    /// Reads access keys from AWS Secrets Manager, as the operator's own identity.
+    async fn stored_keys(
+        &self,
+        account: &AwsAccount,
+        base: &Base,
+        place: &AwsSecret,
+    ) -> Result<AccessKeys, SessionProblem> {
+        let began = Instant::now();
+        let read = secrets_manager::read(&base.config, chain(base)?, place).await;
+        let failure = read.as_ref().err();
+        let region = place.region.as_str();
+        self.metrics.called(&account.name_any(), region, secrets_manager::READ, failure, began.elapsed());
+        if failure.is_some_and(|error| error.kind == Kind::Credentials)
+            && let Some(chain) = &base.chain
+        {
+            chain.drop_now();
+        }
+        secrets_manager::keys(place, read)
+    }
+
+    async fn access_keys(&self, name: &str) -> Result<AccessKeys, SessionProblem> {
+        match self.secrets.read(name).await {
+            Ok(Some(data)) => AccessKeys::parse(data).map_err(|why| {
+                SessionProblem::new(
+                    ProblemKind::SecretInvalid,
+                    format!("Secret {name:?} of the operator's namespace: {why}"),
+                )
+            }),
+            Ok(None) => Err(SessionProblem::new(
+                ProblemKind::SecretMissing,
+                format!(
+                    "there is no Secret {name:?} in the operator's namespace: make it, with accessKeyId and secretAccessKey"
+                ),
+            )),
+            Err(why) => Err(SessionProblem::new(
+                ProblemKind::Transient,
+                format!("Secret {name:?} can't be read for now: {why}"),
+            )),
+        }
+    }
+}
+
+pub(super) fn secret_name(account: &AwsAccount) -> Option<&str> {
+    Some(account.spec.credentials.as_ref()?.access_keys.as_ref()?.secret_ref.name.as_str())
+}
+
+/// The account begins with the default provider chain.
+pub(super) fn uses_chain(account: &AwsAccount) -> bool {
+    account.spec.credentials.as_ref().is_none_or(|way| way.default.is_some())
+}
+
+/// The access keys are in a secrets manager, which does not tell when they change.
+pub(super) fn kept_elsewhere(account: &AwsAccount) -> bool {
+    account.spec.credentials.as_ref().is_some_and(|way| way.secrets_manager.is_some())
+}
+
+/// The default provider chain.
+fn chain(base: &Base) -> Result<SharedCredentialsProvider, SessionProblem> {
+    base.chain
+        .clone()
+        .map(SharedCredentialsProvider::new)
+        .ok_or_else(|| SessionProblem::new(ProblemKind::Credentials, "there is no default provider of credentials"))
+}

@@ -1,0 +1,163 @@
+//! The line of the objects of one kind that are to be reconciled: each in the order in which it was asked for, and never two
+//! reconciles of one object at the same time.
+//!
+//! Own code: kube's `controller::applier` needs a decoded store, and holds several strings for each object that rests.
+
+use crate::kube::key::Key;
+use std::{
+    collections::{BTreeSet, HashMap, VecDeque},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+use tokio::sync::Notify;
+
+/// Who waits, rests or is being reconciled.
+#[derive(Default)]
+pub struct Line {
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    places: HashMap<Key, Place>,
+    waiting: VecDeque<Key>,
+    resting: BTreeSet<(Instant, Key)>,
+}
+
+/// Where an object stands; one that nobody asked for stands nowhere.
+#[derive(Clone, Copy)]
+enum Place {
+    Waiting,
+    RestsUntil(Instant),
+    Running,
+    /// It was asked for once more meanwhile.
+    RunningAndAsked,
+    /// It went meanwhile.
+    RunningAndGone,
+}
+
+impl Line {
+    /// Asks for a reconcile: now, or when the one that runs has ended.
+    pub fn ask(&self, key: &Key) {
+        let mut state = self.state();
+        if state.ask(key) {
+            drop(state);
+            self.changed.notify_one();
+        }
+    }
+
+    /// The next one, when there is one; [`Self::done`] has to follow. To be called by one task only.
+    pub async fn next(&self) -> Key {
+        loop {
+            let changed = self.changed.notified();
+            let (next, until) = {
+                let mut state = self.state();
+                (state.take(Instant::now()), state.resting.first().map(|(until, _)| *until))
+            };
+            match (next, until) {
+                (Some(key), _) => return key,
+                // One that is asked for may come before that.
+                (None, Some(until)) => drop(tokio::time::timeout_at(until.into(), changed).await),
+                (None, None) => changed.await,
+            }
+        }
+    }
+
+    /// A reconcile ended. It is followed by one after this time, or by none unless asked for. Returns whether the object is
+    /// still there.
+    pub fn done(&self, key: &Key, rest: Option<Duration>) -> bool {
+        let there = self.state().done(key, rest, Instant::now());
+        self.changed.notify_one();
+        there
+    }
+
+    /// The object is gone: it need not come any more.
+    pub fn forget(&self, key: &Key) {
+        self.state().forget(key);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Whether the object waits now and did not before.
+    fn ask(&mut self, key: &Key) -> bool {
+        let Some(place) = self.places.get_mut(key) else {
+            self.places.insert(key.clone(), Place::Waiting);
+            self.waiting.push_back(key.clone());
+            return true;
+        };
+        match *place {
+            Place::Waiting | Place::RunningAndAsked => return false,
+            Place::Running | Place::RunningAndGone => {
+                *place = Place::RunningAndAsked;
+                return false;
+            }
+            Place::RestsUntil(until) => {
+                *place = Place::Waiting;
+                self.resting.remove(&(until, key.clone()));
+            }
+        }
+        self.waiting.push_back(key.clone());
+        true
+    }
+
+    fn take(&mut self, now: Instant) -> Option<Key> {
+        while self.resting.first().is_some_and(|(until, _)| *until <= now) {
+            if let Some((_, key)) = self.resting.pop_first() {
+                self.places.insert(key.clone(), Place::Waiting);
+                self.waiting.push_back(key);
+            }
+        }
+        let key = self.waiting.pop_front()?;
+        self.places.insert(key.clone(), Place::Running);
+        Some(key)
+    }
+
+    fn done(&mut self, key: &Key, rest: Option<Duration>, now: Instant) -> bool {
+        match self.places.get(key) {
+            Some(Place::RunningAndAsked) => {
+                self.places.insert(key.clone(), Place::Waiting);
+                self.waiting.push_back(key.clone());
+            }
+            Some(Place::Running) => {
+                // Further away than the clock can tell: that is never.
+                if let Some(until) = rest.and_then(|rest| now.checked_add(rest)) {
+                    self.places.insert(key.clone(), Place::RestsUntil(until));
+                    self.resting.insert((until, key.clone()));
+                } else {
+                    self.places.remove(key);
+                }
+            }
+            Some(Place::RunningAndGone) => {
+                self.places.remove(key);
+                return false;
+            }
+            Some(Place::Waiting | Place::RestsUntil(_)) | None => {}
+        }
+        true
+    }
+
+    fn forget(&mut self, key: &Key) {
+        match self.places.get(key) {
+            Some(Place::Waiting) => {
+                self.places.remove(key);
+                self.waiting.retain(|other| other != key);
+            }
+            Some(Place::RestsUntil(until)) => {
+                self.resting.remove(&(*until, key.clone()));
+                self.places.remove(key);
+            }
+            Some(Place::Running | Place::RunningAndAsked) => {
+                self.places.insert(key.clone(), Place::RunningAndGone);
+            }
+            Some(Place::RunningAndGone) | None => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

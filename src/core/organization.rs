@@ -1,0 +1,271 @@
+//! Decides about the members of an organization: which AwsAccounts there have to be, and how they stand.
+
+use crate::{
+    api::{
+        ACCOUNT_NAME_ANNOTATION, ACCOUNT_STATE_ANNOTATION, AwsAccount, ORGANIZATION_LABEL, PATH_ANNOTATION, UNIT_LABEL,
+        account::{AssumeRole, AwsAccountSpec, Credentials, FromAccount},
+        conditions::{READY, is_true},
+        names::AccountId,
+        organization::{Failing, Match, OrganizationStatus, Rule, Selection},
+    },
+    aws::port::{Member, Organization},
+    text::plain,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::{Resource, ResourceExt, api::ObjectMeta};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+/// The state of an account that can be used (Organizations user guide, "Monitor the state of your accounts").
+pub const ACTIVE: &str = "ACTIVE";
+/// Stands for the state of an account that is not in the organization any more, or not taken from it.
+pub const LEFT: &str = "LEFT";
+/// Failures that the status lists.
+const MOST_FAILING: usize = 50;
+/// The longest text of AWS in an annotation, in bytes. A path has at most six names of 128 letters.
+const LONGEST: usize = 1024;
+
+/// Another object has the name of a member.
+const NAME_TAKEN: &str = "NameTaken";
+
+/// What is to be done about one member.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    /// It is new.
+    Create(Box<AwsAccount>),
+    /// It is not as it has to be: replaced, with its uid and resourceVersion.
+    Replace(Box<AwsAccount>),
+    /// It is not a member any more, and nobody uses it: name, and uid.
+    Delete(String, Option<String>),
+}
+
+/// What there is around an organization.
+#[derive(Clone, Debug, Default)]
+pub struct Around {
+    /// AwsAccounts that the organization's controls, by name.
+    pub members: BTreeMap<String, Arc<AwsAccount>>,
+    /// Names of all other AwsAccounts.
+    pub others: BTreeSet<String>,
+    /// Names of the AwsAccounts that somebody uses.
+    pub used: BTreeSet<String>,
+}
+
+impl Around {
+    /// What of these accounts concerns the organization of `owner`.
+    #[must_use]
+    pub fn new(owner: &AwsAccount, all: Vec<Arc<AwsAccount>>, used: BTreeSet<String>) -> Self {
+        let (members, others): (Vec<_>, Vec<_>) = all.into_iter().partition(|a| is_member_of(a, owner));
+        let members = members.into_iter().map(|a| (a.name_any(), a)).collect();
+        Self { members, others: others.iter().map(|a| a.name_any()).collect(), used }
+    }
+}
+
+/// Whether `account` is a member that the operator made for the organization of `owner`.
+#[must_use]
+pub fn is_member_of(account: &AwsAccount, owner: &AwsAccount) -> bool {
+    let owners = account.owner_references();
+    owners.iter().any(|o| o.controller == Some(true) && o.kind == "AwsAccount" && Some(&o.uid) == owner.uid().as_ref())
+}
+
+/// Why a member can't be used, if the organization says so: reason and message.
+#[must_use]
+pub fn inactive(account: &AwsAccount) -> Option<(&'static str, String)> {
+    account.spec.credentials.as_ref()?.from_account.as_ref()?;
+    match account.annotations().get(ACCOUNT_STATE_ANNOTATION).map_or(ACTIVE, String::as_str) {
+        ACTIVE => None,
+        LEFT => Some((
+            "LeftOrganization",
+            "the account left the organization, or include and exclude of the organization leave it out; no AWS call is \
+             made for it. The object is kept because Certificates or requests use it: give them another account"
+                .into(),
+        )),
+        state => Some((
+            "AccountNotActive",
+            format!("the state of the account in its organization is {}: no AWS call is made for it", plain(state, 64)),
+        )),
+    }
+}
+
+/// All that has to change, in the order of names. Nothing: the members are as AWS has them.
+#[must_use]
+pub fn changes(owner: &AwsAccount, organization: &Organization, around: &Around) -> Vec<Change> {
+    let mut changes = vec![];
+    let wanted = wanted(owner, organization);
+    for (id, member) in &wanted {
+        let name = id.as_str();
+        match around.members.get(name) {
+            // It goes, and comes anew.
+            Some(there) if there.metadata.deletion_timestamp.is_some() => {}
+            Some(there) => changes.extend(replaced(there, object(owner, organization, member))),
+            // A person's object is not taken over.
+            None if around.others.contains(name) => {}
+            None if member.state == ACTIVE => {
+                changes.push(Change::Create(Box::new(object(owner, organization, member))));
+            }
+            None => {}
+        }
+    }
+    for (name, there) in &around.members {
+        let is_wanted = name.parse().is_ok_and(|id: AccountId| wanted.contains_key(&id));
+        if is_wanted || there.metadata.deletion_timestamp.is_some() {
+            continue;
+        }
+        if around.used.contains(name) {
+            let mut left = (**there).clone();
+            left.annotations_mut().insert(ACCOUNT_STATE_ANNOTATION.into(), LEFT.into());
+            if left != **there {
+                changes.push(Change::Replace(Box::new(left)));
+            }
+        } else {
+            changes.push(Change::Delete(name.clone(), there.uid()));
+        }
+    }
+    changes
+}
+
+/// The members that the organization's AwsAccount takes. The account that it is itself has an object already.
+fn wanted<'a>(owner: &AwsAccount, organization: &'a Organization) -> BTreeMap<AccountId, &'a Member> {
+    let Some(spec) = &owner.spec.organization else { return BTreeMap::new() };
+    let taken = |m: &&Member| {
+        m.id != organization.management_account
+            && (spec.include.is_empty() || selects(&spec.include, m))
+            && !selects(&spec.exclude, m)
+    };
+    organization.members.iter().filter(taken).map(|m| (m.id.clone(), m)).collect()
+}
+
+fn selects(selection: &Selection, member: &Member) -> bool {
+    selection.account_ids.contains(&member.id) || lies_in(member, &selection.organizational_unit_ids)
+}
+
+fn lies_in(member: &Member, units: &[String]) -> bool {
+    member.units.iter().any(|(id, _)| units.contains(id))
+}
+
+fn matches(m: &Match, member: &Member) -> bool {
+    (m.account_ids.is_empty() || m.account_ids.contains(&member.id))
+        && (m.organizational_unit_ids.is_empty() || lies_in(member, &m.organizational_unit_ids))
+        && m.name_pattern.as_ref().is_none_or(|pattern| like(pattern, &member.name))
+}
+
+/// Whether a name fits a pattern in which `*` stands for any letters.
+fn like(pattern: &str, name: &str) -> bool {
+    let Some((first, rest)) = pattern.split_once('*') else { return pattern == name };
+    let Some(mut left) = name.strip_prefix(first) else { return false };
+    let mut parts: Vec<&str> = rest.split('*').collect();
+    let last = parts.pop().unwrap_or_default();
+    for part in parts {
+        match left.find(part) {
+            Some(at) => left = &left[at + part.len()..],
+            None => return false,
+        }
+    }
+    left.ends_with(last)
+}
+
+/// The AwsAccount of a member, as it has to be.
+fn object(owner: &AwsAccount, organization: &Organization, member: &Member) -> AwsAccount {
+    let spec = owner.spec.organization.as_ref();
+    let rules: &[Rule] = spec.map_or(&[], |o| &o.rules);
+    let set = rules.iter().find(|rule| matches(&rule.r#match, member)).map(|rule| &rule.set);
+    let partition = organization_partition(owner);
+    let role = spec.map_or("", |o| &o.role_name);
+    let role = format!("arn:{partition}:iam::{}:role/{role}", member.id).parse();
+    let from = FromAccount { name: owner.name_any() };
+    let regions = set.map(|s| &s.regions).filter(|r| !r.is_empty()).unwrap_or(&owner.spec.regions);
+    let path: Vec<&str> = member.units.iter().map(|(_, name)| name.as_str()).collect();
+    let text = |text: &str| plain(text, LONGEST);
+    let mut labels = BTreeMap::from([(ORGANIZATION_LABEL.to_owned(), organization.id.clone())]);
+    labels.extend(member.units.last().map(|(id, _)| (UNIT_LABEL.to_owned(), id.clone())));
+    let metadata = ObjectMeta {
+        name: Some(member.id.to_string()),
+        labels: Some(labels),
+        annotations: Some(BTreeMap::from([
+            (PATH_ANNOTATION.to_owned(), text(&path.join("/"))),
+            (ACCOUNT_NAME_ANNOTATION.to_owned(), text(&member.name)),
+            (ACCOUNT_STATE_ANNOTATION.to_owned(), text(&member.state)),
+        ])),
+        owner_references: owner.controller_owner_ref(&()).map(|owner: OwnerReference| vec![owner]),
+        ..ObjectMeta::default()
+    };
+    let spec = AwsAccountSpec {
+        account_id: Some(member.id.clone()),
+        enabled: owner.spec.enabled,
+        credentials: Some(Credentials { from_account: Some(from), ..Credentials::default() }),
+        assume_roles: role
+            .map(|role_arn| AssumeRole { role_arn, external_id: None, duration: None })
+            .into_iter()
+            .collect(),
+        regions: regions.clone(),
+        allowed_namespaces: set.and_then(|s| s.allowed_namespaces.clone()),
+        reimport: owner.spec.reimport,
+        organization: None,
+        quotas: owner.spec.quotas.clone(),
+        budget: owner.spec.budget.clone(),
+    };
+    AwsAccount { metadata, spec, status: None }
+}
+
+/// The partition is that of the regions: one account never spans two.
+fn organization_partition(owner: &AwsAccount) -> &'static str {
+    owner.spec.regions.first().map_or("aws", |region| region.partition())
+}
+
+/// The object that is there with what has to be; none if it is so. Labels and annotations of others stay.
+fn replaced(there: &AwsAccount, wanted: AwsAccount) -> Option<Change> {
+    let mut new = there.clone();
+    new.spec = wanted.spec;
+    new.labels_mut().extend(wanted.metadata.labels.into_iter().flatten());
+    new.annotations_mut().extend(wanted.metadata.annotations.into_iter().flatten());
+    (new != *there).then(|| Change::Replace(Box::new(new)))
+}
+
+/// How the members stand.
+#[must_use]
+pub fn status(owner: &AwsAccount, organization: &Organization, around: &Around) -> OrganizationStatus {
+    let wanted = wanted(owner, organization);
+    let others = wanted.values().filter(|m| around.others.contains(m.id.as_str()) && m.state == ACTIVE);
+    let mut failing: Vec<Failing> =
+        others.map(|m| Failing { account_id: m.id.to_string(), reason: NAME_TAKEN.into() }).collect();
+    failing.extend(around.members.values().filter_map(|m| {
+        let reason = match inactive(m) {
+            Some((reason, _)) => reason.to_owned(),
+            None if is_ready(m) => return None,
+            None => m.status.iter().flat_map(|s| &s.conditions).find(|c| c.type_ == READY)?.reason.clone(),
+        };
+        Some(Failing { account_id: m.name_any(), reason })
+    }));
+    failing.sort();
+    failing.truncate(MOST_FAILING);
+    OrganizationStatus {
+        id: plain(&organization.id, 64),
+        management_account_id: organization.management_account.to_string(),
+        accounts: count(around.members.len()),
+        ready: count(around.members.values().filter(|m| inactive(m).is_none() && is_ready(m)).count()),
+        failing,
+    }
+}
+
+/// Whether some member has not told yet how it stands.
+#[must_use]
+pub fn unsettled(around: &Around) -> bool {
+    around.members.values().any(|m| {
+        let status = m.status.as_ref();
+        let told = status.is_some_and(|s| s.conditions.iter().any(|c| c.type_ == READY));
+        // What the organization says of it has to be in its status, too.
+        !told || status.and_then(|s| s.state.as_ref()) != m.annotations().get(ACCOUNT_STATE_ANNOTATION)
+    })
+}
+
+fn is_ready(account: &AwsAccount) -> bool {
+    account.status.as_ref().is_some_and(|s| is_true(&s.conditions, READY))
+}
+
+fn count(n: usize) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests;

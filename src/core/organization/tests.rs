@@ -1,0 +1,139 @@
+use super::*;
+use proptest::prelude::*;
+use serde_json::json;
+
+const OWNER: &str = "111122223333";
+
+fn owner(organization: &serde_json::Value) -> AwsAccount {
+    serde_json::from_value(json!({
+        "apiVersion": "arnkeeper.dev/v1beta1", "kind": "AwsAccount", "metadata": { "name": "org", "uid": "uid-org" },
+        "spec": { "regions": ["eu-west-1"], "organization": organization },
+    }))
+    .unwrap()
+}
+
+fn member(id: u64, state: &str, name: &str, unit: &str) -> Member {
+    let units = vec![("r-abcd".to_owned(), "Root".to_owned()), (unit.to_owned(), "Pay".to_owned())];
+    Member { id: format!("{id:012}").parse().unwrap(), name: name.into(), state: state.into(), units }
+}
+
+fn organization(members: Vec<Member>) -> Organization {
+    Organization { id: "o-example".into(), management_account: OWNER.parse().unwrap(), members }
+}
+
+/// Carries changes out as the API server does.
+fn apply(around: &mut Around, changes: Vec<Change>) {
+    for change in changes {
+        match change {
+            Change::Create(new) | Change::Replace(new) => drop(around.members.insert(new.name_any(), Arc::new(*new))),
+            Change::Delete(name, _) => drop(around.members.remove(&name)),
+        }
+    }
+}
+
+#[test]
+fn an_active_member_gets_an_object_that_nobody_may_use_where_no_rule_matches() {
+    let owner = owner(&json!({ "rules": [{ "match": { "namePattern": "pay-*" },
+        "set": { "allowedNamespaces": { "from": "All" }, "regions": ["us-east-1"] } }] }));
+    let organization = organization(vec![
+        member(1, ACTIVE, "pay-one", "ou-abcd-11111111"),
+        member(2, ACTIVE, "other", "ou-abcd-11111111"),
+        member(3, "SUSPENDED", "pay-three", "ou-abcd-11111111"),
+        member(111_122_223_333, ACTIVE, "management", "ou-abcd-11111111"),
+    ]);
+    let mut around = Around::default();
+    let made = changes(&owner, &organization, &around);
+    assert_eq!(made.len(), 2, "neither the suspended one nor the managing one");
+    apply(&mut around, made);
+    let (pay, other) = (&around.members["000000000001"], &around.members["000000000002"]);
+    assert!(pay.spec.allowed_namespaces.is_some() && other.spec.allowed_namespaces.is_none());
+    assert_eq!((pay.spec.regions[0].as_str(), other.spec.regions[0].as_str()), ("us-east-1", "eu-west-1"));
+    let role = pay.spec.assume_roles[0].role_arn.as_str();
+    assert_eq!(role, "arn:aws:iam::000000000001:role/OrganizationAccountAccessRole");
+    assert_eq!(pay.annotations()[PATH_ANNOTATION], "Root/Pay");
+    assert!(is_member_of(pay, &owner));
+}
+
+#[test]
+fn who_leaves_goes_unless_it_is_used() {
+    let owner = owner(&json!({}));
+    let both =
+        organization(vec![member(1, ACTIVE, "a", "ou-abcd-11111111"), member(2, ACTIVE, "b", "ou-abcd-11111111")]);
+    let mut around = Around::default();
+    let made = changes(&owner, &both, &around);
+    apply(&mut around, made);
+    around.used.insert("000000000001".into());
+    let nobody = organization(vec![]);
+    let made = changes(&owner, &nobody, &around);
+    apply(&mut around, made);
+    assert_eq!(around.members.keys().collect::<Vec<_>>(), ["000000000001"]);
+    assert_eq!(inactive(&around.members["000000000001"]).unwrap().0, "LeftOrganization");
+    assert_eq!(status(&owner, &nobody, &around).failing[0].reason, "LeftOrganization");
+    // It comes back.
+    let made = changes(&owner, &both, &around);
+    apply(&mut around, made);
+    assert_eq!((around.members.len(), inactive(&around.members["000000000001"])), (2, None));
+}
+
+#[test]
+fn a_persons_object_is_not_taken_over() {
+    let owner = owner(&json!({}));
+    let one = organization(vec![member(1, ACTIVE, "a", "ou-abcd-11111111")]);
+    let around = Around { others: BTreeSet::from(["000000000001".into()]), ..Around::default() };
+    assert_eq!(changes(&owner, &one, &around), []);
+    assert_eq!(status(&owner, &one, &around).failing[0].reason, NAME_TAKEN);
+}
+
+#[test]
+fn patterns_stand_for_any_letters() {
+    for (pattern, name, fits) in [
+        ("pay-*", "pay-prod", true),
+        ("pay-*", "repay-prod", false),
+        ("*", "", true),
+        ("a*b*c", "a-b-b-c", true),
+        ("a*b*c", "acb", false),
+        ("ab*ba", "aba", false),
+        ("pay", "pay", true),
+        ("pay", "pays", false),
+    ] {
+        assert_eq!(like(pattern, name), fits, "{pattern} {name}");
+    }
+}
+
+proptest! {
+    /// Whatever there was and is: one round brings it about, and the next finds nothing to do.
+    #[test]
+    fn it_converges(
+        before in proptest::collection::btree_map(1..12_u64, 0..3_usize, 0..10),
+        after in proptest::collection::btree_map(1..12_u64, 0..3_usize, 0..10),
+        used in proptest::collection::btree_set(1..12_u64, 0..5),
+        others in proptest::collection::btree_set(1..12_u64, 0..3),
+        excluded in proptest::bool::ANY,
+    ) {
+        let states = [ACTIVE, "SUSPENDED", "CLOSED"];
+        let organization = |of: &BTreeMap<u64, usize>| {
+            organization(of.iter().map(|(id, s)| member(*id, states[*s], &format!("n{id}"), &format!("ou-abcd-{:08}", id % 3))).collect())
+        };
+        let name = |id: &u64| format!("{id:012}");
+        let mut around = Around { others: others.iter().map(name).collect(), used: used.iter().map(name).collect(), ..Around::default() };
+        let exclude = if excluded { json!({ "organizationalUnitIds": ["ou-abcd-00000001"] }) } else { json!({}) };
+        for (owner, of) in [(owner(&json!({})), &before), (owner(&json!({ "exclude": exclude })), &after)] {
+            let now = organization(of);
+            let made = changes(&owner, &now, &around);
+            apply(&mut around, made);
+            prop_assert_eq!(changes(&owner, &now, &around), vec![]);
+            for (id, state) in of {
+                let out = owner.spec.organization.as_ref().is_some_and(|o| !o.exclude.is_empty()) && id % 3 == 1;
+                if *state == 0 && !out && !others.contains(id) {
+                    prop_assert!(inactive(&around.members[&name(id)]).is_none());
+                }
+            }
+            for (name, there) in &around.members {
+                let id: u64 = name.parse().unwrap();
+                prop_assert!(!others.contains(&id), "a person's object was taken over");
+                let live = of.get(&id) == Some(&0);
+                prop_assert!(live || inactive(there).is_some(), "{} is not active and does not say so", name);
+            }
+        }
+    }
+}

@@ -1,0 +1,267 @@
+use super::*;
+use jiff::SignedDuration;
+use proptest::prelude::*;
+use serde_json::json;
+
+const START: &str = "2026-01-01T10:20:00Z";
+
+fn start() -> Timestamp {
+    START.parse().unwrap()
+}
+
+fn hours(hours: i64) -> SignedDuration {
+    SignedDuration::from_hours(hours)
+}
+
+fn account(budget: i32) -> AwsAccount {
+    serde_json::from_value(json!({
+        "metadata": { "name": "prod" }, "spec": { "regions": ["eu-west-1"], "budget": { "issuesPerDay": budget } },
+    }))
+    .unwrap()
+}
+
+/// A request that was just made, to be signed at once.
+fn request(uid: &str, created: Timestamp) -> CertificateRequest {
+    serde_json::from_value(json!({
+        "metadata": { "name": uid, "namespace": "pay", "uid": uid, "generation": 1, "creationTimestamp": created.to_string() },
+        "spec": {
+            "accountRef": { "name": "prod" }, "region": "eu-west-1", "certificateAuthority": { "name": "ca" },
+            "csr": "", "signature": {},
+        },
+    }))
+    .unwrap()
+}
+
+/// The same, after the private CA took it.
+fn issued(uid: &str, created: Timestamp) -> CertificateRequest {
+    let mut request = request(uid, created);
+    let arn = "arn:aws:acm-pca:eu-west-1:111122223333:certificate-authority/11111111-2222-3333-4444-555555555555/certificate/1a";
+    request.status = Some(serde_json::from_value(json!({ "certificateArn": arn })).unwrap());
+    request
+}
+
+fn attempted(uid: &str, number: i32, at: Timestamp) -> CertificateRequest {
+    let mut request = request(uid, start());
+    let attempt = json!({ "number": number, "at": at.to_string(), "notAfter": at.to_string() });
+    request.status = Some(serde_json::from_value(json!({ "attempt": attempt })).unwrap());
+    request
+}
+
+/// A process that works, with this budget.
+fn working(budget: i32) -> Ledger {
+    let mut ledger = Ledger::default();
+    ledger.account(&account(budget), start());
+    ledger.begins();
+    ledger
+}
+
+fn total(ledger: &Ledger, now: Timestamp) -> i64 {
+    ledger.budgets(now)[0].2
+}
+
+#[test]
+fn past_the_budget_nothing_is_taken_until_the_day_is_over() {
+    let mut ledger = working(2);
+    for uid in ["a", "b"] {
+        ledger.take("prod", uid, 1, start()).unwrap();
+    }
+    let spent = ledger.take("prod", "c", 1, start()).unwrap_err();
+    assert_eq!(spent, Spent { budget: 2, until: "2026-01-02T11:00:00Z".parse().unwrap() });
+    assert_eq!(ledger.take("prod", "a", 1, start()), Ok(()), "it is counted already");
+    assert!(ledger.take("prod", "a", 2, start()).is_err());
+    assert!(ledger.take("prod", "c", 1, spent.until - SignedDuration::from_secs(1)).is_err());
+    assert_eq!(ledger.take("prod", "c", 1, spent.until), Ok(()));
+}
+
+#[test]
+fn without_a_budget_there_is_no_end() {
+    let mut ledger = Ledger::default();
+    for n in 0..1000 {
+        assert_eq!(ledger.take("prod", &n.to_string(), 1, start()), Ok(()));
+    }
+    ledger.account(&account(1000), start());
+    assert!(ledger.spent("prod", start()).is_some(), "one that comes later counts what was before");
+    ledger.account(&account(1001), start());
+    assert_eq!(ledger.spent("prod", start()), None);
+    assert_eq!(ledger.spent("another", start()), None);
+}
+
+#[test]
+fn a_new_process_counts_what_stands() {
+    let mut ledger = Ledger::default();
+    ledger.account(&account(10), start());
+    ledger.note(&issued("a", start() - hours(1)), start());
+    ledger.note(&attempted("b", 3, start() - hours(2)), start());
+    // It may have been paid for by the process before, which did not come to tell.
+    ledger.note(&request("c", start()), start());
+    ledger.note(&issued("old", start() - hours(26)), start());
+    let mut stalled = request("d", start());
+    let told = json!([{ "type": "Stalled", "status": "True", "reason": "BudgetSpent", "message": "", "lastTransitionTime": START }]);
+    stalled.status = Some(serde_json::from_value(json!({ "conditions": told })).unwrap());
+    ledger.note(&stalled, start());
+    assert_eq!(total(&ledger, start()), 5);
+    ledger.begins();
+    ledger.note(&request("e", start()), start());
+    assert_eq!(total(&ledger, start()), 5, "from here on nobody else pays");
+    let mut waits = stalled.clone();
+    waits.metadata.uid = Some("c".into());
+    ledger.note(&waits, start());
+    assert_eq!(total(&ledger, start()), 4, "what was a guess turns out");
+}
+
+#[test]
+fn what_is_deleted_goes_on_to_count_and_is_recorded_by_tenths() {
+    let mut ledger = working(30);
+    let mut account = account(30);
+    let mut woken = vec![];
+    for n in 0..7 {
+        let request = issued(&n.to_string(), start());
+        ledger.take("prod", &n.to_string(), 1, start()).unwrap();
+        ledger.made("prod", &n.to_string());
+        assert!(!ledger.note(&request, start()));
+        if ledger.deleted(&request, start()) {
+            woken.push(n);
+            account.status = Some(serde_json::from_value(json!({})).unwrap());
+            account.status.as_mut().unwrap().budget = ledger.standing("prod", start()).record;
+            ledger.account(&account, start());
+        }
+    }
+    assert_eq!((woken, total(&ledger, start())), (vec![2, 5], 7));
+    // A new process has the record, and so has one that stood by and saw for itself.
+    for mut another in [Ledger::default(), ledger] {
+        another.account(&account, start());
+        assert!((6..=7).contains(&total(&another, start())));
+        assert_eq!(total(&another, start() + hours(25)), 0);
+    }
+}
+
+/// The answer to its call comes after it is gone.
+#[test]
+fn one_that_is_deleted_in_mid_call_counts_by_its_answer() {
+    for refused in [true, false] {
+        let mut ledger = working(10);
+        ledger.take("prod", "a", 1, start()).unwrap();
+        ledger.deleted(&request("a", start()), start());
+        assert_eq!(total(&ledger, start()), 1);
+        if refused {
+            ledger.give_back("prod", "a", 1);
+        } else {
+            ledger.made("prod", "a");
+        }
+        assert_eq!(total(&ledger, start()), i64::from(!refused));
+        let recorded = ledger.standing("prod", start()).record.map(|r| r.deleted.len());
+        assert_eq!(recorded, (!refused).then_some(1));
+    }
+}
+
+#[test]
+fn a_record_taken_out_of_a_status_by_hand_gives_nothing_back() {
+    let mut ledger = working(10);
+    ledger.note(&attempted("a", 2, start()), start());
+    ledger.note(&request("a", start()), start());
+    assert_eq!(total(&ledger, start()), 2);
+    // Nor does a number that nobody could have come to spend all.
+    ledger.note(&attempted("a", i32::MAX, start() + hours(1000)), start());
+    assert_eq!(total(&ledger, start()), 24);
+}
+
+#[test]
+fn a_spent_budget_is_looked_at_once() {
+    let mut ledger = working(1);
+    ledger.take("prod", "a", 1, start()).unwrap();
+    assert!(ledger.note(&issued("a", start()), start()));
+    assert!(!ledger.note(&issued("a", start()), start()));
+    let mut told = account(1);
+    let standing = ledger.standing("prod", start());
+    assert!(standing.spent.is_some());
+    let condition = json!({ "type": "Stalled", "status": "True", "reason": "BudgetSpent", "message": "", "lastTransitionTime": START });
+    told.status = Some(serde_json::from_value(json!({ "conditions": [condition] })).unwrap());
+    ledger.account(&told, start());
+    assert!(!ledger.note(&issued("a", start()), start()));
+    assert!(ledger.note(&issued("a", start()), start() + hours(25)), "and again when it goes on");
+}
+
+#[test]
+fn a_hostile_record_ends_with_its_day() {
+    let mut ledger = Ledger::default();
+    let mut hostile = account(10);
+    let hour = |hour: &str, issues: i64| json!({ "hour": hour, "issues": issues });
+    let deleted = json!([
+        hour("2026-01-01T10:00:00Z", i64::MAX),
+        hour("2026-01-01T09:00:00Z", i64::MAX),
+        hour("2030-01-01T00:00:00Z", 9),
+        hour(START, -5)
+    ]);
+    hostile.status = Some(serde_json::from_value(json!({ "budget": { "deleted": deleted } })).unwrap());
+    ledger.account(&hostile, start());
+    assert!(ledger.spent("prod", start()).is_some());
+    assert_eq!(ledger.spent("prod", start() + hours(25)), None);
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Blow {
+    Issue,
+    Delete,
+    Restart,
+    Wait(i64),
+}
+
+fn blow() -> impl Strategy<Value = Blow> {
+    prop_oneof![
+        6 => Just(Blow::Issue),
+        4 => Just(Blow::Delete),
+        1 => Just(Blow::Restart),
+        1 => (1_i64..300).prop_map(Blow::Wait),
+    ]
+}
+
+proptest! {
+    /// Whatever is made, deleted and begun anew: no day has more than the budget, and what a restart forgets, less than a tenth.
+    #[test]
+    fn no_day_costs_more_than_the_budget(budget in 1_i32..25, blows in prop::collection::vec(blow(), 0..300)) {
+        let (mut now, mut ledger, mut account) = (start(), working(budget), account(budget));
+        let (mut standing, mut paid, mut restarts) = (Vec::<CertificateRequest>::new(), Vec::<Timestamp>::new(), 0_i64);
+        for (n, blow) in blows.into_iter().enumerate() {
+            let news = match blow {
+                Blow::Issue => {
+                    let uid = n.to_string();
+                    let mut news = ledger.note(&request(&uid, now), now);
+                    if ledger.take("prod", &uid, 1, now).is_ok() {
+                        paid.push(now);
+                        ledger.made("prod", &uid);
+                        standing.push(issued(&uid, now));
+                        news |= ledger.note(&issued(&uid, now), now);
+                    }
+                    news
+                }
+                Blow::Delete => standing.pop().is_some_and(|gone| ledger.deleted(&gone, now)),
+                Blow::Restart => {
+                    restarts += 1;
+                    ledger = Ledger::default();
+                    ledger.account(&account, now);
+                    for request in &standing {
+                        ledger.note(request, now);
+                    }
+                    ledger.begins();
+                    // A new process looks at every account.
+                    true
+                }
+                Blow::Wait(minutes) => {
+                    now += SignedDuration::from_mins(minutes);
+                    false
+                }
+            };
+            if news {
+                let mut status = account.status.clone().unwrap_or_default();
+                status.budget = ledger.standing("prod", now).record;
+                account.status = Some(status);
+                ledger.account(&account, now);
+            }
+        }
+        let forgotten = restarts * ((i64::from(budget) / PART).max(1) - 1);
+        for (n, first) in paid.iter().enumerate() {
+            let day = paid[n..].iter().filter(|at| at.duration_since(*first) < hours(24)).count();
+            prop_assert!(i64::try_from(day).unwrap() <= i64::from(budget) + forgotten, "{day} in a day of {budget}");
+        }
+    }
+}
