@@ -118,10 +118,9 @@ impl Ledger {
         let account = self.accounts.entry(request.spec.account_ref.name.clone()).or_default();
         account.forget_old(now);
         match (account.take_out(&uid), seen) {
-            (None, None) => {}
             // Whoever takes the record out of a status takes nothing back.
             (Some((hour, count)), None) if !count.guess => account.put(hour, uid, count),
-            (Some(_), None) => {}
+            (_, None) => {}
             (before, Some((number, at, guess))) => {
                 // A time to come was not written by us.
                 let hour = hour_of(at).min(hour_of(now)).max(before.map_or(i64::MIN, |(hour, _)| hour));

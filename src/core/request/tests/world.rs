@@ -204,7 +204,7 @@ impl World {
             }
             Read::Owner => o.wanted = Some(self.wanted),
             Read::Budget(attempt) => {
-                o.counted = Some(self.ledger.take("prod", "r0", attempt, self.now).map(|()| attempt))
+                o.counted = Some(self.ledger.take("prod", "r0", attempt, self.now).map(|()| attempt));
             }
             Read::Secret => o.secret = Some(self.secret.clone().map(SecretObject::from)),
             Read::Staged => o.staged = Some(self.staged.clone().map(SecretObject::from)),
