@@ -224,7 +224,7 @@ mod tests {
         ] {
             let policy = policy::text(&uses.iter().copied().collect(), scope).unwrap();
             // In a list, it is indented.
-            let told: Vec<&str> = section(name).lines().map(str::trim).collect();
+            let told: Vec<&str> = section(name).trim().lines().map(str::trim).collect();
             let printed = format!("```json\n{policy}\n```");
             let printed: Vec<&str> = printed.lines().map(str::trim).collect();
             assert_eq!(told, printed, "README: arnkeeper iam-policy, {name}");
