@@ -128,8 +128,8 @@ fn quotas(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
 /// How to authenticate: exactly one way.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("[has(self.accessKeys), has(self.secretsManager), has(self.default), has(self.fromAccount)].filter(given, given).size() == 1")
-    .message("exactly one way to authenticate: accessKeys, secretsManager, default or fromAccount"))]
+#[x_kube(validation = Rule::new("[has(self.accessKeys), has(self.secretsManager), has(self.profile), has(self.default), has(self.fromAccount)].filter(given, given).size() == 1")
+    .message("exactly one way to authenticate: accessKeys, secretsManager, profile, default or fromAccount"))]
 pub struct Credentials {
     /// Access keys in a Secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -137,6 +137,9 @@ pub struct Credentials {
     /// Access keys in a secrets manager.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secrets_manager: Option<SecretsManager>,
+    /// A profile of the config and credentials files that the operator has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<NamedProfile>,
     /// AWS's default provider chain, in the operator's own environment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default: Option<DefaultChain>,
@@ -203,6 +206,16 @@ pub struct FieldNames {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256))]
     pub session_token: Option<String>,
+}
+
+/// A profile of the files that `AWS_CONFIG_FILE` and `AWS_SHARED_CREDENTIALS_FILE` name in the operator's environment (Helm value
+/// `aws.profiles.secret`). Only its credentials are taken, not its region.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NamedProfile {
+    /// Its name: what stands in the brackets of the file, without `profile`.
+    #[schemars(length(min = 1, max = 128), regex(pattern = r"^[A-Za-z0-9_./%@:+-]+$"))]
+    pub name: String,
 }
 
 /// The name of a Secret in the operator's own namespace.

@@ -11,6 +11,7 @@ mod fake;
 pub mod inventory;
 pub mod paced;
 pub mod port;
+pub mod profiles;
 pub mod provider;
 pub mod secrets_manager;
 pub mod sessions;

@@ -312,7 +312,15 @@ mod tests {
         let identity =
             Identity { account: "111122223333".parse().unwrap(), arn: "arn:aws:iam::111122223333:user/a".into() };
         let authorities = account.spec.regions.iter().map(|region| (region.clone(), Ok(vec![]))).collect();
-        let o = Observed { account: Arc::new(account), session: Some(Ok(identity)), authorities, budget, organization: None, around: None, read_at: None };
+        let o = Observed {
+            account: Arc::new(account),
+            session: Some(Ok(identity)),
+            authorities,
+            budget,
+            organization: None,
+            around: None,
+            read_at: None,
+        };
         let decision = decide(&o, NOW.parse().unwrap());
         let Step::Rest(rest) = decision.step else { panic!("it rests") };
         (decision.status, rest, decision.events)

@@ -81,6 +81,10 @@ async fn prepare(stand: &Stand, manifests: &[Value]) -> bool {
             let api: Api<Secret> = Api::namespaced(stand.client.clone(), SYSTEM);
             api.patch(name, &PatchParams::apply("e2e").force(), &Patch::Apply(secret)).await.expect("credentials");
         }
+        if let Some(profile) = account.spec.credentials.as_ref().and_then(|c| c.profile.as_ref()) {
+            let keys = crate::profiles::keys(&profile.name, &key.access_key_id, &key.secret_access_key);
+            crate::profiles::write("credentials", &[keys]);
+        }
         if let Some(manager) = account.spec.credentials.as_ref().and_then(|c| c.secrets_manager.as_ref()) {
             // The operator's own identity is that of the account whose key the stand was given.
             let base = Credentials::new(BASE_KEY.0, BASE_KEY.1, None, None, "e2e");

@@ -23,6 +23,7 @@ mod one_arn;
 mod organization;
 mod pacing;
 mod preflight;
+mod profiles;
 mod quiet;
 mod refusals;
 mod requests;

@@ -98,6 +98,9 @@ async fn accounts() {
                 } } }),
                 &["secretsManager.aws.secretId"],
             ),
+            (json!({ "credentials": { "profile": { "name": "x" } } }), &["spec.credentials", "exactly one"]),
+            (json!({ "credentials": { "default": null, "profile": { "name": "a]b" } } }), &["profile.name"]),
+            (json!({ "credentials": { "default": null, "profile": {} } }), &["profile.name", "Required"]),
             (
                 json!({ "assumeRoles": [{ "roleArn": "arn:aws:iam::111122223333:user/x" }] }),
                 &["spec.assumeRoles[0].roleArn"],

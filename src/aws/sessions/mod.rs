@@ -6,6 +6,10 @@ mod ways;
 
 pub use problem::{ProblemKind, SessionProblem};
 
+use self::{
+    organization::managing_slot,
+    ways::{kept_elsewhere, secret_name, uses_chain},
+};
 use super::{
     adapter::{Sdk, timeouts},
     classify::{from_sdk, unexpected},
@@ -15,24 +19,17 @@ use super::{
     provider::{Held, assume, http_client, own_retries},
 };
 use crate::{
-    api::{
-        AwsAccount,
-        account::AssumeRole,
-        names::Region,
-    },
+    api::{AwsAccount, account::AssumeRole, names::Region},
     core::organization::inactive,
     metrics::{Measured, Metrics},
 };
 use async_trait::async_trait;
-use self::{
-    organization::managing_slot,
-    ways::{kept_elsewhere, secret_name, uses_chain},
-};
 use aws_config::{
     AppName, BehaviorVersion, SdkConfig, environment::EnvironmentVariableRegionProvider, identity::IdentityCache,
     meta::region::RegionProviderChain, retry::RetryConfig,
 };
 use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_runtime::env_config::file::EnvConfigFiles;
 use aws_sdk_sts::config::retry::RetryPartition;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use kube::ResourceExt;
@@ -54,7 +51,7 @@ const REMEMBER: Duration = Duration::from_secs(30);
 const AFTERMATH: Duration = Duration::from_secs(5);
 /// A role assumed from a role lasts at most this long (IAM user guide, role chaining).
 const LONGEST_CHAINED: Duration = Duration::from_hours(1);
-/// Access keys in a secrets manager are read again after this long: nobody tells when they change.
+/// Access keys in a secrets manager, and profiles, are read again after this long: nobody tells when they change.
 const READ_AGAIN: Duration = Duration::from_hours(1);
 /// What AWS denies may be due to keys that were replaced: so old, they are read again.
 const READ_AGAIN_IF_DENIED: Duration = Duration::from_mins(1);
@@ -145,6 +142,8 @@ pub struct Sessions {
     base: OnceCell<Base>,
     slots: Mutex<HashMap<String, Arc<Slot>>>,
     changes: Mutex<HashMap<String, u64>>,
+    /// Where named profiles are.
+    profiles: EnvConfigFiles,
     now: Box<dyn Fn() -> Instant + Send + Sync>,
 }
 
@@ -168,6 +167,7 @@ impl Sessions {
             base: OnceCell::new(),
             slots: Mutex::default(),
             changes: Mutex::default(),
+            profiles: EnvConfigFiles::default(),
             now: Box::new(Instant::now),
         }
     }
@@ -326,7 +326,6 @@ impl Sessions {
         let chain = config.credentials_provider().map(Held::new);
         Base { config, chain }
     }
-
 }
 
 fn check_chain(roles: &[AssumeRole]) -> Result<(), SessionProblem> {

@@ -13,6 +13,10 @@ pub enum ProblemKind {
     SecretMissing,
     /// The secret with the access keys can't be used.
     SecretInvalid,
+    /// There is no such profile in the operator's files.
+    ProfileMissing,
+    /// A profile can't be used.
+    ProfileInvalid,
     /// The organization says that the account is not active, or not its member.
     NotActive,
     /// The way into the organization is not one, or not for this account.
@@ -53,6 +57,8 @@ impl SessionProblem {
             ProblemKind::Disabled => "AccountDisabled",
             ProblemKind::SecretMissing => "SecretNotFound",
             ProblemKind::SecretInvalid => "SecretInvalid",
+            ProblemKind::ProfileMissing => "ProfileNotFound",
+            ProblemKind::ProfileInvalid => "ProfileInvalid",
             ProblemKind::NotActive => "AccountNotActive",
             ProblemKind::NoWay => "OrganizationNotAvailable",
             ProblemKind::RoleChain => "RoleChainInvalid",

@@ -1,3 +1,5 @@
+mod profiles;
+
 use super::*;
 use crate::aws::{
     credentials::AccessKeys,

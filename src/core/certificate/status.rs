@@ -177,7 +177,9 @@ fn findings(
                 READY,
                 "UpToDate",
                 match for_a_person {
-                    Some(why) => format!("{}, but stalled: {}: {}", ready_message(o, after, now), why.reason, why.message),
+                    Some(why) => {
+                        format!("{}, but stalled: {}: {}", ready_message(o, after, now), why.reason, why.message)
+                    }
                     None => ready_message(o, after, now),
                 },
             ),
