@@ -1,6 +1,11 @@
-//! The program: `run` is the operator, `crds` prints what the cluster has to know.
+//! The program: `run` is the operator, `crds` prints what the cluster has to know, `whoami` which AWS identity it has.
 
-use arnkeeper::{api, kube::lease::Terms, run};
+use arnkeeper::{
+    api::{self, names::Region},
+    kube::lease::Terms,
+    run,
+    whoami::whoami,
+};
 use clap::{Parser, Subcommand};
 use jiff::SignedDuration;
 use std::{
@@ -35,6 +40,15 @@ enum Command {
         /// As templates of the Helm chart: kept when the chart goes, left out with `crds.install: false`.
         #[arg(long)]
         helm: bool,
+    },
+    /// Print, as JSON, which AWS identity this environment leads to: that of AwsAccounts without credentials of their own.
+    Whoami {
+        /// That of a named profile, instead.
+        #[arg(long)]
+        profile: Option<String>,
+        /// The region of STS.
+        #[arg(long, env = "AWS_REGION", default_value = "us-east-1")]
+        region: Region,
     },
 }
 
@@ -119,6 +133,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Run(args) => operator(*args),
         Command::Crds { dir, helm } => crds(dir.as_deref(), helm),
+        Command::Whoami { profile, region } => identity(profile.as_deref(), &region),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -173,6 +188,13 @@ fn operator(args: RunArgs) -> Result<(), String> {
         };
         run::run(config, stop).await.map_err(|e| e.to_string())
     })
+}
+
+fn identity(profile: Option<&str>, region: &Region) -> Result<(), String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;
+    let identity = runtime.block_on(whoami(profile, region))?;
+    println!("{}", serde_json::json!({ "account": identity.account, "arn": identity.arn }));
+    Ok(())
 }
 
 fn crds(dir: Option<&std::path::Path>, helm: bool) -> Result<(), String> {

@@ -12,6 +12,7 @@ mod aws;
 mod bad_input;
 mod budget;
 mod certificates;
+mod chain;
 mod deletion;
 mod delivery;
 mod examples;
