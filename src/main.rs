@@ -94,6 +94,9 @@ struct RunArgs {
     /// How often ACM is looked at for what somebody else changed there, a target: 24h, or 0s for never.
     #[arg(long, env = "ARNKEEPER_DRIFT_INTERVAL", default_value = "24h", value_parser = drift_interval)]
     drift_interval: SignedDuration,
+    /// A file with the operator's own token, which Vault's Kubernetes auth method takes.
+    #[arg(long, env = "ARNKEEPER_VAULT_TOKEN_FILE")]
+    vault_token_file: Option<PathBuf>,
     /// Metrics of each Certificate by its name: two series and more for each. Without it they are counted together.
     #[arg(long, env = "ARNKEEPER_METRICS_PER_CERTIFICATE")]
     metrics_per_certificate: bool,
@@ -173,6 +176,7 @@ fn operator(args: RunArgs) -> Result<(), String> {
         instance: args.instance,
         election: args.leader_elect.then_some((args.leader_elect_resource_name, terms)),
         endpoint_url: None,
+        vault_token: args.vault_token_file,
         drift_interval: args.drift_interval,
         metrics_per_certificate: args.metrics_per_certificate,
         ahead: SignedDuration::from_secs(args.clock_ahead),
@@ -193,7 +197,9 @@ fn operator(args: RunArgs) -> Result<(), String> {
 fn identity(profile: Option<&str>, region: &Region) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;
     let identity = runtime.block_on(whoami(profile, region))?;
-    println!("{}", serde_json::json!({ "account": identity.account, "arn": identity.arn }));
+    let told = serde_json::json!({ "account": identity.account, "arn": identity.arn });
+    // A closed pipe is no fault of ours.
+    drop(writeln!(std::io::stdout(), "{told}"));
     Ok(())
 }
 

@@ -31,6 +31,7 @@ pub async fn whoami(profile: Option<&str>, region: &Region) -> Result<Identity, 
         endpoint_url: None,
         pacer: Arc::default(),
         metrics: Arc::default(),
+        vault_token: None,
         accounts: Arc::new(|_| None),
     });
     let way = profile.map_or_else(|| json!({ "default": {} }), |name| json!({ "profile": { "name": name } }));

@@ -165,12 +165,61 @@ pub struct AccessKeys {
     pub secret_ref: SecretRef,
 }
 
-/// Access keys in a secrets manager.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+/// Access keys in a secrets manager: exactly one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.aws) != has(self.vault)").message("exactly one secrets manager: aws or vault"))]
 pub struct SecretsManager {
     /// AWS Secrets Manager, read with the operator's own identity (AWS's default provider chain).
-    pub aws: AwsSecret,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aws: Option<AwsSecret>,
+    /// HashiCorp Vault, entered by its Kubernetes auth method with the operator's own token (Helm value `vault.enabled`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vault: Option<VaultSecret>,
+}
+
+/// A secret in Vault's KV secrets engine, version 2: `accessKeyId`, `secretAccessKey` and, optionally, `sessionToken`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("[self.path, has(self.mount) ? self.mount : '', has(self.authMount) ? self.authMount : ''].all(p, p.split('/').all(s, s != '.' && s != '..'))")
+    .message("path, mount and authMount have no parts . or .."))]
+pub struct VaultSecret {
+    /// Where Vault is, such as `https://vault.example:8200`.
+    #[schemars(length(max = 300), regex(pattern = r"^https://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?/?$"))]
+    pub address: String,
+    /// The namespace, in Vault Enterprise and HCP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512), regex(pattern = r"^[A-Za-z0-9_./-]+$"))]
+    pub namespace: Option<String>,
+    /// The role of the Kubernetes auth method.
+    #[schemars(length(min = 1, max = 128), regex(pattern = r"^[A-Za-z0-9_.-]+$"))]
+    pub role: String,
+    /// Where the Kubernetes auth method is mounted.
+    #[serde(default = "kubernetes")]
+    #[schemars(length(min = 1, max = 256), regex(pattern = r"^[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*$"))]
+    pub auth_mount: String,
+    /// Where the KV engine is mounted.
+    #[serde(default = "secret")]
+    #[schemars(length(min = 1, max = 256), regex(pattern = r"^[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*$"))]
+    pub mount: String,
+    /// The secret's path in the engine, without `data/`.
+    #[schemars(length(min = 1, max = 512), regex(pattern = r"^[A-Za-z0-9_.@:+=~,-]+(/[A-Za-z0-9_.@:+=~,-]+)*$"))]
+    pub path: String,
+    /// The CAs that Vault's certificate may be signed by, in PEM. Left out: those that the operator trusts (Helm value `caBundle`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 65_536), regex(pattern = "-----BEGIN CERTIFICATE-----"))]
+    pub ca_bundle: Option<String>,
+    /// What its fields are called, where they are not called so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fields: Option<FieldNames>,
+}
+
+fn kubernetes() -> String {
+    "kubernetes".to_owned()
+}
+
+fn secret() -> String {
+    "secret".to_owned()
 }
 
 /// A secret in AWS Secrets Manager: a JSON object with `accessKeyId`, `secretAccessKey` and, optionally, `sessionToken`.

@@ -17,3 +17,4 @@ pub mod secrets_manager;
 pub mod sessions;
 #[cfg(test)]
 mod stand_in;
+pub mod vault;

@@ -35,4 +35,5 @@ mod sim;
 mod spending;
 mod tenants;
 mod tls;
+mod vault;
 mod wait;

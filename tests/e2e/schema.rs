@@ -47,6 +47,11 @@ async fn refused<K: Resource<DynamicType = ()>>(base: Value, cases: &[(Value, &[
 async fn accounts() {
     let base = json!({ "apiVersion": "arnkeeper.dev/v1beta1", "kind": "AwsAccount", "metadata": { "name": "schema" },
         "spec": { "regions": ["eu-west-1"], "credentials": { "default": {} } } });
+    let vault = |more: Value| {
+        let mut place = json!({ "address": "https://vault.example:8200", "role": "arnkeeper", "path": "aws/prod" });
+        merge(&mut place, more);
+        json!({ "credentials": { "default": null, "secretsManager": { "vault": place } } })
+    };
     let role = |duration: &str| json!({ "assumeRoles": [{ "roleArn": "arn:aws:iam::111122223333:role/x", "duration": duration }] });
     refused::<AwsAccount>(
         base,
@@ -98,6 +103,17 @@ async fn accounts() {
                 } } }),
                 &["secretsManager.aws.secretId"],
             ),
+            (
+                json!({ "credentials": { "default": null, "secretsManager": {} } }),
+                &["spec.credentials.secretsManager", "exactly one"],
+            ),
+            (vault(json!({ "address": "http://vault.example:8200" })), &["vault.address"]),
+            (vault(json!({ "address": "https://user@vault.example" })), &["vault.address"]),
+            (vault(json!({ "path": "../sys/raw" })), &["secretsManager.vault", "no parts"]),
+            (vault(json!({ "path": "a?b" })), &["vault.path"]),
+            (vault(json!({ "mount": "/secret" })), &["vault.mount"]),
+            (vault(json!({ "role": null })), &["vault.role", "Required"]),
+            (vault(json!({ "caBundle": "none" })), &["vault.caBundle"]),
             (json!({ "credentials": { "profile": { "name": "x" } } }), &["spec.credentials", "exactly one"]),
             (json!({ "credentials": { "default": null, "profile": { "name": "a]b" } } }), &["profile.name"]),
             (json!({ "credentials": { "default": null, "profile": {} } }), &["profile.name", "Required"]),

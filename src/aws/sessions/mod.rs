@@ -35,6 +35,7 @@ use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use kube::ResourceExt;
 use std::{
     collections::{BTreeMap, HashMap},
+    path::PathBuf,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -79,6 +80,8 @@ pub struct SessionParts {
     pub pacer: Arc<Pacer>,
     /// Where the calls are counted.
     pub metrics: Arc<Metrics>,
+    /// The file with the operator's own token for Vault.
+    pub vault_token: Option<PathBuf>,
     /// Finds an AwsAccount: members of an organization are entered through its own.
     pub accounts: Find,
 }
@@ -136,6 +139,7 @@ pub struct Sessions {
     endpoint_url: Option<String>,
     pacer: Arc<Pacer>,
     metrics: Arc<Metrics>,
+    vault_token: Option<PathBuf>,
     accounts: Find,
     serial: AtomicU64,
     http: SharedHttpClient,
@@ -155,12 +159,13 @@ impl Sessions {
     /// No session is open yet.
     #[must_use]
     pub fn new(parts: SessionParts) -> Self {
-        let SessionParts { secrets, endpoint_url, pacer, metrics, accounts } = parts;
+        let SessionParts { secrets, endpoint_url, pacer, metrics, vault_token, accounts } = parts;
         Self {
             secrets,
             endpoint_url,
             pacer,
             metrics,
+            vault_token,
             accounts,
             serial: AtomicU64::new(0),
             http: http_client(),
@@ -201,7 +206,7 @@ impl Sessions {
         }
         let mut outcome = self.begin(account, through.map(|session| session.provider)).await;
         let mut at = (self.now)();
-        if outcome.as_ref().is_err_and(|problem| problem.kind == ProblemKind::Transient)
+        if outcome.as_ref().is_err_and(SessionProblem::passes)
             && let Some(old) = Self::still_works(&slot, &key)
         {
             outcome = Ok(old);

@@ -31,6 +31,8 @@ pub enum ProblemKind {
     Credentials,
     /// A role may not be assumed.
     AccessDenied,
+    /// Vault does not answer, or is sealed.
+    VaultUnavailable,
     /// A passing fault.
     Transient,
 }
@@ -50,6 +52,12 @@ impl SessionProblem {
         Self { kind, message: message.into() }
     }
 
+    /// Whether it may go by itself, within minutes.
+    #[must_use]
+    pub fn passes(&self) -> bool {
+        matches!(self.kind, ProblemKind::Transient | ProblemKind::VaultUnavailable)
+    }
+
     /// CamelCase, for a condition.
     #[must_use]
     pub fn reason(&self) -> &'static str {
@@ -66,12 +74,13 @@ impl SessionProblem {
             ProblemKind::WrongAccount => "WrongAccount",
             ProblemKind::Credentials => "CredentialsInvalid",
             ProblemKind::AccessDenied => "AccessDenied",
+            ProblemKind::VaultUnavailable => "VaultUnavailable",
             ProblemKind::Transient => "AwsUnavailable",
         }
     }
 
     pub(super) fn remembered(&self) -> Duration {
-        if self.kind == ProblemKind::Transient { REMEMBER_PASSING } else { REMEMBER }
+        if self.passes() { REMEMBER_PASSING } else { REMEMBER }
     }
 }
 
