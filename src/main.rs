@@ -1,4 +1,5 @@
-//! The program: `run` is the operator, `crds` prints what the cluster has to know, `iam-policy` what AWS has to allow.
+//! The program: `run` is the operator, `crds` prints what the cluster has to know, `iam-policy` what AWS has to allow, `whoami`
+//! which AWS identity it has.
 
 use arnkeeper::{
     api::{
@@ -8,6 +9,7 @@ use arnkeeper::{
     aws::permissions::{self, Use, policy},
     kube::lease::Terms,
     run,
+    whoami::whoami,
 };
 use clap::{Parser, Subcommand};
 use jiff::SignedDuration;
@@ -46,6 +48,15 @@ enum Command {
     },
     /// Print the IAM policy for what an account is used for, as JSON.
     IamPolicy(IamPolicyArgs),
+    /// Print, as JSON, which AWS identity this environment leads to: that of AwsAccounts without credentials of their own.
+    Whoami {
+        /// That of a named profile, instead.
+        #[arg(long)]
+        profile: Option<String>,
+        /// The region of STS.
+        #[arg(long, env = "AWS_REGION", default_value = "us-east-1")]
+        region: Region,
+    },
 }
 
 #[derive(clap::Args)]
@@ -124,6 +135,9 @@ struct RunArgs {
     /// How often ACM is looked at for what somebody else changed there, a target: 24h, or 0s for never.
     #[arg(long, env = "ARNKEEPER_DRIFT_INTERVAL", default_value = "24h", value_parser = drift_interval)]
     drift_interval: SignedDuration,
+    /// A file with the operator's own token, which Vault's Kubernetes auth method takes.
+    #[arg(long, env = "ARNKEEPER_VAULT_TOKEN_FILE")]
+    vault_token_file: Option<PathBuf>,
     /// Metrics of each Certificate by its name: two series and more for each. Without it they are counted together.
     #[arg(long, env = "ARNKEEPER_METRICS_PER_CERTIFICATE")]
     metrics_per_certificate: bool,
@@ -175,6 +189,7 @@ fn main() -> ExitCode {
         Command::Run(args) => operator(*args),
         Command::Crds { dir, helm } => crds(dir.as_deref(), helm),
         Command::IamPolicy(args) => iam_policy(args),
+        Command::Whoami { profile, region } => identity(profile.as_deref(), &region),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -214,6 +229,7 @@ fn operator(args: RunArgs) -> Result<(), String> {
         instance: args.instance,
         election: args.leader_elect.then_some((args.leader_elect_resource_name, terms)),
         endpoint_url: None,
+        vault_token: args.vault_token_file,
         drift_interval: args.drift_interval,
         metrics_per_certificate: args.metrics_per_certificate,
         ahead: SignedDuration::from_secs(args.clock_ahead),
@@ -229,6 +245,15 @@ fn operator(args: RunArgs) -> Result<(), String> {
         };
         run::run(config, stop).await.map_err(|e| e.to_string())
     })
+}
+
+fn identity(profile: Option<&str>, region: &Region) -> Result<(), String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;
+    let identity = runtime.block_on(whoami(profile, region))?;
+    let told = serde_json::json!({ "account": identity.account, "arn": identity.arn });
+    // A closed pipe is no fault of ours.
+    drop(writeln!(std::io::stdout(), "{told}"));
+    Ok(())
 }
 
 fn crds(dir: Option<&std::path::Path>, helm: bool) -> Result<(), String> {

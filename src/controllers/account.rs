@@ -60,8 +60,8 @@ fn asked(account: &AwsAccount) -> (Option<i64>, Option<String>) {
 
 fn problem(problem: &SessionProblem) -> Problem {
     Problem {
-        passes: matches!(problem.kind, ProblemKind::Transient),
-        about_credentials: !matches!(problem.kind, ProblemKind::Transient | ProblemKind::Disabled),
+        passes: problem.passes(),
+        about_credentials: !problem.passes() && problem.kind != ProblemKind::Disabled,
         why: super::context::refusal(problem),
     }
 }

@@ -110,7 +110,8 @@ mod tests {
     fn world() -> (Identities, AccessKey) {
         let mut all = Identities::default();
         let key = all.add_key("111122223333", None, None, false).unwrap();
-        all.roles.insert(ROLE.into(), Role { external_id: None, trusted_accounts: None, max_session_seconds: 3600 });
+        let role = Role { external_id: None, trusted_accounts: None, max_session_seconds: 3600, web_identity: None };
+        all.roles.insert(ROLE.into(), role);
         (all, key)
     }
 

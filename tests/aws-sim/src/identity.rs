@@ -77,6 +77,18 @@ pub fn role_id(account: &str, role: &str) -> String {
     format!("AROA{tail}")
 }
 
+/// Whose token a role trusts: the conditions of its trust policy for an OpenID Connect provider.
+#[derive(Debug, Clone, serde::Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct WebIdentity {
+    /// The token's `iss`.
+    pub issuer: String,
+    /// The token's `sub`.
+    pub subject: String,
+    /// One of the token's `aud`.
+    pub audience: String,
+}
+
 /// A role that may be assumed.
 #[derive(Debug, Clone)]
 pub struct Role {
@@ -86,6 +98,15 @@ pub struct Role {
     pub trusted_accounts: Option<BTreeSet<String>>,
     /// The longest session in seconds.
     pub max_session_seconds: i64,
+    /// When set, the role is for such tokens, and for no access key.
+    pub web_identity: Option<WebIdentity>,
+}
+
+impl Default for Role {
+    /// Trusts all, for an hour.
+    fn default() -> Self {
+        Self { external_id: None, trusted_accounts: None, max_session_seconds: 3600, web_identity: None }
+    }
 }
 
 /// All keys, roles and denials.

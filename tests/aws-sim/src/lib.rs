@@ -18,6 +18,7 @@ pub mod server;
 mod sigv4;
 mod state;
 mod sts;
+mod web_identity;
 
 #[cfg(test)]
 mod tests;

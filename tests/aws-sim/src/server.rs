@@ -23,6 +23,7 @@ use crate::control;
 use crate::random;
 use crate::sigv4::{self, AuthError, Message};
 use crate::state::{GivenKey, Reply, Request, Service, State};
+use crate::web_identity;
 
 /// The largest request: ACM's limits in base 64, and room.
 const MAX_BODY_BYTES: usize = 8 << 20;
@@ -144,6 +145,12 @@ fn target(headers: &HeaderMap, bytes: &Bytes) -> Option<(Service, String, Option
 /// Authenticates and carries out a call.
 fn call(sim: &Sim, service: Service, operation: &str, form: Option<Value>, message: &Message) -> (Reply, Duration) {
     let mut state = sim.lock();
+    // STS API reference, AssumeRoleWithWebIdentity: it "does not require the use of AWS security credentials".
+    if let (Service::Sts, web_identity::OPERATION, Some(body)) = (service, operation, &form) {
+        let key = web_identity::caller(body);
+        let (operation, region) = (operation.to_owned(), String::new());
+        return state.execute(&Request { service, operation, body: body.clone(), key, region });
+    }
     let signature = match sigv4::read(message.headers) {
         Ok(signature) => signature,
         Err(error) => {
