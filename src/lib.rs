@@ -12,3 +12,4 @@ pub mod probes;
 pub mod run;
 mod tasks;
 pub mod text;
+pub mod whoami;

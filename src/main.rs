@@ -1,6 +1,16 @@
-//! The program: `run` is the operator, `crds` prints what the cluster has to know.
+//! The program: `run` is the operator, `crds` prints what the cluster has to know, `iam-policy` what AWS has to allow, `whoami`
+//! which AWS identity it has.
 
-use arnkeeper::{api, kube::lease::Terms, run};
+use arnkeeper::{
+    api::{
+        self,
+        names::{AccountId, AuthorityArn, Region, RoleArn},
+    },
+    aws::permissions::{self, Use, policy},
+    kube::lease::Terms,
+    run,
+    whoami::whoami,
+};
 use clap::{Parser, Subcommand};
 use jiff::SignedDuration;
 use std::{
@@ -36,6 +46,51 @@ enum Command {
         #[arg(long)]
         helm: bool,
     },
+    /// Print the IAM policy for what an account is used for, as JSON.
+    IamPolicy(IamPolicyArgs),
+    /// Print, as JSON, which AWS identity this environment leads to: that of AwsAccounts without credentials of their own.
+    Whoami {
+        /// That of a named profile, instead.
+        #[arg(long)]
+        profile: Option<String>,
+        /// The region of STS.
+        #[arg(long, env = "AWS_REGION", default_value = "us-east-1")]
+        region: Region,
+    },
+}
+
+#[derive(clap::Args)]
+struct IamPolicyArgs {
+    /// What the account is used for, with commas between.
+    #[arg(long = "for", value_name = "USE", value_enum, value_delimiter = ',', required_unless_present = "table")]
+    uses: Vec<Use>,
+    /// aws, aws-us-gov, aws-cn. Default: that of the regions or CAs, else aws.
+    #[arg(long)]
+    partition: Option<String>,
+    /// The account whose CAs and certificates it is about. Default: any.
+    #[arg(long)]
+    account: Option<AccountId>,
+    /// The regions, with commas between. Default: all.
+    #[arg(long = "region", value_delimiter = ',')]
+    regions: Vec<Region>,
+    /// ARNs of the CAs, with commas between. Default: all of the account; those that other accounts share need their ARN.
+    #[arg(long = "ca", value_name = "ARN", value_delimiter = ',')]
+    authorities: Vec<AuthorityArn>,
+    /// ARNs of the roles to assume, with commas between. Default: the role arnkeeper of any account.
+    #[arg(long = "role", value_name = "ARN", value_delimiter = ',')]
+    roles: Vec<RoleArn>,
+    /// The name of the common role of an organization's members, with its path. Default: OrganizationAccountAccessRole.
+    #[arg(long)]
+    member_role: Option<String>,
+    /// ARNs of secrets in AWS Secrets Manager, with commas between. Default: all of the account.
+    #[arg(long = "secret", value_name = "ARN", value_delimiter = ',', value_parser = secret_arn)]
+    secrets: Vec<String>,
+    /// Let only certificates with the tag of this cluster (the chart's clusterId) be deleted.
+    #[arg(long, value_parser = cluster_id)]
+    cluster_id: Option<String>,
+    /// Print the table of all actions instead, as Markdown.
+    #[arg(long)]
+    table: bool,
 }
 
 #[derive(clap::Args)]
@@ -80,6 +135,9 @@ struct RunArgs {
     /// How often ACM is looked at for what somebody else changed there, a target: 24h, or 0s for never.
     #[arg(long, env = "ARNKEEPER_DRIFT_INTERVAL", default_value = "24h", value_parser = drift_interval)]
     drift_interval: SignedDuration,
+    /// A file with the operator's own token, which Vault's Kubernetes auth method takes.
+    #[arg(long, env = "ARNKEEPER_VAULT_TOKEN_FILE")]
+    vault_token_file: Option<PathBuf>,
     /// Metrics of each Certificate by its name: two series and more for each. Without it they are counted together.
     #[arg(long, env = "ARNKEEPER_METRICS_PER_CERTIFICATE")]
     metrics_per_certificate: bool,
@@ -110,6 +168,17 @@ fn cluster_id(value: &str) -> Result<String, String> {
     }
 }
 
+/// Wildcards may stand in it: Secrets Manager ends the ARN of a secret with six letters of its own.
+fn secret_arn(value: &str) -> Result<String, String> {
+    match value.splitn(7, ':').collect::<Vec<_>>().as_slice() {
+        ["arn", _, "secretsmanager", _, _, "secret", name] if !name.is_empty() => Ok(value.to_owned()),
+        _ => {
+            Err("is no ARN of a secret, such as arn:aws:secretsmanager:eu-west-1:111122223333:secret:name-??????"
+                .into())
+        }
+    }
+}
+
 fn duration(value: &str) -> Result<Duration, String> {
     let duration: SignedDuration = value.parse().map_err(|e: jiff::Error| e.to_string())?;
     Duration::try_from(duration).map_err(|_| "must not be negative".to_owned())
@@ -119,6 +188,8 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Run(args) => operator(*args),
         Command::Crds { dir, helm } => crds(dir.as_deref(), helm),
+        Command::IamPolicy(args) => iam_policy(args),
+        Command::Whoami { profile, region } => identity(profile.as_deref(), &region),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -158,6 +229,7 @@ fn operator(args: RunArgs) -> Result<(), String> {
         instance: args.instance,
         election: args.leader_elect.then_some((args.leader_elect_resource_name, terms)),
         endpoint_url: None,
+        vault_token: args.vault_token_file,
         drift_interval: args.drift_interval,
         metrics_per_certificate: args.metrics_per_certificate,
         ahead: SignedDuration::from_secs(args.clock_ahead),
@@ -173,6 +245,15 @@ fn operator(args: RunArgs) -> Result<(), String> {
         };
         run::run(config, stop).await.map_err(|e| e.to_string())
     })
+}
+
+fn identity(profile: Option<&str>, region: &Region) -> Result<(), String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;
+    let identity = runtime.block_on(whoami(profile, region))?;
+    let told = serde_json::json!({ "account": identity.account, "arn": identity.arn });
+    // A closed pipe is no fault of ours.
+    drop(writeln!(std::io::stdout(), "{told}"));
+    Ok(())
 }
 
 fn crds(dir: Option<&std::path::Path>, helm: bool) -> Result<(), String> {
@@ -201,5 +282,38 @@ fn crds(dir: Option<&std::path::Path>, helm: bool) -> Result<(), String> {
     }
     // A closed pipe is no fault of ours.
     drop(std::io::stdout().write_all(all.as_bytes()));
+    Ok(())
+}
+
+fn iam_policy(args: IamPolicyArgs) -> Result<(), String> {
+    let IamPolicyArgs {
+        uses,
+        partition,
+        account,
+        regions,
+        authorities,
+        roles,
+        member_role,
+        secrets,
+        cluster_id,
+        table,
+    } = args;
+    let text = if table {
+        permissions::table()
+    } else {
+        let scope = policy::Scope {
+            partition,
+            account,
+            regions,
+            authorities,
+            roles,
+            member_role,
+            secrets,
+            cluster: cluster_id,
+        };
+        policy::text(&uses.into_iter().collect(), &scope).map_err(|e| e.to_string())? + "\n"
+    };
+    // A closed pipe is no fault of ours.
+    drop(std::io::stdout().write_all(text.as_bytes()));
     Ok(())
 }

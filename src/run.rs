@@ -39,7 +39,7 @@ use kube::{
         watcher::{self, Event},
     },
 };
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use tokio::{
     net::TcpListener,
     sync::{oneshot, watch as flag},
@@ -72,6 +72,8 @@ pub struct Config {
     pub election: Option<(String, Terms)>,
     /// One endpoint for all AWS services, instead of AWS's own.
     pub endpoint_url: Option<String>,
+    /// The file with the operator's own token for Vault.
+    pub vault_token: Option<PathBuf>,
     /// ACM is looked at for drift once in so long; zero: never.
     pub drift_interval: SignedDuration,
     /// Whether each Certificate has metrics of its own.
@@ -203,6 +205,7 @@ impl Operator {
             endpoint_url: config.endpoint_url.clone(),
             pacer: Arc::new(Pacer::observed(clients.metrics.clone())),
             metrics: clients.metrics.clone(),
+            vault_token: config.vault_token.clone(),
             accounts: {
                 let accounts = accounts.clone();
                 Arc::new(move |name| accounts.get(None, name))
@@ -263,6 +266,14 @@ impl Operator {
         tasks.spawn(WATCHES[1], follow(certificate_changes, move |changes| tell.certificates(changes)));
         let tell = waker.clone();
         tasks.spawn(WATCHES[2], follow(request_changes, move |changes| tell.requests(changes)));
+        if let Some(mut news) = context.sessions.learned.news() {
+            let tell = waker.clone();
+            tasks.spawn("the news of permissions", async move {
+                while let Some(account) = news.next().await {
+                    tell.permissions(&account);
+                }
+            });
+        }
         let secrets = SecretWatches { clients, health };
         let tell = waker.clone();
         let own = (config.own_namespace.as_str(), watcher::Config::default());

@@ -128,8 +128,8 @@ fn quotas(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
 /// How to authenticate: exactly one way.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("[has(self.accessKeys), has(self.secretsManager), has(self.default), has(self.fromAccount)].filter(given, given).size() == 1")
-    .message("exactly one way to authenticate: accessKeys, secretsManager, default or fromAccount"))]
+#[x_kube(validation = Rule::new("[has(self.accessKeys), has(self.secretsManager), has(self.profile), has(self.default), has(self.fromAccount)].filter(given, given).size() == 1")
+    .message("exactly one way to authenticate: accessKeys, secretsManager, profile, default or fromAccount"))]
 pub struct Credentials {
     /// Access keys in a Secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -137,6 +137,9 @@ pub struct Credentials {
     /// Access keys in a secrets manager.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secrets_manager: Option<SecretsManager>,
+    /// A profile of the config and credentials files that the operator has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<NamedProfile>,
     /// AWS's default provider chain, in the operator's own environment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default: Option<DefaultChain>,
@@ -162,12 +165,61 @@ pub struct AccessKeys {
     pub secret_ref: SecretRef,
 }
 
-/// Access keys in a secrets manager.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+/// Access keys in a secrets manager: exactly one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.aws) != has(self.vault)").message("exactly one secrets manager: aws or vault"))]
 pub struct SecretsManager {
     /// AWS Secrets Manager, read with the operator's own identity (AWS's default provider chain).
-    pub aws: AwsSecret,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aws: Option<AwsSecret>,
+    /// HashiCorp Vault, entered by its Kubernetes auth method with the operator's own token (Helm value `vault.enabled`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vault: Option<VaultSecret>,
+}
+
+/// A secret in Vault's KV secrets engine, version 2: `accessKeyId`, `secretAccessKey` and, optionally, `sessionToken`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("[self.path, has(self.mount) ? self.mount : '', has(self.authMount) ? self.authMount : ''].all(p, p.split('/').all(s, s != '.' && s != '..'))")
+    .message("path, mount and authMount have no parts . or .."))]
+pub struct VaultSecret {
+    /// Where Vault is, such as `https://vault.example:8200`.
+    #[schemars(length(max = 300), regex(pattern = r"^https://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?/?$"))]
+    pub address: String,
+    /// The namespace, in Vault Enterprise and HCP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512), regex(pattern = r"^[A-Za-z0-9_./-]+$"))]
+    pub namespace: Option<String>,
+    /// The role of the Kubernetes auth method.
+    #[schemars(length(min = 1, max = 128), regex(pattern = r"^[A-Za-z0-9_.-]+$"))]
+    pub role: String,
+    /// Where the Kubernetes auth method is mounted.
+    #[serde(default = "kubernetes")]
+    #[schemars(length(min = 1, max = 256), regex(pattern = r"^[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*$"))]
+    pub auth_mount: String,
+    /// Where the KV engine is mounted.
+    #[serde(default = "secret")]
+    #[schemars(length(min = 1, max = 256), regex(pattern = r"^[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*$"))]
+    pub mount: String,
+    /// The secret's path in the engine, without `data/`.
+    #[schemars(length(min = 1, max = 512), regex(pattern = r"^[A-Za-z0-9_.@:+=~,-]+(/[A-Za-z0-9_.@:+=~,-]+)*$"))]
+    pub path: String,
+    /// The CAs that Vault's certificate may be signed by, in PEM. Left out: those that the operator trusts (Helm value `caBundle`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 65_536), regex(pattern = "-----BEGIN CERTIFICATE-----"))]
+    pub ca_bundle: Option<String>,
+    /// What its fields are called, where they are not called so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fields: Option<FieldNames>,
+}
+
+fn kubernetes() -> String {
+    "kubernetes".to_owned()
+}
+
+fn secret() -> String {
+    "secret".to_owned()
 }
 
 /// A secret in AWS Secrets Manager: a JSON object with `accessKeyId`, `secretAccessKey` and, optionally, `sessionToken`.
@@ -203,6 +255,16 @@ pub struct FieldNames {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256))]
     pub session_token: Option<String>,
+}
+
+/// A profile of the files that `AWS_CONFIG_FILE` and `AWS_SHARED_CREDENTIALS_FILE` name in the operator's environment (Helm value
+/// `aws.profiles.secret`). Only its credentials are taken, not its region.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NamedProfile {
+    /// Its name: what stands in the brackets of the file, without `profile`.
+    #[schemars(length(min = 1, max = 128), regex(pattern = r"^[A-Za-z0-9_./%@:+-]+$"))]
+    pub name: String,
 }
 
 /// The name of a Secret in the operator's own namespace.
@@ -305,6 +367,9 @@ pub struct AwsAccountStatus {
     /// The AWS partition.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub partition: Option<String>,
+    /// What is known of the permissions that the account's uses need.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub permissions: Option<PermissionsStatus>,
     /// The private CAs of the account in its regions; at most 200.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub certificate_authorities: Vec<AuthorityStatus>,
@@ -323,10 +388,25 @@ pub struct AwsAccountStatus {
     /// Of a member: its state in the organization (PENDING_ACTIVATION, ACTIVE, SUSPENDED, PENDING_CLOSURE, CLOSED), or LEFT.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
-    /// Ready, CredentialsValid, OrganizationSynced, Stalled.
+    /// Ready, CredentialsValid, PermissionsVerified, OrganizationSynced, Stalled.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
+}
+
+/// What is known of the permissions that an account's uses need, by IAM action.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PermissionsStatus {
+    /// What it is used for, as `arnkeeper iam-policy --for` names it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub uses: Vec<String>,
+    /// The actions that IAM does not allow.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<String>,
+    /// The actions that nothing is known of.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unverified: Vec<String>,
 }
 
 /// A private CA, as seen last.

@@ -10,6 +10,8 @@ pub const READY: &str = "Ready";
 pub const STALLED: &str = "Stalled";
 /// AwsAccount: the credentials are those of the account that was named.
 pub const CREDENTIALS_VALID: &str = "CredentialsValid";
+/// AwsAccount: IAM allows what the account is used for; Unknown where that can't be told.
+pub const PERMISSIONS_VERIFIED: &str = "PermissionsVerified";
 /// AwsAccount with an organization: its members are as AWS has them.
 pub const ORGANIZATION_SYNCED: &str = "OrganizationSynced";
 /// CertificateRequest: it may be signed.
@@ -27,8 +29,8 @@ const LONGEST_MESSAGE: usize = 4096;
 pub struct Finding {
     /// The condition's type.
     pub kind: &'static str,
-    /// Whether the condition holds.
-    pub holds: bool,
+    /// Whether the condition holds; none: it is not known.
+    pub holds: Option<bool>,
     /// CamelCase, for programs.
     pub reason: &'static str,
     /// For people: what is, what it means, what to do.
@@ -38,12 +40,17 @@ pub struct Finding {
 impl Finding {
     /// A finding that the condition holds.
     pub fn yes(kind: &'static str, reason: &'static str, message: impl Into<String>) -> Self {
-        Self { kind, holds: true, reason, message: message.into() }
+        Self { kind, holds: Some(true), reason, message: message.into() }
     }
 
     /// A finding that the condition does not hold.
     pub fn no(kind: &'static str, reason: &'static str, message: impl Into<String>) -> Self {
-        Self { kind, holds: false, reason, message: message.into() }
+        Self { kind, holds: Some(false), reason, message: message.into() }
+    }
+
+    /// A finding that it is not known whether the condition holds.
+    pub fn unknown(kind: &'static str, reason: &'static str, message: impl Into<String>) -> Self {
+        Self { kind, holds: None, reason, message: message.into() }
     }
 }
 
@@ -55,7 +62,7 @@ pub fn conditions(before: &[Condition], findings: &[Finding], generation: i64, n
     findings
         .iter()
         .map(|finding| {
-            let status = if finding.holds { "True" } else { "False" };
+            let status = finding.holds.map_or("Unknown", |holds| if holds { "True" } else { "False" });
             let kept = before.iter().find(|c| c.type_ == finding.kind && c.status == status);
             Condition {
                 type_: finding.kind.into(),

@@ -160,7 +160,7 @@ fn tell(code: Option<&str>, words: &str) -> String {
 }
 
 /// An error and its causes, each once.
-fn chain(error: &(dyn Error + 'static)) -> String {
+pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
     let mut parts: Vec<String> = vec![];
     let mut next = Some(error);
     while let Some(error) = next {

@@ -1,6 +1,7 @@
 //! What went wrong at AWS, sorted by what is to be done about it.
 
-use std::{fmt, time::Duration};
+use super::permissions;
+use std::{collections::BTreeSet, fmt, time::Duration};
 
 /// What is to be done about an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -45,10 +46,15 @@ impl fmt::Display for AwsError {
         let Self { action, message, .. } = self;
         let code = self.code.as_deref().unwrap_or("no answer");
         match self.kind {
-            Kind::AccessDenied => write!(
-                f,
-                "the IAM action {action} is not allowed: add it to the policy of the account's identity ({code}: {message})"
-            ),
+            Kind::AccessDenied => {
+                let printed = permissions::of(action)
+                    .map(|permission| permissions::command(&BTreeSet::from([permission.used])))
+                    .map_or_else(String::new, |command| format!(", as `{command}` prints it"));
+                write!(
+                    f,
+                    "the IAM action {action} is not allowed: add it to the policy of the account's identity{printed} ({code}: {message})"
+                )
+            }
             Kind::Credentials => write!(
                 f,
                 "AWS does not accept the account's credentials for {action}: check the keys, the session token and the clock ({code}: {message})"

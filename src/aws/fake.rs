@@ -2,7 +2,9 @@
 
 use super::{
     error::{AwsError, Kind},
-    port::{Authority, Aws, Description, Identity, Issue, Material, Organization, PemChain, Summary},
+    port::{
+        Authority, Aws, Description, Identity, Issue, Material, Organization, PemChain, Simulation, Summary, Verdict,
+    },
 };
 use crate::{
     api::{
@@ -14,7 +16,7 @@ use crate::{
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Mutex, MutexGuard},
 };
 use tokio::sync::Semaphore;
@@ -46,6 +48,8 @@ pub struct World {
     pub authority_certificate: String,
     pub certificates: Vec<Summary>,
     pub tags: BTreeMap<CertificateArn, Tags>,
+    /// Actions that its policies deny, as a simulation tells and as the calls themselves do.
+    pub denied: BTreeSet<&'static str>,
     /// The next call fails so.
     pub failure: Option<Kind>,
     /// The actions called, and on what.
@@ -90,7 +94,8 @@ impl FakeAws {
         let failure = {
             let mut world = self.world();
             world.calls.push((action, on.to_owned()));
-            world.failure.take()
+            let denied = world.denied.contains(action).then_some(Kind::AccessDenied);
+            world.failure.take().or(denied)
         };
         let _permit = self.gate.acquire().await.unwrap();
         let kind = match failure {
@@ -171,5 +176,15 @@ impl Aws for FakeAws {
 
     async fn delete_certificate(&self, arn: &CertificateArn) -> Result<(), AwsError> {
         self.call("acm:DeleteCertificate", arn.as_str(), |_| None).await
+    }
+
+    async fn simulate(&self, question: &Simulation) -> Result<Vec<Verdict>, AwsError> {
+        let verdict = |w: &World, action: &&str| Verdict {
+            action: (*action).to_owned(),
+            allowed: !w.denied.contains(action),
+            missing: vec![],
+        };
+        let answer = |w: &World| Some(question.actions.iter().map(|action| verdict(w, action)).collect());
+        self.call("iam:SimulatePrincipalPolicy", &question.resource, answer).await
     }
 }

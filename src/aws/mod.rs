@@ -10,9 +10,12 @@ pub mod error;
 mod fake;
 pub mod inventory;
 pub mod paced;
+pub mod permissions;
 pub mod port;
+pub mod profiles;
 pub mod provider;
 pub mod secrets_manager;
 pub mod sessions;
 #[cfg(test)]
 mod stand_in;
+pub mod vault;

@@ -132,6 +132,30 @@ pub struct Material {
     pub chain: Option<String>,
 }
 
+/// What IAM is asked (IAM API reference, SimulatePrincipalPolicy).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Simulation {
+    /// The role or user whose policies count.
+    pub principal: String,
+    /// The actions.
+    pub actions: Vec<&'static str>,
+    /// What they would be done to.
+    pub resource: String,
+    /// Condition keys of the calls, with their values.
+    pub context: Vec<(String, String)>,
+}
+
+/// What IAM says of one action.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// The action.
+    pub action: String,
+    /// Whether it is allowed.
+    pub allowed: bool,
+    /// Condition keys that the policies ask for, and the question did not tell.
+    pub missing: Vec<String>,
+}
+
 /// An AWS organization (Organizations API reference).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Organization {
@@ -141,6 +165,19 @@ pub struct Organization {
     pub management_account: AccountId,
     /// All its accounts, the managing one too, by id.
     pub members: Vec<Member>,
+}
+
+impl Organization {
+    /// The region where a partition's Organizations is; the signature is for it (AWS general reference, Organizations
+    /// endpoints).
+    #[must_use]
+    pub fn home(partition: &str) -> &'static str {
+        match partition {
+            "aws-us-gov" => "us-gov-west-1",
+            "aws-cn" => "cn-northwest-1",
+            _ => "us-east-1",
+        }
+    }
 }
 
 /// An account of an organization.
@@ -211,4 +248,18 @@ pub trait Aws: Send + Sync {
 
     /// Deletes a certificate from ACM.
     async fn delete_certificate(&self, arn: &CertificateArn) -> Result<(), AwsError>;
+
+    /// Asks IAM what its caller may do; nothing is done. One attempt: it is not worth a second.
+    async fn simulate(&self, question: &Simulation) -> Result<Vec<Verdict>, AwsError>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn organizations_has_one_home_a_partition() {
+        let homes = ["aws", "aws-us-gov", "aws-cn"].map(Organization::home);
+        assert_eq!(homes, ["us-east-1", "us-gov-west-1", "cn-northwest-1"]);
+    }
 }

@@ -18,6 +18,9 @@ use zeroize::Zeroize;
 pub const READ: &str = "secretsmanager:GetSecretValue";
 /// The IAM action that opens a secret under a customer's own key.
 const DECRYPT: &str = "kms:Decrypt";
+/// All of them.
+#[cfg(test)]
+pub(super) const ACTIONS: [&str; 2] = [READ, DECRYPT];
 
 /// Reads a secret; none: it holds bytes, no text.
 ///
@@ -92,11 +95,16 @@ fn parse(mut text: String, names: &Names) -> Result<AccessKeys, String> {
     let read = serde_json::from_str::<BTreeMap<String, Value>>(&text);
     text.zeroize();
     let fields = read.map_err(|_| "it is not a JSON object".to_owned())?;
-    let texts = fields.into_iter().filter_map(|(name, value)| match value {
+    AccessKeys::parse_named(texts(fields), names)
+}
+
+/// The fields that are texts; a secret may have others, too.
+pub(super) fn texts(fields: BTreeMap<String, Value>) -> BTreeMap<String, Vec<u8>> {
+    let text = |(name, value)| match value {
         Value::String(text) => Some((name, text.into_bytes())),
         _ => None,
-    });
-    AccessKeys::parse_named(texts.collect(), names)
+    };
+    fields.into_iter().filter_map(text).collect()
 }
 
 #[cfg(test)]

@@ -5,14 +5,16 @@ use crate::{
     api::{AwsAccount, SYNC_ANNOTATION, account::AwsAccountStatus, conditions::refused, names::Region},
     aws::{
         error::Kind as ErrorKind,
-        port::{Authority, Organization},
+        permissions::verify::verify,
+        port::{Authority, Aws, Organization},
         sessions::{ProblemKind, SessionProblem},
     },
     core::{
         Decision,
         access::Refusal,
         account::{Observed, Problem, Read, Write, decide, rest},
-        organization::{Around, Change},
+        organization::{Around, Change, is_member_of},
+        permissions::{Asked, carried, needs::Gathering, principal},
     },
 };
 use async_trait::async_trait;
@@ -22,13 +24,24 @@ use kube::{
     Api, Client, ResourceExt,
     api::{DeleteParams, PostParams, Preconditions},
 };
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Instant,
+};
 
 /// Members that are written at the same time.
 const WRITERS: usize = 8;
 
 /// The controller of AwsAccounts.
 pub struct Accounts(pub Arc<Context>);
+
+/// What is kept of an account from one look to the next.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Memory {
+    known: Option<Arc<Known>>,
+    asked: Option<Arc<Asked>>,
+}
 
 /// What was read of an organization. It is looked through again whenever a member changes, and read again in its time.
 #[derive(Clone, PartialEq, Eq)]
@@ -47,13 +60,55 @@ fn asked(account: &AwsAccount) -> (Option<i64>, Option<String>) {
 
 fn problem(problem: &SessionProblem) -> Problem {
     Problem {
-        passes: matches!(problem.kind, ProblemKind::Transient),
-        about_credentials: !matches!(problem.kind, ProblemKind::Transient | ProblemKind::Disabled),
+        passes: problem.passes(),
+        about_credentials: !problem.passes() && problem.kind != ProblemKind::Disabled,
         why: super::context::refusal(problem),
     }
 }
 
+/// Objects that are decoded before others have their turn.
+const DECODED_AT_ONCE: usize = 64;
+
 impl Accounts {
+    /// Asks IAM and AWS, once an hour.
+    async fn permissions(&self, o: &mut Observed, aws: &dyn Aws) {
+        let (account, name, context) = (&o.account, o.account.name_any(), &self.0);
+        let mut gathering = Gathering::new(account, &name, &o.authorities);
+        // One by one: all of them at once would take ten times the store's memory.
+        let certificates = context.certificates.keys(|_, gist| gist.enabled && gist.uses(&name));
+        for (count, key) in certificates.into_iter().enumerate() {
+            if let Some(certificate) = context.certificates.at(&key) {
+                gathering.certificate(&certificate);
+            }
+            if count % DECODED_AT_ONCE == DECODED_AT_ONCE - 1 {
+                tokio::task::yield_now().await;
+            }
+        }
+        for key in context.requests.keys(|_, gist| !gist.ready && gist.uses(&name)) {
+            if let Some(request) = context.requests.at(&key) {
+                gathering.request(&request);
+            }
+        }
+        if account.spec.organization.is_some() {
+            for member in context.accounts.all().iter().filter(|member| is_member_of(member, account)) {
+                gathering.member(member);
+            }
+        }
+        let needs = gathering.done();
+        let caller = aws.identity().arn.clone();
+        let principal = principal(&caller, account.spec.assume_roles.iter().map(|role| &role.role_arn));
+        let known = context.sessions.learned.of(&name, &caller);
+        let (at, instant, generation) = (context.clock.now(), Instant::now(), account.metadata.generation);
+        let before = account.status.as_ref().filter(|s| s.caller_arn.as_deref() == Some(&*caller));
+        let carried = match &o.asked {
+            Some(last) if last.caller == caller => last.carried.clone(),
+            Some(_) => BTreeSet::new(),
+            None => carried(before.and_then(|status| status.permissions.as_ref())),
+        };
+        let answer = verify(aws, principal.as_deref(), &context.cluster, &needs, &known).await;
+        o.asked = Some(Arc::new(Asked { at, instant, generation, caller, needs, answer, carried }));
+    }
+
     async fn organization(&self, account: &AwsAccount) -> Result<Arc<Organization>, Problem> {
         let aws = self.0.sessions.organization(account).await.map_err(|p| problem(&p))?;
         aws.organization().await.map(Arc::new).map_err(|error| {
@@ -105,14 +160,17 @@ impl Kind for Accounts {
     type Observed = Observed;
     type Read = Read;
     type Write = Write;
-    type Memory = Option<Arc<Known>>;
+    type Memory = Memory;
 
-    fn observe(&self, account: Arc<AwsAccount>, memory: Option<Arc<Known>>) -> Observed {
+    fn observe(&self, account: Arc<AwsAccount>, memory: Memory) -> Observed {
         let budget = self.0.spending().standing(&account.name_any(), self.0.clock.now());
+        let Memory { known, asked: permissions } = memory;
         let mut o = Observed {
             account,
             session: None,
             authorities: BTreeMap::new(),
+            asked: permissions,
+            shown: BTreeMap::new(),
             budget,
             organization: None,
             around: None,
@@ -120,7 +178,7 @@ impl Kind for Accounts {
         };
         let now = self.0.clock.now();
         let fresh = |k: &&Arc<Known>| k.asked == asked(&o.account) && now.duration_since(k.at) < rest(&o);
-        if let Some(known) = memory.as_ref().filter(fresh) {
+        if let Some(known) = known.as_ref().filter(fresh) {
             o.authorities = known.authorities.iter().map(|(region, all)| (region.clone(), Ok(all.clone()))).collect();
             o.organization = Some(Ok(known.organization.clone()));
             o.read_at = Some(known.at);
@@ -129,6 +187,9 @@ impl Kind for Accounts {
     }
 
     fn decide(&self, observed: &mut Observed, now: Timestamp) -> Decision<AwsAccountStatus, Read, Write> {
+        if let Some(Ok(identity)) = &observed.session {
+            observed.shown = self.0.sessions.learned.of(&observed.account.name_any(), &identity.arn);
+        }
         decide(observed, now)
     }
 
@@ -147,6 +208,10 @@ impl Kind for Accounts {
                     o.authorities.insert(region, authorities);
                 }
                 // The session ended in between: begin again.
+                Err(_) => o.session = None,
+            },
+            Read::Permissions => match session {
+                Ok(aws) => self.permissions(o, &*aws).await,
                 Err(_) => o.session = None,
             },
             Read::Organization => {
@@ -181,10 +246,14 @@ impl Kind for Accounts {
         observed.account = account;
     }
 
-    fn memory(o: Observed) -> Option<Arc<Known>> {
-        let (Some(Ok(organization)), Some(at)) = (o.organization, o.read_at) else { return None };
-        let authorities: Option<_> = o.authorities.into_iter().map(|(region, all)| Some((region, all.ok()?))).collect();
-        Some(Arc::new(Known { asked: asked(&o.account), at, organization, authorities: authorities? }))
+    fn memory(o: Observed) -> Memory {
+        let asked_for = asked(&o.account);
+        let known = || {
+            let (Some(Ok(organization)), Some(at)) = (o.organization, o.read_at) else { return None };
+            let all = o.authorities.into_iter().map(|(region, all)| Some((region, all.ok()?)));
+            Some(Arc::new(Known { asked: asked_for, at, organization, authorities: all.collect::<Option<_>>()? }))
+        };
+        Memory { known: known(), asked: o.asked }
     }
 
     fn status(account: &AwsAccount) -> Option<&AwsAccountStatus> {

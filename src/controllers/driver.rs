@@ -38,7 +38,7 @@ const MOST_STEPS: usize = 400;
 /// A status that changes more often at the end of a pass is looked at again only after its rest.
 const MOST_STATUSES: u32 = 3;
 /// Reconciles of one kind that run at the same time; what is slow in them is AWS.
-const CONCURRENCY: usize = 256;
+const CONCURRENCY: usize = 104;
 /// The longest note of an event, in bytes (Kubernetes API reference, Event).
 const LONGEST_NOTE: usize = 1024;
 /// A conflict means that the watch will tell of a newer object; this is for the case that it does not.

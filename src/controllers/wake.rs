@@ -247,6 +247,13 @@ impl Waker {
         }
     }
 
+    /// A call in the name of this account was denied, or is allowed now.
+    pub fn permissions(&self, account: &str) {
+        if let Some(key) = self.context.accounts.find(None, account) {
+            self.accounts.wake(&key);
+        }
+    }
+
     /// A TLS Secret in a namespace that is served changed.
     pub fn tls_secret(&self, secret: &PartialObjectMeta<Secret>) {
         let namespace = secret.metadata.namespace.as_deref();

@@ -5,6 +5,7 @@ use super::{
     access::Refusal,
     certificate::renewal::per_mille,
     organization::{self, Around, Change, inactive},
+    permissions::{self, Asked},
     spending::{BUDGET_SPENT, Standing},
 };
 use crate::{
@@ -12,12 +13,14 @@ use crate::{
         ACCOUNT_NAME_ANNOTATION, ACCOUNT_STATE_ANNOTATION, AwsAccount, PATH_ANNOTATION,
         account::{AuthorityStatus, AwsAccountStatus},
         conditions::{
-            CREDENTIALS_VALID, Finding, ORGANIZATION_SYNCED, READY, STALLED, conditions, is_true, whole_seconds,
+            CREDENTIALS_VALID, Finding, ORGANIZATION_SYNCED, PERMISSIONS_VERIFIED, READY, STALLED, conditions, is_true,
+            whole_seconds,
         },
         names::Region,
     },
     aws::{
         error::{AwsError, Kind},
+        permissions::learned,
         port::{Authority, Identity, Organization},
     },
     text::plain,
@@ -31,6 +34,8 @@ use std::{collections::BTreeMap, sync::Arc};
 const INTERVAL: SignedDuration = SignedDuration::from_mins(10);
 /// A passing fault is looked at again after this long.
 const AFTER_FAULT: SignedDuration = SignedDuration::from_secs(15);
+/// What was put off until the account was told to be ready.
+const SOON: SignedDuration = SignedDuration::from_secs(1);
 /// CAs that the status lists; AWS allows 200 in a region (Private CA quotas).
 const MOST_AUTHORITIES: usize = 200;
 
@@ -45,6 +50,10 @@ pub struct Observed {
     pub session: Option<Result<Identity, Problem>>,
     /// The private CAs, by region.
     pub authorities: BTreeMap<Region, Result<Vec<Authority>, AwsError>>,
+    /// What was asked of IAM last.
+    pub asked: Option<Arc<Asked>>,
+    /// What calls have shown of permissions.
+    pub shown: learned::All,
     /// How it stands with its budget.
     pub budget: Standing,
     /// The organization, or why it can't be read.
@@ -73,6 +82,8 @@ pub enum Read {
     Session,
     /// The CAs of a region.
     Authorities(Region),
+    /// What the account is used for, and whether IAM allows it.
+    Permissions,
     /// The organization.
     Organization,
     /// What there is around it.
@@ -149,13 +160,24 @@ pub fn decide(o: &Observed, now: Timestamp) -> Decision<AwsAccountStatus, Read, 
         }
         return told(o, &before, status, &findings, AFTER_FAULT, now);
     }
+    let generation = o.account.metadata.generation;
+    // A new account, or a new spec, is told to be ready first: others wait for that.
+    let was_told = is_true(&before.conditions, READY) && before.observed_generation == generation;
+    let spread = SignedDuration::from_secs(per_mille(&o.account.uid().unwrap_or_default()));
+    let is_due = permissions::is_due(o.asked.as_deref(), generation, &identity.arn, spread, now);
+    if is_due && was_told {
+        return read(Read::Permissions);
+    }
+    let asked = o.asked.as_deref().filter(|asked| asked.caller == identity.arn);
+    let (allowed, told_of) = permissions::tell(asked, &o.shown, &permissions::shown_by_members(&before));
+    status.permissions = told_of;
     let message = failures.first().map_or_else(
         || "The account can be used".to_owned(),
         |(region, error)| format!("The account can be used, but its private CAs in {region} can't be listed, so they can be named by ARN only: {error}"),
     );
-    let mut findings = vec![Finding::yes(READY, "Ready", message), valid];
+    let mut findings = vec![Finding::yes(READY, "Ready", message), valid, allowed];
     match members(o, &mut status, &mut findings) {
-        Ok(rest) => told(o, &before, status, &findings, rest, now),
+        Ok(rest) => told(o, &before, status, &findings, if is_due { rest.min(SOON) } else { rest }, now),
         Err(step) => Decision { step, status: before, events: vec![] },
     }
 }
@@ -287,6 +309,15 @@ fn of_readiness(before: &AwsAccountStatus, after: &AwsAccountStatus) -> Vec<Even
         let note = format!("The account can be used as {}", caller.unwrap_or_default());
         return vec![Event { warning: false, reason: "Ready".into(), note }];
     }
+    let lacks = |status: &AwsAccountStatus| {
+        let lacks = |c: &&k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition| {
+            c.type_ == PERMISSIONS_VERIFIED && c.status == "False"
+        };
+        status.conditions.iter().find(lacks).map(|c| c.message.clone())
+    };
+    if let (None, Some(note)) = (lacks(before), lacks(after)) {
+        return vec![Event { warning: true, reason: "PermissionsMissing".into(), note }];
+    }
     let why = |c: &&k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition| c.type_ == READY;
     let (old, new) = (before.conditions.iter().find(why), after.conditions.iter().find(why));
     match new {
@@ -302,6 +333,7 @@ mod tests {
     use super::*;
     use crate::{
         api::account::BudgetStatus,
+        aws::permissions::verify::Answer,
         core::{fixtures, spending::Spent},
     };
 
@@ -312,10 +344,21 @@ mod tests {
         let identity =
             Identity { account: "111122223333".parse().unwrap(), arn: "arn:aws:iam::111122223333:user/a".into() };
         let authorities = account.spec.regions.iter().map(|region| (region.clone(), Ok(vec![]))).collect();
+        let asked = Asked {
+            at: NOW.parse().unwrap(),
+            instant: std::time::Instant::now(),
+            generation: account.metadata.generation,
+            caller: identity.arn.clone(),
+            needs: permissions::Needs::default(),
+            answer: Answer::default(),
+            carried: std::collections::BTreeSet::new(),
+        };
         let o = Observed {
             account: Arc::new(account),
             session: Some(Ok(identity)),
             authorities,
+            asked: Some(Arc::new(asked)),
+            shown: learned::All::new(),
             budget,
             organization: None,
             around: None,

@@ -11,7 +11,9 @@ pub mod backoff;
 pub mod certificate;
 #[cfg(test)]
 mod fixtures;
+pub mod keystores;
 pub mod organization;
+pub mod permissions;
 pub mod request;
 pub mod secret;
 pub mod spending;

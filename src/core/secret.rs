@@ -1,5 +1,6 @@
 //! Secrets: whose they are, what they hold, how they are written. A key never leaves this type but into a Secret or ACM.
 
+use super::keystores::{KEYSTORE, TRUSTSTORE};
 use crate::{
     api::{
         ADOPT_BY_ANNOTATION, CertificateRequest, GROUP, ISSUED_FOR_ANNOTATION, OWNED_BY_ANNOTATION, RENEW_ANNOTATION,
@@ -24,8 +25,8 @@ const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "arnkeeper");
 
 /// The most bytes that the values of a Secret may have together (Kubernetes documentation, "Secrets").
 const LARGEST: usize = 1 << 20;
-/// The most bytes that are written into one: a key, a request, a certificate and its chain.
-const ROOM: usize = 64 << 10;
+/// The most bytes that are written into one: a key, a request, a certificate and its chain, and keystores with all that.
+const ROOM: usize = 128 << 10;
 
 /// A Secret. It has no `Debug`, and wipes what it holds.
 pub struct SecretObject(Secret);
@@ -138,14 +139,18 @@ impl SecretObject {
         self.annotation(RENEW_ANNOTATION)
     }
 
-    fn annotation(&self, key: &str) -> Option<&str> {
+    /// The value of an annotation.
+    #[must_use]
+    pub fn annotation(&self, key: &str) -> Option<&str> {
         self.0.annotations().get(key).map(String::as_str)
     }
 
     /// Why the API server would not let it be written, if so: told before a certificate for it is paid for.
     #[must_use]
     pub fn takes_nothing(&self) -> Option<&'static str> {
-        let kept = |(key, _): &(&String, &ByteString)| !["tls.crt", "tls.key", "tls.csr", "ca.crt"].contains(&&***key);
+        let kept = |(key, _): &(&String, &ByteString)| {
+            !["tls.crt", "tls.key", "tls.csr", "ca.crt", KEYSTORE, TRUSTSTORE].contains(&&***key)
+        };
         let others: usize = self.0.data.iter().flatten().filter(kept).map(|(_, value)| value.0.len()).sum();
         if self.0.immutable == Some(true) {
             Some("it is immutable: make it again without that, or choose another name")
@@ -156,6 +161,33 @@ impl SecretObject {
         } else {
             None
         }
+    }
+
+    /// A value.
+    #[must_use]
+    pub fn bytes(&self, key: &str) -> Option<&[u8]> {
+        self.0.data.as_ref()?.get(key).map(|value| &*value.0)
+    }
+
+    /// Sets a value, or takes it away; what was there is wiped.
+    pub fn set_bytes(&mut self, key: &str, value: Option<Vec<u8>>) {
+        let data = self.0.data.get_or_insert_default();
+        let old = match value {
+            Some(value) => data.insert(key.into(), ByteString(value)),
+            None => data.remove(key),
+        };
+        if let Some(mut old) = old {
+            old.0.zeroize();
+        }
+    }
+
+    /// Sets an annotation, or takes it away.
+    pub fn set_annotation(&mut self, key: &str, value: Option<String>) {
+        let annotations = self.0.metadata.annotations.get_or_insert_default();
+        match value {
+            Some(value) => annotations.insert(key.into(), value),
+            None => annotations.remove(key),
+        };
     }
 
     /// A value as text.

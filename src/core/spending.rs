@@ -87,6 +87,9 @@ struct Hour {
 struct Count {
     /// The number of the last attempt.
     number: i32,
+    /// The number of the last attempt that this process made: what the watch tells of it is no news, and may come after AWS
+    /// refused it.
+    own: i32,
     /// How many attempts count.
     attempts: i32,
     /// Only a guess: the process before this one may have called, and not come to tell.
@@ -127,9 +130,10 @@ impl Ledger {
                 let count = match before {
                     None => Count { number, attempts: number.min(MOST_ATTEMPTS), guess, ..Count::default() },
                     Some((_, before)) => {
-                        let more = number.saturating_sub(before.number).clamp(0, MOST_ATTEMPTS);
+                        let known = before.number.max(before.own);
+                        let more = number.saturating_sub(known).clamp(0, MOST_ATTEMPTS);
                         Count {
-                            number: number.max(before.number),
+                            number: if number > known { number } else { before.number },
                             attempts: before.attempts.saturating_add(more).min(MOST_ATTEMPTS),
                             guess: guess && before.guess,
                             ..before
@@ -215,8 +219,9 @@ impl Ledger {
         }
         let hour = kept.take_out(uid).filter(|_| counted.is_some()).map_or(hour_of(now), |(hour, _)| hour);
         let attempts = before.map_or(0, |b| b.attempts).saturating_add(i32::from(counted.is_none()));
+        let own = before.map_or(number, |b| b.own.max(number));
         let number = before.map_or(number, |b| b.number.max(number));
-        let count = Count { number, attempts, open: true, ..Count::default() };
+        let count = Count { number, own, attempts, open: true, ..Count::default() };
         kept.put(hour, uid.to_owned(), count);
         Ok(())
     }
@@ -237,9 +242,7 @@ impl Ledger {
                 (count.number, count.attempts) = (number - 1, count.attempts - 1);
             }
             count.open = false;
-            if count.attempts > 0 {
-                kept.put(hour, uid.to_owned(), count);
-            }
+            kept.put(hour, uid.to_owned(), count);
         }
     }
 

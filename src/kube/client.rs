@@ -26,8 +26,8 @@ use tower::{
 /// A call that is not answered after this long has failed.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// So many calls are under way at the same time. kube speaks HTTP/1.1, where each has a connection of its own, and that takes a
-/// hundred kilobytes here and more at the API server; with a call in a hundredth of a second these are 6,000 in a second.
-const CALLS: usize = 64;
+/// hundred kilobytes here and more at the API server; with a call in a hundredth of a second these are 4,000 in a second.
+const CALLS: usize = 40;
 /// A watch whose opening is not answered after this long has failed.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(15);
 /// The API server ends a watch after this long, in seconds, and it is opened again where it ended: a watch on which

@@ -9,7 +9,11 @@ use crate::{
     aws::{
         error::AwsError,
         paced::pacer::{Lane, Observer},
-        port::{Authority, Aws, Description, Identity, Issue, Material, Organization, PemChain, Summary},
+        permissions::learned::Learned,
+        port::{
+            Authority, Aws, Description, Identity, Issue, Material, Organization, PemChain, Simulation, Summary,
+            Verdict,
+        },
     },
 };
 use async_trait::async_trait;
@@ -25,6 +29,7 @@ pub struct Measured<A> {
     /// The account's regions: an ARN that somebody wrote into a status must not make a series.
     regions: Vec<Region>,
     metrics: Arc<Metrics>,
+    learned: Arc<Learned>,
 }
 
 /// Stands for regions that an account does not name.
@@ -32,8 +37,14 @@ const OTHER: &str = "other";
 
 impl<A> Measured<A> {
     /// The calls of `inner`, counted for the AwsAccount of this name and its regions.
-    pub fn new(inner: A, account: impl Into<String>, regions: &[Region], metrics: Arc<Metrics>) -> Self {
-        Self { inner, account: account.into(), regions: regions.to_vec(), metrics }
+    pub fn new(
+        inner: A,
+        account: impl Into<String>,
+        regions: &[Region],
+        metrics: Arc<Metrics>,
+        learned: Arc<Learned>,
+    ) -> Self {
+        Self { inner, account: account.into(), regions: regions.to_vec(), metrics, learned }
     }
 
     async fn measure<T>(
@@ -41,10 +52,18 @@ impl<A> Measured<A> {
         operation: &'static str,
         region: &str,
         call: impl Future<Output = Result<T, AwsError>>,
-    ) -> Result<T, AwsError> {
+    ) -> Result<T, AwsError>
+    where
+        A: Aws,
+    {
         let began = Instant::now();
         let answer = call.await;
-        let region = if self.regions.iter().any(|known| known.as_str() == region) { region } else { OTHER };
+        let known = self.regions.iter().find(|known| known.as_str() == region);
+        if let Some(region) = known {
+            let caller = &self.inner.identity().arn;
+            self.learned.note(&self.account, caller, operation, region, answer.as_ref().err());
+        }
+        let region = known.map_or(OTHER, Region::as_str);
         self.metrics.called(&self.account, region, operation, answer.as_ref().err(), began.elapsed());
         answer
     }
@@ -131,5 +150,10 @@ impl<A: Aws> Aws for Measured<A> {
 
     async fn delete_certificate(&self, arn: &CertificateArn) -> Result<(), AwsError> {
         self.measure("acm:DeleteCertificate", arn.region(), self.inner.delete_certificate(arn)).await
+    }
+
+    async fn simulate(&self, question: &Simulation) -> Result<Vec<Verdict>, AwsError> {
+        // IAM is one service for all regions.
+        self.measure("iam:SimulatePrincipalPolicy", OTHER, self.inner.simulate(question)).await
     }
 }

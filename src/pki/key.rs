@@ -137,6 +137,12 @@ impl PrivateKey {
         Zeroizing::new(pem::encode(PKCS8_LABEL, self.pair.serialized_der()))
     }
 
+    /// PKCS #8, DER.
+    #[must_use]
+    pub fn to_pkcs8_der(&self) -> Zeroizing<Vec<u8>> {
+        Zeroizing::new(self.pair.serialized_der().to_vec())
+    }
+
     /// An RSA key as PKCS #1, an EC key as SEC1 with its named curve.
     #[must_use]
     pub fn to_pkcs1_pem(&self) -> Zeroizing<String> {

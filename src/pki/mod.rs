@@ -9,6 +9,7 @@ pub mod certificate;
 pub mod chain;
 pub mod csr;
 pub mod key;
+pub mod keystore;
 pub mod names;
 mod pem;
 mod signature;

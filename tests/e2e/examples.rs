@@ -1,7 +1,7 @@
 //! Every file of `examples/` is applied as it stands, and what it asks for comes about.
 
 use crate::{
-    harness::{BASE_KEY, SYSTEM, Stand, from},
+    harness::{BASE_KEY, SYSTEM, Stand, from, merge},
     wait::{Conditions, until},
 };
 use arnkeeper::api::{AwsAccount, Certificate, CertificateRequest, conditions::READY};
@@ -13,7 +13,11 @@ use kube::{
     discovery::Scope,
 };
 use serde_json::{Value, json};
-use std::{collections::BTreeSet, path::Path};
+use std::{
+    collections::BTreeSet,
+    path::Path,
+    sync::{Arc, Mutex},
+};
 
 /// All manifests of `examples/`; namespaces come first, as with `kubectl apply`.
 fn manifests() -> Vec<Value> {
@@ -62,7 +66,7 @@ async fn apply(client: &Client, manifests: &[Value]) {
 }
 
 /// Sees to what the examples take for granted: the namespace's Secret with credentials, the private CAs.
-async fn prepare(stand: &Stand, manifests: &[Value]) -> bool {
+async fn prepare(stand: &Stand, manifests: &mut [Value]) -> bool {
     let why = "its access keys are those of one account, and the account of the examples is another";
     let Some(sim) = stand.sim_because(why) else { return false };
     for account in of::<AwsAccount>(manifests, "AwsAccount") {
@@ -81,15 +85,28 @@ async fn prepare(stand: &Stand, manifests: &[Value]) -> bool {
             let api: Api<Secret> = Api::namespaced(stand.client.clone(), SYSTEM);
             api.patch(name, &PatchParams::apply("e2e").force(), &Patch::Apply(secret)).await.expect("credentials");
         }
+        if let Some(profile) = account.spec.credentials.as_ref().and_then(|c| c.profile.as_ref()) {
+            let keys = crate::profiles::keys(&profile.name, &key.access_key_id, &key.secret_access_key);
+            crate::profiles::write("credentials", &[keys]);
+        }
         if let Some(manager) = account.spec.credentials.as_ref().and_then(|c| c.secrets_manager.as_ref()) {
             // The operator's own identity is that of the account whose key the stand was given.
             let base = Credentials::new(BASE_KEY.0, BASE_KEY.1, None, None, "e2e");
             let sts = aws_sdk_sts::Client::new(&crate::aws::configured(&stand.endpoint, "eu-west-1", base));
             let own = sts.get_caller_identity().send().await.expect("an identity").account.expect("an account");
-            let place = &manager.aws;
             let keys = json!({ "accessKeyId": key.access_key_id, "secretAccessKey": key.secret_access_key });
-            let secret = json!({ "string": keys.to_string() });
-            sim.secret(&own, place.region.as_str(), &place.secret_id, secret).await;
+            if let Some(place) = &manager.aws {
+                let secret = json!({ "string": keys.to_string() });
+                sim.secret(&own, place.region.as_str(), &place.secret_id, secret).await;
+            } else {
+                // Vault is wherever it is; here it is a stand-in, which ends with the test.
+                let double = crate::vault::vault(&Arc::new(Mutex::new(Some(keys)))).await;
+                let name = account.name_any();
+                let manifest =
+                    manifests.iter_mut().find(|m| m["kind"] == "AwsAccount" && m["metadata"]["name"] == *name);
+                let place = crate::vault::place(&double);
+                merge(&mut manifest.expect("its manifest")["spec"]["credentials"]["secretsManager"]["vault"], place);
+            }
         }
         for (region, name) in authorities(manifests, &account.name_any()) {
             let there = Credentials::new(&key.access_key_id, &key.secret_access_key, None, None, "e2e");
@@ -130,11 +147,11 @@ async fn exists(stand: &Stand, region: &str, name: &str, credentials: Credential
 #[tokio::test]
 async fn every_example_comes_about() {
     let stand = Stand::get().await;
-    let manifests = manifests();
+    let mut manifests = manifests();
     let certificates: Vec<Certificate> = of(&manifests, "Certificate");
     let requests: Vec<CertificateRequest> = of(&manifests, "CertificateRequest");
     assert!(!certificates.is_empty() && !requests.is_empty() && manifests.iter().any(|m| m["kind"] == "Ingress"));
-    let prepared = prepare(&stand, &manifests).await;
+    let prepared = prepare(&stand, &mut manifests).await;
     apply(&stand.client, &manifests).await;
     if !prepared {
         return;

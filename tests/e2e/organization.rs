@@ -8,7 +8,7 @@ use crate::{
 };
 use arnkeeper::api::{
     AwsAccount, SYNC_ANNOTATION,
-    conditions::{ORGANIZATION_SYNCED, READY, STALLED},
+    conditions::{ORGANIZATION_SYNCED, PERMISSIONS_VERIFIED, READY, STALLED},
 };
 use aws_sdk_organizations::types::OrganizationFeatureSet;
 use kube::ResourceExt;
@@ -235,4 +235,22 @@ async fn who_writes_from_account_by_hand_gets_nothing_by_it() {
     let credentials = json!({ "accessKeys": null, "fromAccount": { "name": world.account } });
     forged.make_account(json!({ "credentials": credentials })).await;
     assert!(member(&forged, &forged.account, "OrganizationNotAvailable").await.is(STALLED));
+}
+
+#[tokio::test]
+async fn what_the_organization_needs_of_iam_is_told_by_name() {
+    let Some((world, sim, _)) = organization("org-may-not", 1, json!({})).await else { return };
+    synced(&world, 1, 1).await;
+    let verified = |a: &AwsAccount| {
+        let uses = a.status.as_ref().and_then(|s| s.permissions.clone()).map(|p| p.uses).unwrap_or_default();
+        a.because(PERMISSIONS_VERIFIED, "Verified") && uses == ["organization"]
+    };
+    until(&world.accounts(), &world.account, "all that is needed is allowed", verified).await;
+    sim.deny(&world.id, &["organizations:ListRoots"]).await;
+    world.change(&world.accounts(), &world.account, json!({ "spec": { "quotas": { "ListAccounts": 6 } } })).await;
+    let missing = |a: &AwsAccount| a.because(PERMISSIONS_VERIFIED, "PermissionsMissing");
+    let account = until(&world.accounts(), &world.account, "what is missing is told", missing).await;
+    let message = account.message(PERMISSIONS_VERIFIED);
+    assert!(message.contains("organizations:ListRoots") && message.contains("--for organization`"), "{message}");
+    sim.allow(&world.id).await;
 }

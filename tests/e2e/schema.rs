@@ -44,6 +44,62 @@ async fn refused<K: Resource<DynamicType = ()>>(base: Value, cases: &[(Value, &[
 }
 
 #[tokio::test]
+async fn credentials_of_accounts() {
+    let base = json!({ "apiVersion": "arnkeeper.dev/v1beta1", "kind": "AwsAccount", "metadata": { "name": "schema" },
+        "spec": { "regions": ["eu-west-1"], "credentials": { "default": {} } } });
+    let vault = |more: Value| {
+        let mut place = json!({ "address": "https://vault.example:8200", "role": "arnkeeper", "path": "aws/prod" });
+        merge(&mut place, more);
+        json!({ "credentials": { "default": null, "secretsManager": { "vault": place } } })
+    };
+    refused::<AwsAccount>(
+        base,
+        &[
+            (json!({ "credentials": { "default": null } }), &["spec.credentials", "exactly one"]),
+            (
+                json!({ "credentials": { "accessKeys": { "secretRef": { "name": "x" } } } }),
+                &["spec.credentials", "exactly one"],
+            ),
+            (
+                json!({ "credentials": { "default": null, "accessKeys": { "secretRef": { "name": "Not A Name" } } } }),
+                &["secretRef.name"],
+            ),
+            (
+                json!({ "credentials": { "secretsManager": { "aws": { "secretId": "x", "region": "eu-west-1" } } } }),
+                &["spec.credentials", "exactly one"],
+            ),
+            (
+                json!({ "credentials": { "default": null, "secretsManager": {
+                    "aws": { "secretId": "arn:aws:secretsmanager:us-east-1:111122223333:secret:x-a1b2c3", "region": "eu-west-1" },
+                } } }),
+                &["secretsManager.aws", "region given"],
+            ),
+            (
+                json!({ "credentials": { "default": null, "secretsManager": {
+                    "aws": { "secretId": "no such name", "region": "eu-west-1" },
+                } } }),
+                &["secretsManager.aws.secretId"],
+            ),
+            (
+                json!({ "credentials": { "default": null, "secretsManager": {} } }),
+                &["spec.credentials.secretsManager", "exactly one"],
+            ),
+            (vault(json!({ "address": "http://vault.example:8200" })), &["vault.address"]),
+            (vault(json!({ "address": "https://user@vault.example" })), &["vault.address"]),
+            (vault(json!({ "path": "../sys/raw" })), &["secretsManager.vault", "no parts"]),
+            (vault(json!({ "path": "a?b" })), &["vault.path"]),
+            (vault(json!({ "mount": "/secret" })), &["vault.mount"]),
+            (vault(json!({ "role": null })), &["vault.role", "Required"]),
+            (vault(json!({ "caBundle": "none" })), &["vault.caBundle"]),
+            (json!({ "credentials": { "profile": { "name": "x" } } }), &["spec.credentials", "exactly one"]),
+            (json!({ "credentials": { "default": null, "profile": { "name": "a]b" } } }), &["profile.name"]),
+            (json!({ "credentials": { "default": null, "profile": {} } }), &["profile.name", "Required"]),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn accounts() {
     let base = json!({ "apiVersion": "arnkeeper.dev/v1beta1", "kind": "AwsAccount", "metadata": { "name": "schema" },
         "spec": { "regions": ["eu-west-1"], "credentials": { "default": {} } } });
@@ -73,31 +129,6 @@ async fn accounts() {
             (json!({ "regions": null }), &["spec.regions", "Required"]),
             (json!({ "regions": ["EU (Ireland)"] }), &["spec.regions[0]", "such as eu-west-1"]),
             (json!({ "regions": ["eu-west-1", "eu-west-1"] }), &["spec.regions[1]", "Duplicate"]),
-            (json!({ "credentials": { "default": null } }), &["spec.credentials", "exactly one"]),
-            (
-                json!({ "credentials": { "accessKeys": { "secretRef": { "name": "x" } } } }),
-                &["spec.credentials", "exactly one"],
-            ),
-            (
-                json!({ "credentials": { "default": null, "accessKeys": { "secretRef": { "name": "Not A Name" } } } }),
-                &["secretRef.name"],
-            ),
-            (
-                json!({ "credentials": { "secretsManager": { "aws": { "secretId": "x", "region": "eu-west-1" } } } }),
-                &["spec.credentials", "exactly one"],
-            ),
-            (
-                json!({ "credentials": { "default": null, "secretsManager": {
-                    "aws": { "secretId": "arn:aws:secretsmanager:us-east-1:111122223333:secret:x-a1b2c3", "region": "eu-west-1" },
-                } } }),
-                &["secretsManager.aws", "region given"],
-            ),
-            (
-                json!({ "credentials": { "default": null, "secretsManager": {
-                    "aws": { "secretId": "no such name", "region": "eu-west-1" },
-                } } }),
-                &["secretsManager.aws.secretId"],
-            ),
             (
                 json!({ "assumeRoles": [{ "roleArn": "arn:aws:iam::111122223333:user/x" }] }),
                 &["spec.assumeRoles[0].roleArn"],

@@ -84,6 +84,13 @@ impl Sim {
         self.post("roles", role).await;
     }
 
+    /// A role for tokens of this subject, for STS, that the stand's API server issued.
+    pub async fn role_for_web_identity(&self, arn: &str, subject: &str) {
+        let trust =
+            json!({ "issuer": "https://kubernetes.default.svc", "subject": subject, "audience": "sts.amazonaws.com" });
+        self.post("roles", json!({ "arn": arn, "webIdentity": trust })).await;
+    }
+
     /// A role that this account alone may assume.
     pub async fn trusting_role(&self, arn: &str, account: &str) {
         self.post("roles", json!({ "arn": arn, "trustedAccounts": [account] })).await;

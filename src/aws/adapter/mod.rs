@@ -3,14 +3,17 @@
 //! An account has one configuration (credentials, HTTP client, timeouts); each region's clients are made from it on first use.
 
 mod acm;
-mod organization;
+mod iam;
+pub(in crate::aws) mod organization;
 mod pca;
 
 use super::{
     classify::unusable,
     error::AwsError,
     paced::Gate,
-    port::{Authority, Aws, Description, Identity, Issue, Material, Organization, PemChain, Summary},
+    port::{
+        Authority, Aws, Description, Identity, Issue, Material, Organization, PemChain, Simulation, Summary, Verdict,
+    },
 };
 use crate::api::{
     names::{AuthorityArn, CertificateArn, IssuedArn, Located, Region},
@@ -128,7 +131,7 @@ impl Aws for Sdk {
     }
 
     async fn organization(&self) -> Result<Organization, AwsError> {
-        let region = organization::home(self.identity.arn.split(':').nth(1).unwrap_or_default());
+        let region = Organization::home(self.identity.arn.split(':').nth(1).unwrap_or_default());
         let region = region.parse().map_err(|error| unusable(organization::DESCRIBE, &error))?;
         let config = aws_sdk_organizations::config::Builder::from(&self.config_of(&region)).build();
         let client = aws_sdk_organizations::Client::from_conf(config);
@@ -169,6 +172,10 @@ impl Aws for Sdk {
 
     async fn delete_certificate(&self, arn: &CertificateArn) -> Result<(), AwsError> {
         acm::delete(&self.acm_at(acm::DELETE, arn)?, arn).await
+    }
+
+    async fn simulate(&self, question: &Simulation) -> Result<Vec<Verdict>, AwsError> {
+        iam::simulate(&self.config, question).await
     }
 }
 

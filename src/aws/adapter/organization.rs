@@ -21,21 +21,16 @@ const ROOTS: &str = "organizations:ListRoots";
 const UNITS: &str = "organizations:ListOrganizationalUnitsForParent";
 const WITHIN: &str = "organizations:ListAccountsForParent";
 
+/// All of them.
+#[cfg(test)]
+pub(in crate::aws) const ACTIONS: [&str; 5] = [DESCRIBE, LIST, ROOTS, UNITS, WITHIN];
+
 /// The largest page (ListAccounts, MaxResults).
 const PAGE: i32 = 20;
 /// More pages than this of one list are no organization's: AWS allows 10,000 accounts, and pages may be empty.
 const MOST_PAGES: usize = 5000;
 /// Units that are read: AWS allows 2,000 in an organization (Organizations user guide, quotas), and more on request.
 const MOST_UNITS: usize = 20_000;
-
-/// The region where a partition's Organizations is; the signature is for it (AWS general reference, Organizations endpoints).
-pub(super) fn home(partition: &str) -> &'static str {
-    match partition {
-        "aws-us-gov" => "us-gov-west-1",
-        "aws-cn" => "cn-northwest-1",
-        _ => "us-east-1",
-    }
-}
 
 /// Reads one organization, each request when it is its turn.
 pub(super) struct Reader<'a> {
@@ -160,10 +155,5 @@ mod tests {
         assert_eq!(member(&closed, &places).unwrap().state, "PENDING_CLOSURE");
         let elsewhere = Account::builder().id("444455556666").build();
         assert_eq!(member(&elsewhere, &places).unwrap_err().kind, Kind::Transient);
-    }
-
-    #[test]
-    fn organizations_has_one_home_a_partition() {
-        assert_eq!([home("aws"), home("aws-us-gov"), home("aws-cn")], ["us-east-1", "us-gov-west-1", "cn-northwest-1"]);
     }
 }

@@ -11,7 +11,9 @@ pub mod quotas;
 use super::{
     classify::unusable,
     error::{AwsError, Kind},
-    port::{Authority, Aws, Description, Identity, Issue, Material, Organization, PemChain, Summary},
+    port::{
+        Authority, Aws, Description, Identity, Issue, Material, Organization, PemChain, Simulation, Summary, Verdict,
+    },
 };
 use crate::api::{
     names::{AccountId, AuthorityArn, CertificateArn, IssuedArn, Located, Region},
@@ -229,6 +231,11 @@ impl Aws for Paced {
 
     async fn delete_certificate(&self, arn: &CertificateArn) -> Result<(), AwsError> {
         self.again_at(Operation::DeleteCertificate, arn, || self.inner.delete_certificate(arn)).await
+    }
+
+    /// IAM publishes no rate: an account is asked a few times an hour, one call after the other.
+    async fn simulate(&self, question: &Simulation) -> Result<Vec<Verdict>, AwsError> {
+        self.inner.simulate(question).await
     }
 }
 

@@ -15,6 +15,7 @@ use super::{
     classify::{from_sdk, unexpected},
     error::{AwsError, Kind},
     paced::{Gate, Paced, pacer::Pacer, quotas::Quotas},
+    permissions::learned::Learned,
     port::{Aws, Identity},
     provider::{Held, assume, http_client, own_retries},
 };
@@ -29,11 +30,13 @@ use aws_config::{
     meta::region::RegionProviderChain, retry::RetryConfig,
 };
 use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_runtime::env_config::file::EnvConfigFiles;
 use aws_sdk_sts::config::retry::RetryPartition;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use kube::ResourceExt;
 use std::{
     collections::{BTreeMap, HashMap},
+    path::PathBuf,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -50,7 +53,7 @@ const REMEMBER: Duration = Duration::from_secs(30);
 const AFTERMATH: Duration = Duration::from_secs(5);
 /// A role assumed from a role lasts at most this long (IAM user guide, role chaining).
 const LONGEST_CHAINED: Duration = Duration::from_hours(1);
-/// Access keys in a secrets manager are read again after this long: nobody tells when they change.
+/// Access keys in a secrets manager, and profiles, are read again after this long: nobody tells when they change.
 const READ_AGAIN: Duration = Duration::from_hours(1);
 /// What AWS denies may be due to keys that were replaced: so old, they are read again.
 const READ_AGAIN_IF_DENIED: Duration = Duration::from_mins(1);
@@ -78,6 +81,8 @@ pub struct SessionParts {
     pub pacer: Arc<Pacer>,
     /// Where the calls are counted.
     pub metrics: Arc<Metrics>,
+    /// The file with the operator's own token for Vault.
+    pub vault_token: Option<PathBuf>,
     /// Finds an AwsAccount: members of an organization are entered through its own.
     pub accounts: Find,
 }
@@ -135,12 +140,17 @@ pub struct Sessions {
     endpoint_url: Option<String>,
     pacer: Arc<Pacer>,
     metrics: Arc<Metrics>,
+    /// What the calls of all sessions showed of permissions.
+    pub learned: Arc<Learned>,
+    vault_token: Option<PathBuf>,
     accounts: Find,
     serial: AtomicU64,
     http: SharedHttpClient,
     base: OnceCell<Base>,
     slots: Mutex<HashMap<String, Arc<Slot>>>,
     changes: Mutex<HashMap<String, u64>>,
+    /// Where named profiles are.
+    profiles: EnvConfigFiles,
     now: Box<dyn Fn() -> Instant + Send + Sync>,
 }
 
@@ -152,18 +162,21 @@ impl Sessions {
     /// No session is open yet.
     #[must_use]
     pub fn new(parts: SessionParts) -> Self {
-        let SessionParts { secrets, endpoint_url, pacer, metrics, accounts } = parts;
+        let SessionParts { secrets, endpoint_url, pacer, metrics, vault_token, accounts } = parts;
         Self {
             secrets,
             endpoint_url,
             pacer,
             metrics,
+            learned: Arc::default(),
+            vault_token,
             accounts,
             serial: AtomicU64::new(0),
             http: http_client(),
             base: OnceCell::new(),
             slots: Mutex::default(),
             changes: Mutex::default(),
+            profiles: EnvConfigFiles::default(),
             now: Box::new(Instant::now),
         }
     }
@@ -197,7 +210,7 @@ impl Sessions {
         }
         let mut outcome = self.begin(account, through.map(|session| session.provider)).await;
         let mut at = (self.now)();
-        if outcome.as_ref().is_err_and(|problem| problem.kind == ProblemKind::Transient)
+        if outcome.as_ref().is_err_and(SessionProblem::passes)
             && let Some(old) = Self::still_works(&slot, &key)
         {
             outcome = Ok(old);
@@ -221,6 +234,7 @@ impl Sessions {
         let mut slots = lock(&self.slots);
         slots.remove(account);
         slots.remove(&managing_slot(account));
+        self.learned.forget(account);
     }
 
     /// A call of a session failed. Where the credentials are wrong, the next call reads them anew.
@@ -297,7 +311,8 @@ impl Sessions {
         check_identity(account, &identity)?;
         let quotas = Quotas::granted(&account.spec.quotas);
         let gate = Gate::new(Arc::clone(&self.pacer), identity.account.clone(), quotas);
-        let sdk = Measured::new(Sdk::new(identity, config, gate.clone()), name, &spec.regions, self.metrics.clone());
+        let sdk = Sdk::new(identity, config, gate.clone());
+        let sdk = Measured::new(sdk, name, &spec.regions, self.metrics.clone(), self.learned.clone());
         let serial = self.serial.fetch_add(1, Ordering::SeqCst) + 1;
         Ok(Session { aws: Arc::new(Paced::new(Arc::new(sdk), gate)), provider, serial })
     }

@@ -13,6 +13,10 @@ pub enum ProblemKind {
     SecretMissing,
     /// The secret with the access keys can't be used.
     SecretInvalid,
+    /// There is no such profile in the operator's files.
+    ProfileMissing,
+    /// A profile can't be used.
+    ProfileInvalid,
     /// The organization says that the account is not active, or not its member.
     NotActive,
     /// The way into the organization is not one, or not for this account.
@@ -27,6 +31,8 @@ pub enum ProblemKind {
     Credentials,
     /// A role may not be assumed.
     AccessDenied,
+    /// Vault does not answer, or is sealed.
+    VaultUnavailable,
     /// A passing fault.
     Transient,
 }
@@ -46,6 +52,12 @@ impl SessionProblem {
         Self { kind, message: message.into() }
     }
 
+    /// Whether it may go by itself, within minutes.
+    #[must_use]
+    pub fn passes(&self) -> bool {
+        matches!(self.kind, ProblemKind::Transient | ProblemKind::VaultUnavailable)
+    }
+
     /// CamelCase, for a condition.
     #[must_use]
     pub fn reason(&self) -> &'static str {
@@ -53,6 +65,8 @@ impl SessionProblem {
             ProblemKind::Disabled => "AccountDisabled",
             ProblemKind::SecretMissing => "SecretNotFound",
             ProblemKind::SecretInvalid => "SecretInvalid",
+            ProblemKind::ProfileMissing => "ProfileNotFound",
+            ProblemKind::ProfileInvalid => "ProfileInvalid",
             ProblemKind::NotActive => "AccountNotActive",
             ProblemKind::NoWay => "OrganizationNotAvailable",
             ProblemKind::RoleChain => "RoleChainInvalid",
@@ -60,12 +74,13 @@ impl SessionProblem {
             ProblemKind::WrongAccount => "WrongAccount",
             ProblemKind::Credentials => "CredentialsInvalid",
             ProblemKind::AccessDenied => "AccessDenied",
+            ProblemKind::VaultUnavailable => "VaultUnavailable",
             ProblemKind::Transient => "AwsUnavailable",
         }
     }
 
     pub(super) fn remembered(&self) -> Duration {
-        if self.kind == ProblemKind::Transient { REMEMBER_PASSING } else { REMEMBER }
+        if self.passes() { REMEMBER_PASSING } else { REMEMBER }
     }
 }
 

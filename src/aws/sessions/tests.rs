@@ -1,3 +1,6 @@
+mod profiles;
+mod vault;
+
 use super::*;
 use crate::aws::{
     credentials::AccessKeys,
@@ -58,6 +61,7 @@ impl Stand {
             endpoint_url: Some(sts.url.clone()),
             pacer: Arc::default(),
             metrics: Arc::default(),
+            vault_token: None,
             accounts: Arc::new(|name| (name == "org").then(|| Arc::new(organization()))),
         };
         let (start, seconds) = (Instant::now(), Arc::new(AtomicU64::new(0)));

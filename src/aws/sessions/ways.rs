@@ -1,12 +1,13 @@
 //! The ways to authenticate: what an account's roles are assumed from.
 
-use super::{Base, ProblemKind, SessionProblem, Sessions};
+use super::{Base, FALLBACK_REGION, ProblemKind, SessionProblem, Sessions};
 use crate::{
     api::{
         AwsAccount,
-        account::{AwsSecret, Credentials},
+        account::{AwsSecret, Credentials, SecretsManager},
+        names::Region,
     },
-    aws::{credentials::AccessKeys, error::Kind, provider::fixed, secrets_manager},
+    aws::{credentials::AccessKeys, error::Kind, profiles, provider::fixed, secrets_manager, vault},
 };
 use aws_credential_types::provider::SharedCredentialsProvider;
 use kube::ResourceExt;
@@ -22,14 +23,31 @@ impl Sessions {
         Ok(match account.spec.credentials.as_ref().unwrap_or(&Credentials::default()) {
             Credentials { access_keys: Some(keys), .. } => fixed(&self.access_keys(&keys.secret_ref.name).await?),
             Credentials { secrets_manager: Some(manager), .. } => {
-                fixed(&self.stored_keys(account, base, &manager.aws).await?)
+                fixed(&self.stored_keys(account, base, manager).await?)
+            }
+            Credentials { profile: Some(profile), .. } => {
+                let region = account.spec.regions.first().map_or(FALLBACK_REGION, Region::as_str);
+                profiles::provider(&profile.name, &self.profiles, &self.http, region).await?
             }
             _ => chain(base)?,
         })
     }
 
-    /// Reads access keys from AWS Secrets Manager, as the operator's own identity.
     async fn stored_keys(
+        &self,
+        account: &AwsAccount,
+        base: &Base,
+        manager: &SecretsManager,
+    ) -> Result<AccessKeys, SessionProblem> {
+        match manager {
+            SecretsManager { aws: Some(place), .. } => self.keys_of_aws(account, base, place).await,
+            SecretsManager { vault: Some(place), .. } => vault::read(place, self.vault_token.as_deref()).await,
+            _ => Err(SessionProblem::new(ProblemKind::SecretMissing, "spec.credentials.secretsManager names none")),
+        }
+    }
+
+    /// Reads access keys from AWS Secrets Manager, as the operator's own identity.
+    async fn keys_of_aws(
         &self,
         account: &AwsAccount,
         base: &Base,
@@ -79,9 +97,9 @@ pub(super) fn uses_chain(account: &AwsAccount) -> bool {
     account.spec.credentials.as_ref().is_none_or(|way| way.default.is_some())
 }
 
-/// The access keys are in a secrets manager, which does not tell when they change.
+/// The access keys are in a secrets manager or in files, which do not tell when they change.
 pub(super) fn kept_elsewhere(account: &AwsAccount) -> bool {
-    account.spec.credentials.as_ref().is_some_and(|way| way.secrets_manager.is_some())
+    account.spec.credentials.as_ref().is_some_and(|way| way.secrets_manager.is_some() || way.profile.is_some())
 }
 
 /// The default provider chain.

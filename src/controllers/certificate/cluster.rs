@@ -6,6 +6,7 @@ use crate::{
     core::{
         access::Refusal,
         certificate::{FINALIZER, Observed, is_staged_by, request_name, staged_name, write},
+        keystores::Password,
     },
     pki::{algorithm::KeyAlgorithm, key::PrivateKey},
 };
@@ -38,6 +39,15 @@ impl Certificates {
                 Err(error) => return Err(error),
             },
         }
+        Ok(())
+    }
+
+    /// The password of the keystores.
+    pub(super) async fn password(&self, o: &mut Observed) -> Result<(), kube::Error> {
+        let Some(keystores) = &o.certificate.spec.secret.keystores else { return Ok(()) };
+        let of = &keystores.pkcs12.password_secret_ref;
+        let secret = self.context.secret(&o.namespace(), &of.name).await?;
+        o.password = Some(Password::read(secret.as_ref(), &of.name, &of.key));
         Ok(())
     }
 

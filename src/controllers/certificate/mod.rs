@@ -154,6 +154,7 @@ impl Kind for Certificates {
             authority: None,
             secret: absent.map(|_| None),
             pair: None,
+            password: None,
             claimed_by,
             requests: BTreeMap::new(),
             read_requests: BTreeSet::new(),
@@ -216,6 +217,7 @@ impl Kind for Certificates {
                 o.memory.absent = secret.is_none().then(|| self.context.clock.now());
                 self.see_secret(o, secret);
             }
+            Read::Password => self.password(o).await?,
             Read::Request(revision) => self.see_request(o, revision).await?,
             Read::Staged(revision) => self.see_staged(o, revision).await?,
             Read::Lookup(target, newer_than) => self.lookup(o, &target, newer_than).await,
@@ -250,12 +252,14 @@ impl Kind for Certificates {
                 }
                 o.memory.repaired = Some(now);
             }
-            Write::SecretMetadata => {
-                if let Some(secret) = write::with_metadata(o) {
+            Write::SecretMetadata => match write::completed(o) {
+                Some(Ok(secret)) => {
                     let stored = self.context.put_secret(&secret).await?;
                     self.see_secret(o, Some(stored));
                 }
-            }
+                Some(Err(message)) => o.password = Some(Err(message)),
+                None => {}
+            },
             Write::DeleteStaged(revision) => self.delete_staged(o, revision).await?,
             Write::DeleteRequest(name) => self.delete_request(o, &name).await?,
             Write::ImportNew(target) => self.import_new(o, &target).await,

@@ -139,6 +139,12 @@ fn issuance(o: &Observed, now: Timestamp) -> Next {
         if let Some(next) = budget::brake(o, &trigger, now) {
             return next;
         }
+        // Before the first certificate is paid for; a renewal does not wait for a password.
+        match password(o) {
+            Some(next @ Next::Read(_)) => return next,
+            Some(next) if trigger == wanted::Trigger::First => return next,
+            _ => {}
+        }
         return match account_in_the_way(o, &spec.account_ref.name, &spec.region, now) {
             Some(next) => next,
             None => issuing::next(o, &trigger, now),
@@ -162,11 +168,18 @@ fn issuance(o: &Observed, now: Timestamp) -> Next {
     if held::is_unnoted(o) {
         return Next::Save;
     }
-    if write::metadata_differs(o) {
+    let password = password(o);
+    if let Some(read @ Next::Read(_)) = password {
+        return read;
+    }
+    if write::metadata_differs(o) || write::keystores_differ(o) {
         return Next::Write(Write::SecretMetadata);
     }
     if let Some((_, old)) = o.requests.iter().find(|(r, request)| is_old(o, **r, request, now)) {
         return Next::Write(Write::DeleteRequest(old.name_any()));
+    }
+    if let Some(stalled) = password {
+        return stalled;
     }
     let windows = spec.renewal.as_ref().map_or(&[][..], |renewal| &renewal.windows);
     if let Some(message) = windows::problem(windows, now) {
@@ -174,6 +187,19 @@ fn issuance(o: &Observed, now: Timestamp) -> Next {
         return Next::Stalled(Refusal { reason: "InvalidWindow", message }, rest(o, now));
     }
     Next::Settled(rest(o, now))
+}
+
+/// What to do about the password of keystores, if they are wanted and it is not known or not usable.
+fn password(o: &Observed) -> Option<Next> {
+    o.certificate.spec.secret.keystores.as_ref()?;
+    match &o.password {
+        None => Some(Next::Read(Read::Password)),
+        Some(Ok(_)) => None,
+        Some(Err(message)) => {
+            let why = Refusal { reason: "KeystorePasswordInvalid", message: message.clone() };
+            Some(Next::Stalled(why, FOR_A_PERSON))
+        }
+    }
 }
 
 /// Whether a request of ours has had its time: the current one and the one before it are kept for people to look at, and what

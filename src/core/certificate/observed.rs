@@ -17,6 +17,7 @@ use crate::{
         access::{Labels, Refusal},
         authority::KnownAuthority,
         backoff::Failure,
+        keystores::Password,
         secret::{Claim, KeyPair, SecretObject},
         spending::Spent,
     },
@@ -54,6 +55,8 @@ pub struct Observed {
     pub secret: Option<Option<SecretObject>>,
     /// What the Secret holds; parsed once, when it was read.
     pub pair: Option<Result<KeyPair, String>>,
+    /// The password of the keystores, or why there is none.
+    pub password: Option<Result<Password, String>>,
     /// Another Certificate that claims the same Secret and came first.
     pub claimed_by: Option<String>,
     /// Requests by revision, those near the current one.
@@ -267,6 +270,8 @@ pub enum Read {
     Authority,
     /// The Secret.
     Secret,
+    /// The password of the keystores.
+    Password,
     /// The request of a revision, with its certificate.
     Request(i64),
     /// The staged key of a revision.

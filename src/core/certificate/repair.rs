@@ -36,7 +36,11 @@ pub(super) fn next(o: &Observed, now: Timestamp) -> Option<Next> {
         match pair(o, secret, revision, request, now) {
             // As it was issued, whatever that was.
             Ok(there) if is_whole(o, secret, &there) => return None,
-            Ok(_) => return Some(Next::Write(Write::Repair(revision))),
+            Ok(_) => {
+                // Keystores go into the same write.
+                let read = super::password(o).filter(|next| matches!(next, Next::Read(_)));
+                return Some(read.unwrap_or(Next::Write(Write::Repair(revision))));
+            }
             Err(Lacks::Look) => return Some(Next::Read(Read::Staged(revision))),
             Err(Lacks::Key) => {}
         }
@@ -144,5 +148,8 @@ pub fn repaired(o: &Observed, revision: i64, now: Timestamp) -> Result<(SecretOb
         request.name_any()
     );
     let event = Event { warning: true, reason: super::drift::DRIFT.into(), note };
-    Ok((super::write::put(o, content), event))
+    let mut secret = super::write::put(o, content);
+    // What keeps a keystore from being written keeps no certificate out: the step after this one tells it.
+    super::write::put_keystores(o, &pair, &mut secret).ok();
+    Ok((secret, event))
 }

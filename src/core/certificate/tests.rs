@@ -7,6 +7,7 @@ mod drift;
 mod hands;
 mod hostile;
 mod imports;
+mod keystores;
 mod secrets;
 mod trouble;
 mod windows;

@@ -14,6 +14,7 @@ use crate::{
     core::{
         Event,
         certificate::wanted::renewal_request,
+        keystores,
         secret::{self, Content, KeyPair, SecretObject},
         template,
     },
@@ -165,8 +166,41 @@ pub fn issued(o: &Observed, revision: i64, now: Timestamp) -> Result<SecretObjec
     let staged = o.staged.get(&revision).and_then(|s| s.as_ref()).ok_or("its staged key is gone")?;
     let (chain, key) = issuing::signed(request, staged, now)?;
     let forced = request.annotations().get(RENEW_ANNOTATION).cloned();
-    let content = content(o, &KeyPair { chain, key }, revision, forced);
-    Ok(put(o, content))
+    let pair = KeyPair { chain, key };
+    let mut secret = put(o, content(o, &pair, revision, forced));
+    put_keystores(o, &pair, &mut secret)?;
+    Ok(secret)
+}
+
+/// Without a usable password the keystores stay as they are: the certificate does not wait for it.
+pub(super) fn put_keystores(o: &Observed, pair: &KeyPair, secret: &mut SecretObject) -> Result<(), String> {
+    match (&o.certificate.spec.secret.keystores, &o.password) {
+        (Some(wanted), Some(Ok(password))) => keystores::put(secret, pair, password, wanted)?,
+        (Some(_), _) => {}
+        (None, _) => keystores::remove(secret),
+    }
+    Ok(())
+}
+
+/// Whether keystores have to be written, or taken away.
+pub(super) fn keystores_differ(o: &Observed) -> bool {
+    let (Some(pair), Some(Some(secret))) = (o.current(), &o.secret) else { return false };
+    match (&o.certificate.spec.secret.keystores, &o.password) {
+        (Some(wanted), Some(Ok(password))) => !keystores::are_current(secret, pair, password, wanted),
+        (Some(_), _) => false,
+        (None, _) => keystores::are_ours(secret),
+    }
+}
+
+/// The Secret with what it lacks besides the certificate, keystores included.
+///
+/// # Errors
+/// If a keystore can't be written.
+#[must_use]
+pub fn completed(o: &Observed) -> Option<Result<SecretObject, String>> {
+    let mut secret = with_metadata(o)?;
+    let pair = o.current()?;
+    Some(put_keystores(o, pair, &mut secret).map(|()| secret))
 }
 
 /// The Secret as it should be, with the certificate that it has.

@@ -265,3 +265,28 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_aws_refused_is_not_counted_when_the_watch_tells_of_its_record_afterwards() {
+    let mut ledger = working(2);
+    ledger.note(&request("a", start()), start());
+    ledger.take("prod", "a", 1, start()).unwrap();
+    ledger.give_back("prod", "a", 1);
+    // The record of the attempt, and then the status without it.
+    ledger.note(&attempted("a", 1, start()), start());
+    assert_eq!(total(&ledger, start()), 0);
+    ledger.note(&request("a", start()), start());
+    ledger.deleted(&attempted("a", 1, start()), start());
+    assert_eq!(total(&ledger, start()), 0);
+    // The same number again is another attempt.
+    ledger.take("prod", "b", 1, start()).unwrap();
+    ledger.give_back("prod", "b", 1);
+    ledger.note(&attempted("b", 1, start()), start());
+    ledger.take("prod", "b", 1, start()).unwrap();
+    ledger.made("prod", "b");
+    ledger.note(&attempted("b", 1, start()), start());
+    assert_eq!(total(&ledger, start()), 1);
+    // So is one that another process made.
+    ledger.note(&attempted("b", 2, start()), start());
+    assert_eq!(total(&ledger, start()), 2);
+}

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::acm::CertificateType;
 use crate::api::ApiError;
 use crate::faults::Fault;
-use crate::identity::Role;
+use crate::identity::{Role, WebIdentity};
 use crate::organizations::Organization;
 use crate::pca::Ready;
 use crate::secrets::{Protection, Secret};
@@ -113,6 +113,7 @@ struct GivenRole {
     external_id: Option<String>,
     trusted_accounts: Option<Vec<String>>,
     max_session_seconds: Option<i64>,
+    web_identity: Option<WebIdentity>,
 }
 
 async fn add_role(Shared(sim): Shared<Arc<Sim>>, Json(given): Json<GivenRole>) -> Answer {
@@ -120,6 +121,7 @@ async fn add_role(Shared(sim): Shared<Arc<Sim>>, Json(given): Json<GivenRole>) -
         external_id: given.external_id,
         trusted_accounts: given.trusted_accounts.map(|all| all.into_iter().collect()),
         max_session_seconds: given.max_session_seconds.unwrap_or(3600).clamp(3600, 43_200),
+        web_identity: given.web_identity,
     };
     sim.lock().identities.roles.insert(given.arn, role);
     done()

@@ -77,6 +77,18 @@ pub fn role_id(account: &str, role: &str) -> String {
     format!("AROA{tail}")
 }
 
+/// Whose token a role trusts: the conditions of its trust policy for an OpenID Connect provider.
+#[derive(Debug, Clone, serde::Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct WebIdentity {
+    /// The token's `iss`.
+    pub issuer: String,
+    /// The token's `sub`.
+    pub subject: String,
+    /// One of the token's `aud`.
+    pub audience: String,
+}
+
 /// A role that may be assumed.
 #[derive(Debug, Clone)]
 pub struct Role {
@@ -86,6 +98,15 @@ pub struct Role {
     pub trusted_accounts: Option<BTreeSet<String>>,
     /// The longest session in seconds.
     pub max_session_seconds: i64,
+    /// When set, the role is for such tokens, and for no access key.
+    pub web_identity: Option<WebIdentity>,
+}
+
+impl Default for Role {
+    /// Trusts all, for an hour.
+    fn default() -> Self {
+        Self { external_id: None, trusted_accounts: None, max_session_seconds: 3600, web_identity: None }
+    }
 }
 
 /// All keys, roles and denials.
@@ -122,6 +143,15 @@ impl Identities {
         Ok(key)
     }
 
+    /// Whether an account was denied an action, itself or with all of its service.
+    pub fn is_denied(&self, account: &str, action: &str) -> bool {
+        let every = action.split_once(':').map(|(service, _)| format!("{service}:*"));
+        let named = |actions: &BTreeSet<String>| {
+            actions.contains(action) || every.is_some_and(|every| actions.contains(&every))
+        };
+        self.denied.get(account).is_some_and(named)
+    }
+
     /// Refuses an action that the caller's account was denied, in AWS's words.
     pub fn check(
         &self,
@@ -132,9 +162,7 @@ impl Identities {
         resource: &str,
     ) -> Result<(), ApiError> {
         let action = format!("{service}:{operation}");
-        let every = format!("{service}:*");
-        let denied = self.denied.get(&key.account);
-        if !denied.is_some_and(|actions| actions.contains(&action) || actions.contains(&every)) {
+        if !self.is_denied(&key.account, &action) {
             return Ok(());
         }
         Err(ApiError::new(

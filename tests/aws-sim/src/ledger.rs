@@ -18,7 +18,7 @@ pub struct Entry {
     pub account: String,
     /// The region of the credential scope.
     pub region: String,
-    /// `acm`, `acm-pca`, `organizations` or `sts`.
+    /// `acm`, `acm-pca`, `organizations`, `secretsmanager`, `sts` or `iam`.
     pub service: String,
     /// Such as `IssueCertificate`.
     pub operation: String,
@@ -44,7 +44,7 @@ pub struct Ledger {
 }
 
 /// The start of operations that change nothing.
-const READS: [&str; 5] = ["Describe", "Get", "List", "Search", "Export"];
+const READS: [&str; 6] = ["Describe", "Get", "List", "Search", "Export", "Simulate"];
 /// Operations whose answer names what they made, and which a token may make repeatable.
 const MAKERS: [&str; 4] = ["CreateCertificateAuthority", "IssueCertificate", "RequestCertificate", "ImportCertificate"];
 

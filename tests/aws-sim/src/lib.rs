@@ -1,10 +1,12 @@
-//! An emulator of AWS Certificate Manager, AWS Private CA, Organizations, Secrets Manager and STS that enforces AWS's rules.
+//! An emulator of AWS Certificate Manager, AWS Private CA, Organizations, Secrets Manager, STS and a piece of IAM that enforces
+//! AWS's rules.
 
 mod acm;
 pub mod api;
 mod clock;
 mod control;
 mod faults;
+mod iam;
 mod identity;
 mod ledger;
 mod organizations;
@@ -16,6 +18,7 @@ pub mod server;
 mod sigv4;
 mod state;
 mod sts;
+mod web_identity;
 
 #[cfg(test)]
 mod tests;

@@ -23,6 +23,7 @@ use crate::control;
 use crate::random;
 use crate::sigv4::{self, AuthError, Message};
 use crate::state::{GivenKey, Reply, Request, Service, State};
+use crate::web_identity;
 
 /// The largest request: ACM's limits in base 64, and room.
 const MAX_BODY_BYTES: usize = 8 << 20;
@@ -135,12 +136,21 @@ fn target(headers: &HeaderMap, bytes: &Bytes) -> Option<(Service, String, Option
     let parameters: serde_json::Map<String, Value> =
         form_urlencoded::parse(bytes).map(|(name, value)| (name.into_owned(), json!(value))).collect();
     let action = parameters.get("Action")?.as_str()?.to_owned();
-    Some((Service::Sts, action, Some(Value::Object(parameters))))
+    // Their versions tell the services of the query protocol apart.
+    let is_iam = parameters.get("Version").is_some_and(|version| version == "2010-05-08");
+    let service = if is_iam { Service::Iam } else { Service::Sts };
+    Some((service, action, Some(Value::Object(parameters))))
 }
 
 /// Authenticates and carries out a call.
 fn call(sim: &Sim, service: Service, operation: &str, form: Option<Value>, message: &Message) -> (Reply, Duration) {
     let mut state = sim.lock();
+    // STS API reference, AssumeRoleWithWebIdentity: it "does not require the use of AWS security credentials".
+    if let (Service::Sts, web_identity::OPERATION, Some(body)) = (service, operation, &form) {
+        let key = web_identity::caller(body);
+        let (operation, region) = (operation.to_owned(), String::new());
+        return state.execute(&Request { service, operation, body: body.clone(), key, region });
+    }
     let signature = match sigv4::read(message.headers) {
         Ok(signature) => signature,
         Err(error) => {
@@ -172,7 +182,7 @@ fn call(sim: &Sim, service: Service, operation: &str, form: Option<Value>, messa
 }
 
 fn refusal(service: Service, error: &AuthError) -> (&'static str, String, u16) {
-    if service == Service::Sts { error.xml() } else { error.json() }
+    if service.is_query() { error.xml() } else { error.json() }
 }
 
 fn refused(service: Service, error: &AuthError) -> Reply {
@@ -191,17 +201,21 @@ fn outcome(reply: &Reply) -> &str {
 /// Writes an answer in the service's protocol.
 fn render(service: Service, operation: &str, reply: &Reply) -> Response {
     let id = random::uuid().unwrap_or_default();
+    let namespace = match service {
+        Service::Iam => "https://iam.amazonaws.com/doc/2010-05-08/",
+        _ => "https://sts.amazonaws.com/doc/2011-06-15/",
+    };
     let (status, text) = match reply {
         Reply::Dropped => {
             let mut response = Response::new(Body::empty());
             response.extensions_mut().insert(Unsent);
             return response;
         }
-        Reply::Answer(answer) if service == Service::Sts => {
+        Reply::Answer(answer) if service.is_query() => {
             let mut result = String::new();
             xml(answer, &mut result);
             let text = format!(
-                "<{operation}Response xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\">\
+                "<{operation}Response xmlns=\"{namespace}\">\
                  <{operation}Result>{result}</{operation}Result>\
                  <ResponseMetadata><RequestId>{id}</RequestId></ResponseMetadata></{operation}Response>"
             );
@@ -209,25 +223,25 @@ fn render(service: Service, operation: &str, reply: &Reply) -> Response {
         }
         Reply::Answer(Value::Null) => (200, String::new()),
         Reply::Answer(answer) => (200, answer.to_string()),
-        Reply::Refused { code, message, status } if service == Service::Sts => {
+        Reply::Refused { code, message, status } if service.is_query() => {
             let side = if *status < 500 { "Sender" } else { "Receiver" };
             let mut error = String::new();
             xml(&json!({"Type": side, "Code": code, "Message": message}), &mut error);
             let text = format!(
-                "<ErrorResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\">\
+                "<ErrorResponse xmlns=\"{namespace}\">\
                  <Error>{error}</Error><RequestId>{id}</RequestId></ErrorResponse>"
             );
             (*status, text)
         }
         Reply::Refused { code, message, status } => (*status, json!({"__type": code, "message": message}).to_string()),
     };
-    let kind = if service == Service::Sts { "text/xml" } else { "application/x-amz-json-1.1" };
+    let kind = if service.is_query() { "text/xml" } else { "application/x-amz-json-1.1" };
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     (status, [(header::CONTENT_TYPE, kind), (header::HeaderName::from_static("x-amzn-requestid"), &id)], text)
         .into_response()
 }
 
-/// Elements for an object's fields, and text for anything else.
+/// Elements for an object's fields and a list's members, and text for anything else.
 fn xml(value: &Value, out: &mut String) {
     match value {
         Value::Object(fields) => {
@@ -235,6 +249,13 @@ fn xml(value: &Value, out: &mut String) {
                 out.extend(["<", name, ">"]);
                 xml(value, out);
                 out.extend(["</", name, ">"]);
+            }
+        }
+        Value::Array(members) => {
+            for member in members {
+                out.push_str("<member>");
+                xml(member, out);
+                out.push_str("</member>");
             }
         }
         Value::String(text) => {

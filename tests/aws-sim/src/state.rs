@@ -13,7 +13,7 @@ use crate::identity::{AccessKey, Identities};
 use crate::ledger::{self, Entry, Ledger};
 use crate::quotas::Quotas;
 use crate::sigv4::{AuthError, Message, Signature};
-use crate::{acm, organizations, pca, secrets, sts};
+use crate::{acm, iam, organizations, pca, secrets, sts};
 
 /// An emulated service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub enum Service {
     Secrets,
     /// Security Token Service.
     Sts,
+    /// Identity and Access Management.
+    Iam,
 }
 
 impl Service {
@@ -39,7 +41,13 @@ impl Service {
             Self::Organizations => "organizations",
             Self::Secrets => "secretsmanager",
             Self::Sts => "sts",
+            Self::Iam => "iam",
         }
+    }
+
+    /// Whether it speaks the query protocol, with answers in XML; the others speak JSON.
+    pub fn is_query(self) -> bool {
+        matches!(self, Self::Sts | Self::Iam)
     }
 }
 
@@ -263,13 +271,14 @@ impl State {
     fn carry_out(&mut self, request: &Request, call: &Call) -> Result<Value, ApiError> {
         let (operation, body) = (request.operation.as_str(), &request.body);
         let service = request.service.name();
-        if request.service != Service::Sts {
+        if !request.service.is_query() {
             let resource = resource(request.service, call, body);
             self.identities.check(&request.key, call, service, operation, &resource)?;
             self.quotas.take(&call.account, &call.region, service, operation, call.now)?;
         }
         match request.service {
             Service::Sts => sts::handle(&mut self.identities, call, &request.key, operation, body),
+            Service::Iam => iam::handle(&self.identities, call, &request.key, operation, body),
             Service::Organizations => organizations::handle(&self.organizations, call, operation, body),
             Service::Secrets => secrets::handle(&self.secrets, &request.key, call, operation, body),
             Service::Pca => pca::handle(&mut self.pca, call, operation, body),
@@ -286,7 +295,7 @@ fn resource(service: Service, call: &Call, body: &Value) -> String {
     let (field, kind) = match service {
         Service::Pca => ("CertificateAuthorityArn", "certificate-authority"),
         Service::Secrets => ("SecretId", "secret"),
-        Service::Acm | Service::Organizations | Service::Sts => ("CertificateArn", "certificate"),
+        Service::Acm | Service::Organizations | Service::Sts | Service::Iam => ("CertificateArn", "certificate"),
     };
     body[field].as_str().map_or_else(
         || format!("arn:{}:{}:{}:{}:{kind}/*", call.partition, service.name(), call.region, call.account),

@@ -1,20 +1,21 @@
-//! AWS Security Token Service: GetCallerIdentity and AssumeRole.
+//! AWS Security Token Service: GetCallerIdentity and AssumeRole (`web_identity` has the one with a token).
 
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use crate::api::{ApiError, Call};
-use crate::identity::{AccessKey, Identities, Principal, Session, role_id};
+use crate::identity::{AccessKey, Identities, Principal, Role, Session, role_id};
 use crate::random;
+use crate::web_identity;
 
 /// The longest session of a role assumed by a session (IAM User Guide, "Role chaining").
 const MAX_CHAINED_SECONDS: i64 = 3600;
 
-fn denied(message: String) -> ApiError {
+pub(crate) fn denied(message: String) -> ApiError {
     ApiError { code: "AccessDenied", message, status: 403 }
 }
 
-fn invalid(message: impl Into<String>) -> ApiError {
+pub(crate) fn invalid(message: impl Into<String>) -> ApiError {
     ApiError::new("ValidationError", message)
 }
 
@@ -32,14 +33,23 @@ pub fn handle(
             Ok(json!({"Arn": key.arn(&call.partition), "UserId": key.user_id(), "Account": key.account}))
         }
         "AssumeRole" => assume(identities, call, key, body),
+        web_identity::OPERATION => web_identity::assume(identities, call, body),
         other => {
             Err(ApiError::new("InvalidAction", format!("Could not find operation {other} for version 2011-06-15")))
         }
     }
 }
 
-/// AssumeRole (STS API reference).
-fn assume(identities: &mut Identities, call: &Call, key: &AccessKey, body: &Value) -> Result<Value, ApiError> {
+/// What every way to assume a role asks for.
+pub(crate) struct Wanted<'a> {
+    pub(crate) arn: &'a str,
+    name: &'a str,
+    /// Seconds.
+    pub(crate) duration: i64,
+}
+
+/// The parameters that all ways share.
+pub(crate) fn wanted(body: &Value) -> Result<Wanted<'_>, ApiError> {
     let text = |name: &str| body[name].as_str().unwrap_or_default();
     let (arn, name) = (text("RoleArn"), text("RoleSessionName"));
     if !(20..=2048).contains(&arn.len()) {
@@ -49,10 +59,6 @@ fn assume(identities: &mut Identities, call: &Call, key: &AccessKey, body: &Valu
     if !(2..=64).contains(&name.len()) || !name.chars().all(is_allowed) {
         return Err(invalid("RoleSessionName must be 2 to 64 characters of [\\w+=,.@-]"));
     }
-    let external_id = body["ExternalId"].as_str();
-    if external_id.is_some_and(|id| !(2..=1224).contains(&id.len())) {
-        return Err(invalid("ExternalId must be 2 to 1224 characters long"));
-    }
     let duration = match body["DurationSeconds"].as_str() {
         None => 3600,
         Some(given) => given.parse::<i64>().map_err(|_| invalid("DurationSeconds must be a number"))?,
@@ -60,9 +66,28 @@ fn assume(identities: &mut Identities, call: &Call, key: &AccessKey, body: &Valu
     if !(900..=43_200).contains(&duration) {
         return Err(invalid("DurationSeconds must be 900 to 43200"));
     }
+    Ok(Wanted { arn, name, duration })
+}
+
+/// A session may not outlast what its role allows.
+pub(crate) fn check_duration(duration: i64, role: &Role) -> Result<(), ApiError> {
+    if duration > role.max_session_seconds {
+        return Err(invalid("The requested DurationSeconds exceeds the MaxSessionDuration set for this role."));
+    }
+    Ok(())
+}
+
+/// AssumeRole (STS API reference).
+fn assume(identities: &mut Identities, call: &Call, key: &AccessKey, body: &Value) -> Result<Value, ApiError> {
+    let wanted = wanted(body)?;
+    let external_id = body["ExternalId"].as_str();
+    if external_id.is_some_and(|id| !(2..=1224).contains(&id.len())) {
+        return Err(invalid("ExternalId must be 2 to 1224 characters long"));
+    }
     if key.principal == Principal::Root {
         return Err(denied("Roles may not be assumed by root accounts.".to_owned()));
     }
+    let arn = wanted.arn;
     let refused = || {
         let caller = key.arn(&call.partition);
         denied(format!("User: {caller} is not authorized to perform: sts:AssumeRole on resource: {arn}"))
@@ -70,20 +95,25 @@ fn assume(identities: &mut Identities, call: &Call, key: &AccessKey, body: &Valu
     identities.check(key, call, "sts", "AssumeRole", arn).map_err(|_| refused())?;
     let role = identities.roles.get(arn).ok_or_else(refused)?;
     // IAM User Guide, "Roles terms and concepts": the trust policy names who may assume it.
-    if role.trusted_accounts.as_ref().is_some_and(|trusted| !trusted.contains(&key.account)) {
+    let is_foreign = role.trusted_accounts.as_ref().is_some_and(|trusted| !trusted.contains(&key.account));
+    if is_foreign || role.web_identity.is_some() {
         return Err(refused());
     }
     if role.external_id.is_some() && role.external_id.as_deref() != external_id {
         return Err(refused());
     }
-    if duration > role.max_session_seconds {
-        return Err(invalid("The requested DurationSeconds exceeds the MaxSessionDuration set for this role."));
-    }
-    if matches!(key.principal, Principal::Session { .. }) && duration > MAX_CHAINED_SECONDS {
+    check_duration(wanted.duration, role)?;
+    if matches!(key.principal, Principal::Session { .. }) && wanted.duration > MAX_CHAINED_SECONDS {
         return Err(invalid(
             "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining",
         ));
     }
+    open(identities, call, &wanted)
+}
+
+/// Makes the keys of a session, and the answer with them.
+pub(crate) fn open(identities: &mut Identities, call: &Call, wanted: &Wanted) -> Result<Value, ApiError> {
+    let Wanted { arn, name, duration } = *wanted;
     let parts: Vec<&str> = arn.split(':').collect();
     let ["arn", partition, "iam", "", account, path] = parts[..] else { return Err(invalid("RoleArn is invalid")) };
     let role_name = path.rsplit('/').next().unwrap_or_default();
@@ -118,7 +148,6 @@ fn assume(identities: &mut Identities, call: &Call, key: &AccessKey, body: &Valu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::identity::Role;
     use crate::tests::call;
 
     const ROLE: &str = "arn:aws:iam::444455556666:role/teams/Importer";
@@ -127,7 +156,7 @@ mod tests {
         let mut all = Identities::default();
         let key = all.add_key("111122223333", None, None, false).unwrap();
         let external_id = external_id.map(str::to_owned);
-        all.roles.insert(ROLE.into(), Role { external_id, trusted_accounts: None, max_session_seconds });
+        all.roles.insert(ROLE.into(), Role { external_id, max_session_seconds, ..Role::default() });
         (all, key)
     }
 

@@ -107,6 +107,9 @@ pub struct World {
     pub older: Certificate,
     /// A backup of the Secret.
     pub kept: Option<Secret>,
+    /// The Secret with the password of keystores.
+    pub password: Option<Secret>,
+    pub password_reads: usize,
     /// The running process's store has no request yet.
     pub unseen: bool,
     /// So many reads from AWS fail.
@@ -156,6 +159,8 @@ impl World {
             stale: None,
             older: certificate,
             kept: None,
+            password: None,
+            password_reads: 0,
             unseen: false,
             deaf: 0,
             hidden: SignedDuration::ZERO,
@@ -198,6 +203,7 @@ impl World {
             authority: None,
             secret: None,
             pair: None,
+            password: None,
             claimed_by: None,
             requests: BTreeMap::new(),
             read_requests: BTreeSet::new(),

@@ -13,7 +13,7 @@ use crate::{
         error::{AwsError, Kind},
         port::{Description, Summary},
     },
-    core::{backoff::Failure, secret::SecretObject},
+    core::{backoff::Failure, keystores::Password, secret::SecretObject},
     kube::store::Kept,
     pki::key::PrivateKey,
 };
@@ -57,6 +57,13 @@ impl World {
                 o.authority = Some(Ok(self.ca.known()));
             }
             Read::Secret => self.see_secret(o),
+            Read::Password => {
+                self.password_reads += 1;
+                let of = o.certificate.spec.secret.keystores.as_ref().unwrap();
+                let of = &of.pkcs12.password_secret_ref;
+                let secret = self.password.clone().map(SecretObject::from);
+                o.password = Some(Password::read(secret.as_ref(), &of.name, &of.key));
+            }
             Read::Request(revision) => {
                 o.read_requests.insert(revision);
                 match self.requests.get(&revision) {
@@ -199,7 +206,7 @@ impl World {
                 self.put(o, &secret);
             }
             Write::SecretMetadata => {
-                let secret = write::with_metadata(o).unwrap();
+                let secret = write::completed(o).unwrap().unwrap();
                 self.put(o, &secret);
             }
             Write::DeleteStaged(revision) => {
