@@ -1,6 +1,7 @@
 //! One trouble at a time: late looks, things taken away, clocks that are wrong, hands in the status.
 
 use super::*;
+use crate::api::RENEW_ANNOTATION;
 
 #[test]
 fn a_key_staged_for_another_spec_is_not_signed() {
