@@ -51,7 +51,7 @@ fn a_renewal_asked_for_in_the_future_comes_in_its_time() {
     let mut world = World::new(&one_target());
     world.converge();
     let soon = (world.now + SignedDuration::from_mins(5)).to_string();
-    annotate(&mut world, crate::api::RENEW_ANNOTATION, &soon);
+    annotate(&mut world, RENEW_ANNOTATION, &soon);
     let Pass::Rested(rest) = world.pass(|| Fault::Fine) else { panic!("no rest") };
     assert!(rest <= SignedDuration::from_mins(5), "{rest}");
     assert_eq!(world.paid, 1);
