@@ -84,6 +84,11 @@ impl Point {
         self.number == 0 && self.label.starts_with("PUT awscertificaterequests/") && self.label.ends_with("/status")
     }
 
+    /// The write of an AwsAccount's status.
+    pub fn is_status_of_account(&self) -> bool {
+        self.template.as_ref().is_some_and(|template| template.ends_with("/awsaccounts/{name}/status"))
+    }
+
     /// Its operation, if it is AWS's.
     pub fn operation(&self) -> Option<&str> {
         self.operation.as_deref()

@@ -89,7 +89,10 @@ impl World {
             world.operator.keep_alive()?;
             let account = accounts.get(&world.namespace).await.map_err(words)?;
             let conditions = account.status.map(|status| status.conditions).unwrap_or_default();
-            Ok(conditions.iter().any(|c| c.type_ == "Ready" && c.status == "True").then_some(()))
+            let ready = conditions.iter().any(|c| c.type_ == "Ready" && c.status == "True");
+            // What it may do is looked at afterwards; the scenario begins when nothing is left to do for the account.
+            let asked = conditions.iter().any(|c| c.type_ == "PermissionsVerified" && c.reason != "NotVerifiedYet");
+            Ok((ready && asked).then_some(()))
         })
         .await?;
         Ok(world)

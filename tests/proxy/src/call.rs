@@ -28,7 +28,7 @@ pub struct Call {
 }
 
 /// The start of AWS's operations that change nothing.
-const READS: [&str; 6] = ["Describe", "Get", "List", "Search", "Export", "Assume"];
+const READS: [&str; 7] = ["Describe", "Get", "List", "Search", "Export", "Assume", "Simulate"];
 
 impl Call {
     /// Reads a request.
@@ -170,5 +170,7 @@ mod tests {
         let form = [("content-type", "application/x-www-form-urlencoded")];
         let assume = read("POST", "/", &form, "Action=AssumeRole&Version=2011-06-15");
         assert_eq!((assume.key().as_str(), assume.mutating), ("AssumeRole", false));
+        let ask = read("POST", "/", &form, "Action=SimulatePrincipalPolicy&Version=2010-05-08");
+        assert_eq!((ask.key().as_str(), ask.mutating), ("SimulatePrincipalPolicy", false));
     }
 }
