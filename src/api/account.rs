@@ -5,7 +5,7 @@ use super::{
     organization::{Organization, OrganizationStatus},
     schema,
 };
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector, MicroTime, Time};
 use kube::{CustomResource, KubeSchema, core::Duration};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -407,6 +407,9 @@ pub struct PermissionsStatus {
     /// The actions that nothing is known of.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unverified: Vec<String>,
+    /// When the answer came that changed this last: an older one is not written over it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changed_at: Option<MicroTime>,
 }
 
 /// A private CA, as seen last.

@@ -22,7 +22,7 @@ pub const ISSUING: &str = "Issuing";
 pub const DELIVERED: &str = "Delivered";
 
 /// The longest message of a condition, in bytes: an object holds several, and a few hundred events. The schema allows 32,768.
-const LONGEST_MESSAGE: usize = 4096;
+pub const LONGEST_MESSAGE: usize = 4096;
 
 /// One thing to say about an object: how a condition stands, why, and what a person may do about it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -169,7 +169,8 @@ pub fn decide(o: &Observed, now: Timestamp) -> Decision<AwsAccountStatus, Read, 
         return read(Read::Permissions);
     }
     let asked = o.asked.as_deref().filter(|asked| asked.caller == identity.arn);
-    let (allowed, told_of) = permissions::tell(asked, &o.shown, &permissions::shown_by_members(&before));
+    let told_of = permissions::tell(asked, &o.shown, &permissions::shown_by_members(&before));
+    let (allowed, told_of) = permissions::settled(&before, told_of, now);
     status.permissions = told_of;
     let message = failures.first().map_or_else(
         || "The account can be used".to_owned(),

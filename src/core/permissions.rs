@@ -6,15 +6,17 @@ pub use self::needs::Needs;
 use crate::{
     api::{
         account::{AwsAccountStatus, PermissionsStatus},
-        conditions::{Finding, ORGANIZATION_SYNCED, PERMISSIONS_VERIFIED, is_true},
+        conditions::{Finding, LONGEST_MESSAGE, ORGANIZATION_SYNCED, PERMISSIONS_VERIFIED, is_true},
         names::{Region, RoleArn},
     },
     aws::{
         permissions::{On, PERMISSIONS, Permission, Use, command, learned, verify::Answer},
         port::Simulation,
     },
+    text::plain,
 };
 use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Instant,
@@ -24,6 +26,8 @@ use std::{
 const INTERVAL: SignedDuration = SignedDuration::from_hours(1);
 /// Where it could not be asked for a passing reason.
 const AFTER_FAULT: SignedDuration = SignedDuration::from_mins(10);
+/// The reasons of answers that may stand in a status.
+const REASONS: [&str; 3] = ["PermissionsMissing", "NotVerified", "Verified"];
 /// What IAM said, by action and region.
 pub type Proofs = BTreeMap<(&'static str, Region), bool>;
 
@@ -168,8 +172,50 @@ pub fn tell(
         uses: all.iter().map(|used| used.name().to_owned()).collect(),
         missing: missing.keys().map(|action| (*action).to_owned()).collect(),
         unverified: unverified.iter().map(|action| (*action).to_owned()).collect(),
+        changed_at: Some(MicroTime(micros(asked.at))),
     };
     (finding, Some(status))
+}
+
+/// What [`tell`] told, or what stands in the status: if it is the same, or a newer answer. Two processes that both believe
+/// to lead would else write over each other for ever.
+#[must_use]
+pub fn settled(
+    before: &AwsAccountStatus,
+    (finding, told): (Finding, Option<PermissionsStatus>),
+    now: Timestamp,
+) -> (Finding, Option<PermissionsStatus>) {
+    let Some(mut told) = told else { return (finding, None) };
+    let Some(stored) = before.permissions.clone() else { return (finding, Some(told)) };
+    let condition = before.conditions.iter().find(|c| c.type_ == PERMISSIONS_VERIFIED);
+    let Some((condition, reason)) = condition.and_then(|c| Some((c, REASONS.into_iter().find(|r| *r == c.reason)?)))
+    else {
+        return (finding, Some(told));
+    };
+    let at = |status: &PermissionsStatus| status.changed_at.as_ref().map(|at| at.0);
+    let newer = at(&stored) > at(&told) && at(&stored) <= Some(now);
+    let mut same = stored.clone();
+    same.changed_at.clone_from(&told.changed_at);
+    if newer {
+        let holds = match condition.status.as_str() {
+            "True" => Some(true),
+            "False" => Some(false),
+            _ => None,
+        };
+        return (
+            Finding { kind: PERMISSIONS_VERIFIED, holds, reason, message: condition.message.clone() },
+            Some(stored),
+        );
+    }
+    if same == told && (reason, &condition.message) == (finding.reason, &plain(&finding.message, LONGEST_MESSAGE)) {
+        told = stored;
+    }
+    (finding, Some(told))
+}
+
+/// As precise as a status is.
+fn micros(at: Timestamp) -> Timestamp {
+    Timestamp::from_microsecond(at.as_microsecond()).unwrap_or(at)
 }
 
 impl PermissionsStatus {

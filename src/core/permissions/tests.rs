@@ -3,7 +3,7 @@ use super::{
     *,
 };
 use crate::{
-    api::{AwsAccount, Certificate},
+    api::{AwsAccount, Certificate, conditions::conditions},
     aws::{error::AwsError, permissions::learned::Shown},
     core::fixtures::Ca,
 };
@@ -171,6 +171,7 @@ fn what_was_verified_once_stays_so_over_a_restart_and_what_was_missing_does_not(
         uses: vec!["issue".into(), "import".into()],
         missing: missing.iter().map(|m| (*m).to_owned()).collect(),
         unverified: unverified.iter().map(|m| (*m).to_owned()).collect(),
+        changed_at: None,
     };
     let again = |before: &PermissionsStatus| {
         tell(
@@ -250,4 +251,27 @@ fn where_iam_can_t_be_asked_the_members_show_what_is_allowed() {
     assert_eq!(told(&json!({})).len(), 6);
     assert_eq!(told(&json!({ "organization": members(0), "conditions": synced })), ["sts:AssumeRole"]);
     assert!(told(&json!({ "organization": members(1), "conditions": synced })).is_empty());
+}
+
+#[test]
+fn of_two_processes_that_know_different_things_the_newer_answer_stays() {
+    let now: Timestamp = "2026-01-01T01:00:00Z".parse().unwrap();
+    let nothing = (learned::All::new(), BTreeSet::new());
+    let older = Asked { needs: gathered(&account(&json!({})), "prod", &[]), ..asked(Answer::default()) };
+    let newer = Asked { at: older.at + SignedDuration::from_secs(1), ..asked(Answer::default()) };
+    assert_ne!(older.needs, newer.needs);
+    let pass = |before: &AwsAccountStatus, asked: &Asked| {
+        let (finding, permissions) = settled(before, tell(Some(asked), &nothing.0, &nothing.1), now);
+        let conditions = conditions(&before.conditions, &[finding], 1, now);
+        AwsAccountStatus { permissions, conditions, ..before.clone() }
+    };
+    let first = pass(&AwsAccountStatus::default(), &older);
+    assert_eq!(pass(&first, &older), first, "nothing new");
+    let second = pass(&first, &newer);
+    assert_ne!(second, first);
+    assert_eq!(pass(&second, &older), second);
+    assert_eq!(pass(&second, &newer), second);
+    // A new process asks again and hears the same.
+    let later = Asked { at: newer.at + SignedDuration::from_mins(5), ..asked(Answer::default()) };
+    assert_eq!(pass(&second, &later), second);
 }
