@@ -104,6 +104,7 @@ impl Requests {
             idempotency_token: plan.token,
         };
         let (account, uid) = (o.request.spec.account_ref.name.clone(), o.request.uid().unwrap_or_default());
+        self.0.spending().calls(&account, &uid, attempt, self.0.clock.now());
         match asking(self.asker(o), aws.issue(&issue)).await {
             Ok(arn) => {
                 self.0.spending().made(&account, &uid);

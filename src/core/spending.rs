@@ -83,6 +83,18 @@ struct Hour {
     deleted: i64,
 }
 
+/// How far an attempt came.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Stage {
+    /// Its answer is there, or it is another process's.
+    #[default]
+    Done,
+    /// It is counted, and not made yet.
+    Taken,
+    /// It has no answer yet.
+    Calling,
+}
+
 #[derive(Clone, Copy, Default)]
 struct Count {
     /// The number of the last attempt.
@@ -94,8 +106,8 @@ struct Count {
     attempts: i32,
     /// Only a guess: the process before this one may have called, and not come to tell.
     guess: bool,
-    /// This process is about to call, or has no answer yet.
-    open: bool,
+    /// How far this process came with the last attempt.
+    stage: Stage,
     /// The request is deleted.
     deleted: bool,
 }
@@ -152,7 +164,11 @@ impl Ledger {
     pub fn deleted(&mut self, request: &CertificateRequest, now: Timestamp) -> bool {
         let account = self.see(request, now);
         let uid = request.uid().unwrap_or_default();
-        if let Some((hour, count)) = account.take_out(&uid) {
+        if let Some((hour, mut count)) = account.take_out(&uid) {
+            // It was counted for a call that its deletion prevented; should the call come all the same, it is counted then.
+            if count.stage == Stage::Taken {
+                (count.number, count.attempts, count.stage) = (count.number - 1, count.attempts - 1, Stage::Done);
+            }
             account.put(hour, uid, Count { deleted: true, ..count });
         }
         account.wakes(now)
@@ -221,16 +237,29 @@ impl Ledger {
         let attempts = before.map_or(0, |b| b.attempts).saturating_add(i32::from(counted.is_none()));
         let own = before.map_or(number, |b| b.own.max(number));
         let number = before.map_or(number, |b| b.number.max(number));
-        let count = Count { number, own, attempts, open: true, ..Count::default() };
+        // One that was made before and is repeated is counted for good.
+        let stage = counted.map_or(Stage::Taken, |counted| counted.stage);
+        let count = Count { number, own, attempts, stage, ..Count::default() };
         kept.put(hour, uid.to_owned(), count);
         Ok(())
+    }
+
+    /// An attempt that was taken is made now.
+    pub fn calls(&mut self, account: &str, uid: &str, number: i32, now: Timestamp) {
+        let kept = self.accounts.entry(account.to_owned()).or_default();
+        let (hour, mut count) = kept.take_out(uid).unwrap_or((hour_of(now), Count::default()));
+        if count.number < number {
+            (count.number, count.own) = (number, count.own.max(number));
+            count.attempts = count.attempts.saturating_add(1);
+        }
+        kept.put(hour, uid.to_owned(), Count { stage: Stage::Calling, ..count });
     }
 
     /// An attempt was made, and not refused.
     pub fn made(&mut self, account: &str, uid: &str) {
         let Some(kept) = self.accounts.get_mut(account) else { return };
         if let Some((hour, count)) = kept.take_out(uid) {
-            kept.put(hour, uid.to_owned(), Count { open: false, ..count });
+            kept.put(hour, uid.to_owned(), Count { stage: Stage::Done, ..count });
         }
     }
 
@@ -241,7 +270,7 @@ impl Ledger {
             if count.number == number {
                 (count.number, count.attempts) = (number - 1, count.attempts - 1);
             }
-            count.open = false;
+            count.stage = Stage::Done;
             kept.put(hour, uid.to_owned(), count);
         }
     }
@@ -284,7 +313,7 @@ impl Account {
     fn put(&mut self, hour: i64, uid: String, count: Count) {
         let hour = self.hours.entry(hour).or_default();
         // One whose answer is not there yet may turn out to have cost nothing.
-        if count.deleted && !count.open {
+        if count.deleted && count.stage == Stage::Done {
             hour.deleted += i64::from(count.attempts);
         } else {
             hour.standing += i64::from(count.attempts);

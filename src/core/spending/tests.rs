@@ -141,6 +141,7 @@ fn one_that_is_deleted_in_mid_call_counts_by_its_answer() {
     for refused in [true, false] {
         let mut ledger = working(10);
         ledger.take("prod", "a", 1, start()).unwrap();
+        ledger.calls("prod", "a", 1, start());
         ledger.deleted(&request("a", start()), start());
         assert_eq!(total(&ledger, start()), 1);
         if refused {
@@ -228,6 +229,7 @@ proptest! {
                     let mut news = ledger.note(&request(&uid, now), now);
                     if ledger.take("prod", &uid, 1, now).is_ok() {
                         paid.push(now);
+                        ledger.calls("prod", &uid, 1, now);
                         ledger.made("prod", &uid);
                         standing.push(issued(&uid, now));
                         news |= ledger.note(&issued(&uid, now), now);
@@ -289,4 +291,32 @@ fn what_aws_refused_is_not_counted_when_the_watch_tells_of_its_record_afterwards
     // So is one that another process made.
     ledger.note(&attempted("b", 2, start()), start());
     assert_eq!(total(&ledger, start()), 2);
+}
+
+#[test]
+fn what_a_deletion_prevented_is_not_counted_and_what_it_did_not_is() {
+    let mut ledger = working(5);
+    ledger.take("prod", "a", 1, start()).unwrap();
+    ledger.deleted(&request("a", start()), start());
+    assert_eq!(total(&ledger, start()), 0);
+    ledger.calls("prod", "a", 1, start());
+    ledger.made("prod", "a");
+    assert_eq!(total(&ledger, start()), 1);
+    ledger.take("prod", "b", 1, start()).unwrap();
+    ledger.calls("prod", "b", 1, start());
+    ledger.deleted(&attempted("b", 1, start()), start());
+    assert_eq!(total(&ledger, start()), 2, "its answer is not there yet");
+    ledger.made("prod", "b");
+    assert_eq!(total(&ledger, start()), 2);
+    ledger.take("prod", "c", 1, start()).unwrap();
+    ledger.calls("prod", "c", 1, start());
+    ledger.deleted(&attempted("c", 1, start()), start());
+    ledger.give_back("prod", "c", 1);
+    assert_eq!(total(&ledger, start()), 2, "AWS refused it");
+    ledger.take("prod", "d", 1, start()).unwrap();
+    ledger.calls("prod", "d", 1, start());
+    ledger.made("prod", "d");
+    ledger.take("prod", "d", 1, start()).unwrap();
+    ledger.deleted(&attempted("d", 1, start()), start());
+    assert_eq!(total(&ledger, start()), 3, "it was made, though its repetition was not");
 }
