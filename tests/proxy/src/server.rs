@@ -223,6 +223,8 @@ async fn connection(shared: Arc<Shared>, stream: TcpStream) {
     let service = service_fn(move |request| shared.clone().serve(request));
     let connection = http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);
     tokio::select! {
+        // First: what a server that is away reads, it must not pass on.
+        biased;
         _ = away.wait_for(|away| *away) => {}
         ended = connection => if let Err(error) = ended {
             tracing::debug!(%error, "a connection ended");
