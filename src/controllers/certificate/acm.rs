@@ -248,7 +248,7 @@ impl Certificates {
                 o.memory.happened.push(write::twin_in_use(target, &arn));
             }
             Err(error) if error.kind != ErrorKind::NotFound => self.fail_target(o, target, error),
-            Ok(()) | Err(_) => {
+            deleted => {
                 tracing::info!(certificate = %o.name(), namespace = %o.namespace(), target, %arn, "deleted from ACM");
                 self.context.inventory.note_gone(&arn);
                 if imported {
@@ -261,6 +261,7 @@ impl Certificates {
                 not_found(view, &arn);
                 if known {
                     view.tags = Some(None);
+                    view.deleted = deleted.is_ok();
                 } else if imported {
                     // What was read may be about this one, not about that of the status.
                     (view.tags, view.installed) = (None, None);

@@ -143,6 +143,8 @@ pub(super) fn target(o: &Observed, entry: &TargetStatus, now: Timestamp) -> Fate
         Some(Some(tags)) if ours(o, &entry.name, tags) && !tags.contains_key(RELEASED_TAG) => {
             Fate::Write(Write::DeleteFromAcm(entry.name.clone(), arn))
         }
+        // Of an import whose answer is not known there may be another one.
+        Some(None) if seen.deleted && entry.pending_since.is_none() && seen.begun.is_none() => Fate::Done,
         // It is gone already, or ACM does not show it yet.
         Some(None) => unsettled(o, entry, now).unwrap_or(Fate::Done),
         // It is not ours.

@@ -174,6 +174,8 @@ pub struct TargetObserved {
     pub record_age: Option<Duration>,
     /// When this process last began an import without an ARN whose answer it does not know. It outlives status and uid.
     pub begun: Option<Timestamp>,
+    /// ACM answered in this pass that the ARN in the status is deleted: that it shows none is no matter of time.
+    pub deleted: bool,
     /// A call of this pass for this target failed; its failure is in memory.
     pub failed: bool,
 }

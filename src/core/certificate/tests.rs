@@ -236,9 +236,12 @@ fn deletion_takes_from_acm_what_is_to_be_deleted_and_lets_the_rest_be() {
     world.converge();
     assert_eq!(world.certificate.metadata.finalizers.as_deref(), Some(&["arnkeeper.dev/acm".to_owned()][..]));
     world.certificate.metadata.deletion_timestamp = Some(Time(world.now));
+    let began = world.now;
     world.converge();
     assert!(world.gone);
     assert_eq!((world.of_target("edge").len(), world.of_target("far").len()), (0, 1));
+    let took = world.now.duration_since(began);
+    assert!(took < SignedDuration::from_secs(30), "what ACM said is deleted is not waited for: {took:#}");
 }
 
 #[test]

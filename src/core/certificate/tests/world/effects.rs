@@ -256,6 +256,7 @@ impl World {
                 }
                 if known {
                     seen.tags = Some(None);
+                    seen.deleted = true;
                 } else if imported {
                     (seen.tags, seen.installed) = (None, None);
                 }
