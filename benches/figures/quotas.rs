@@ -16,12 +16,17 @@ const BOUND: Duration = Duration::from_mins(4);
 pub async fn quotas(stand: &Stand) -> Outcome<Vec<Row>> {
     stand.sim("POST", "quotas", json!({ "enabled": true })).await?;
     let operator = Operator::start(stand, &[]).await?;
-    let mut all = Vec::new();
+    let mut accounts = Vec::new();
     for number in 0..ACCOUNTS {
         let name = format!("account-{number}");
         let authority = stand.account(&name, &format!("11112222{number:04}"), true, "EC_prime256v1").await?;
-        all.extend((0..EACH).map(|n| certificate(&format!("quota-{number}-{n}"), &name, &authority, json!({}))));
+        accounts.push((name, authority));
     }
+    // In turn: account by account, the last one would begin only after most objects of the others are created.
+    let of_all = |n: u32| {
+        accounts.iter().map(move |(name, authority)| certificate(&format!("{name}-{n}"), name, authority, json!({})))
+    };
+    let all = (0..EACH).flat_map(of_all).collect();
     stand.sim("DELETE", "ledger", Value::Null).await?;
     let (applied, ready) = tokio::join!(stand.apply(all), stand.ready((ACCOUNTS * EACH) as usize, BOUND));
     applied?;

@@ -1,5 +1,5 @@
-//! The line of the objects of one kind that are to be reconciled: each in the order in which it was asked for, and never two
-//! reconciles of one object at the same time.
+//! The line of the objects of one kind that are to be reconciled: those that are under way before those that are seen for the
+//! first time, else in the order in which they were asked for, and never two reconciles of one object at the same time.
 //!
 //! Own code: kube's `controller::applier` needs a decoded store, and holds several strings for each object that rests.
 
@@ -11,6 +11,9 @@ use std::{
 };
 use tokio::sync::Notify;
 
+/// Of so many turns, all but one are for objects under way, where both wait: nobody waits for ever.
+const TURNS: u32 = 4;
+
 /// Who waits, rests or is being reconciled.
 #[derive(Default)]
 pub struct Line {
@@ -21,8 +24,36 @@ pub struct Line {
 #[derive(Default)]
 struct State {
     places: HashMap<Key, Place>,
-    waiting: VecDeque<Key>,
+    waiting: Waiting,
     resting: BTreeSet<(Instant, Key)>,
+}
+
+/// Who waits. What was begun is brought to its end first: of a thousand that are made at once the first are finished, and AWS's
+/// quotas used, while the last have not begun.
+#[derive(Default)]
+struct Waiting {
+    begun: VecDeque<Key>,
+    fresh: VecDeque<Key>,
+    turn: u32,
+}
+
+impl Waiting {
+    fn pop(&mut self) -> Option<Key> {
+        self.turn = (self.turn + 1) % TURNS;
+        let (first, second) =
+            if self.turn == 0 { (&mut self.fresh, &mut self.begun) } else { (&mut self.begun, &mut self.fresh) };
+        first.pop_front().or_else(|| second.pop_front())
+    }
+
+    fn remove(&mut self, key: &Key) {
+        self.begun.retain(|other| other != key);
+        self.fresh.retain(|other| other != key);
+    }
+
+    #[cfg(test)]
+    fn is_empty(&self) -> bool {
+        self.begun.is_empty() && self.fresh.is_empty()
+    }
 }
 
 /// Where an object stands; one that nobody asked for stands nowhere.
@@ -87,7 +118,7 @@ impl State {
     fn ask(&mut self, key: &Key) -> bool {
         let Some(place) = self.places.get_mut(key) else {
             self.places.insert(key.clone(), Place::Waiting);
-            self.waiting.push_back(key.clone());
+            self.waiting.fresh.push_back(key.clone());
             return true;
         };
         match *place {
@@ -101,7 +132,7 @@ impl State {
                 self.resting.remove(&(until, key.clone()));
             }
         }
-        self.waiting.push_back(key.clone());
+        self.waiting.begun.push_back(key.clone());
         true
     }
 
@@ -109,10 +140,10 @@ impl State {
         while self.resting.first().is_some_and(|(until, _)| *until <= now) {
             if let Some((_, key)) = self.resting.pop_first() {
                 self.places.insert(key.clone(), Place::Waiting);
-                self.waiting.push_back(key);
+                self.waiting.begun.push_back(key);
             }
         }
-        let key = self.waiting.pop_front()?;
+        let key = self.waiting.pop()?;
         self.places.insert(key.clone(), Place::Running);
         Some(key)
     }
@@ -121,7 +152,7 @@ impl State {
         match self.places.get(key) {
             Some(Place::RunningAndAsked) => {
                 self.places.insert(key.clone(), Place::Waiting);
-                self.waiting.push_back(key.clone());
+                self.waiting.begun.push_back(key.clone());
             }
             Some(Place::Running) => {
                 // Further away than the clock can tell: that is never.
@@ -145,7 +176,7 @@ impl State {
         match self.places.get(key) {
             Some(Place::Waiting) => {
                 self.places.remove(key);
-                self.waiting.retain(|other| other != key);
+                self.waiting.remove(key);
             }
             Some(Place::RestsUntil(until)) => {
                 self.resting.remove(&(*until, key.clone()));

@@ -19,6 +19,26 @@ async fn they_come_in_the_order_in_which_they_were_asked_for() {
     assert!(line.state().waiting.is_empty());
 }
 
+#[test]
+fn what_is_under_way_comes_first_and_keeps_nobody_out() {
+    let (mut state, now) = (State::default(), Instant::now());
+    for n in 0..10 {
+        state.ask(&key(n));
+        state.take(now);
+        state.done(&key(n), Some(HOUR), now);
+    }
+    for n in (10..20).chain(0..10) {
+        state.ask(&key(n));
+    }
+    let taken: Vec<bool> =
+        (0..20).filter_map(|_| state.take(now)).map(|k| k.name().parse::<usize>().unwrap() < 10).collect();
+    assert_eq!(taken.len(), 20);
+    assert!(
+        taken[..8].iter().filter(|begun| **begun).count() == 6
+            && taken[..13].iter().filter(|begun| **begun).count() == 10
+    );
+}
+
 #[tokio::test]
 async fn who_is_asked_for_while_it_runs_comes_once_more() {
     let line = Line::default();
