@@ -212,7 +212,7 @@ impl<T: Kind> Driver<T> {
 
     async fn reconcile_object(&self, key: &Key, object: Arc<T::Object>) -> Option<Duration> {
         // Who stands by does nothing; all objects are woken when that ends.
-        if !self.mandate.holds() {
+        if !self.mandate.lets() {
             return None;
         }
         let memory = match self.with(key, |entry| begin(entry, &*object)) {
@@ -270,7 +270,7 @@ impl<T: Kind> Driver<T> {
             let decision = self.kind.decide(observed, self.clock.now());
             tracing::debug!(object = %key, step = ?decision.step, "decided");
             match decision.step {
-                Step::Read(_) | Step::Write(_) if !self.mandate.holds() => return Ok(None),
+                Step::Read(_) | Step::Write(_) if !self.mandate.lets() => return Ok(None),
                 Step::Read(read) => self.kind.read(observed, read).await?,
                 Step::Write(write) if !self.has_key(key, observed, &write) => return Ok(None),
                 Step::Write(write) => self.kind.write(observed, write).await?,

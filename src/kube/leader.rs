@@ -13,14 +13,24 @@ use kube::{
 };
 use std::{
     io,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 use tokio::sync::oneshot;
 
 /// Whether this process may begin work now. By the monotonic clock: also a process that was frozen meanwhile knows.
 #[derive(Clone, Debug)]
-pub struct Mandate(Arc<Mutex<Term>>);
+pub struct Mandate(Arc<Held>);
+
+#[derive(Debug)]
+struct Held {
+    term: Mutex<Term>,
+    /// Some work was not begun for want of it.
+    turned_away: AtomicBool,
+}
 
 #[derive(Clone, Copy, Debug)]
 enum Term {
@@ -32,26 +42,45 @@ impl Mandate {
     /// That of a process which works alone, without a Lease.
     #[must_use]
     pub fn alone() -> Self {
-        Self(Arc::new(Mutex::new(Term::Always)))
+        Self::new(Term::Always)
     }
 
     /// None, as long as nobody gives one.
     #[must_use]
     pub fn none() -> Self {
-        Self(Arc::new(Mutex::new(Term::Until(None))))
+        Self::new(Term::Until(None))
+    }
+
+    fn new(term: Term) -> Self {
+        Self(Arc::new(Held { term: Mutex::new(term), turned_away: AtomicBool::new(false) }))
     }
 
     /// Whether work may be begun.
     #[must_use]
     pub fn holds(&self) -> bool {
-        match *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+        match *self.0.term.lock().unwrap_or_else(PoisonError::into_inner) {
             Term::Always => true,
             Term::Until(until) => until.is_some_and(|until| Instant::now() < until),
         }
     }
 
+    /// The same, for work that is given up if not: it is remembered, and everything is looked at when the mandate holds again.
+    #[must_use]
+    pub fn lets(&self) -> bool {
+        let lets = self.holds();
+        if !lets {
+            self.0.turned_away.store(true, Ordering::SeqCst);
+        }
+        lets
+    }
+
+    /// Whether work was turned away since this was asked last.
+    fn turned_away(&self) -> bool {
+        self.0.turned_away.swap(false, Ordering::SeqCst)
+    }
+
     fn set(&self, until: Option<Instant>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Term::Until(until);
+        *self.0.term.lock().unwrap_or_else(PoisonError::into_inner) = Term::Until(until);
     }
 }
 
@@ -110,8 +139,16 @@ impl Election {
             self.pulse.beat();
             let lost = self.round().await;
             let leads = self.mandate.holds();
+            // The mandate may have ended and begun again within the round.
+            let turned_away = leads && self.mandate.turned_away();
             if leads && !self.leads {
                 tracing::info!(lease = self.wanted.name, identity = self.wanted.identity, "this replica leads");
+                began(self.candidate.former());
+            } else if turned_away {
+                tracing::warn!(
+                    lease = self.wanted.name,
+                    "the Lease was renewed late: what was not begun meanwhile is begun now"
+                );
                 began(self.candidate.former());
             } else if self.leads && !leads {
                 tracing::error!(
@@ -289,6 +326,15 @@ mod tests {
         assert!(mandate.holds());
         mandate.set(Some(Instant::now()));
         assert!(!mandate.holds());
+    }
+
+    #[test]
+    fn what_is_turned_away_is_remembered_once_even_if_the_mandate_holds_again_by_then() {
+        let mandate = Mandate::none();
+        assert!(!mandate.holds() && !mandate.turned_away(), "nothing was to be begun");
+        assert!(!mandate.lets());
+        mandate.set(Some(Instant::now() + Duration::from_hours(1)));
+        assert!(mandate.lets() && mandate.turned_away() && !mandate.turned_away());
     }
 
     #[test]

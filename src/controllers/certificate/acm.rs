@@ -57,12 +57,16 @@ impl Certificates {
         match aws.tags(arn).await {
             Ok(tags) => {
                 self.context.inventory.note_tags(arn, &tags);
-                seen(o, target).tags = Some(Some(tags));
+                let view = seen(o, target);
+                view.look_at(arn);
+                view.tags = Some(Some(tags));
             }
             Err(error) if error.kind == ErrorKind::NotFound => {
                 self.context.inventory.note_gone(arn);
                 o.memory.imported.remove(target);
-                seen(o, target).tags = Some(None);
+                let view = seen(o, target);
+                view.look_at(arn);
+                view.tags = Some(None);
             }
             Err(error) => self.fail_target(o, target, error),
         }
@@ -86,7 +90,9 @@ impl Certificates {
             Ok(installed) => {
                 let found = installed.as_ref().and_then(|i: &Installed| i.serial.clone());
                 search::note_installed(o, target, found.as_ref(), self.context.clock.now());
-                seen(o, target).installed = Some(installed);
+                let view = seen(o, target);
+                view.look_at(arn);
+                view.installed = Some(installed);
                 o.memory.looked.note(target, self.context.clock.now());
                 o.memory.target_failures.remove(target);
             }
@@ -98,7 +104,9 @@ impl Certificates {
         let Some((aws, _)) = self.place(o, target).await else { return };
         match aws.certificate_body(arn).await {
             Ok(body) => {
-                seen(o, target).body = Some(parse_pem(&body.certificate).ok().map(|certificate| certificate.der));
+                let view = seen(o, target);
+                view.look_at(arn);
+                view.body = Some(parse_pem(&body.certificate).ok().map(|certificate| certificate.der));
             }
             Err(error) => self.fail_target(o, target, error),
         }
@@ -225,6 +233,7 @@ impl Certificates {
             let view = seen(o, target);
             not_found(view, &arn);
             if stored {
+                view.look_at(&arn);
                 view.tags = Some(Some(tags.clone()));
             }
             return;
@@ -260,6 +269,7 @@ impl Certificates {
                 let view = seen(o, target);
                 not_found(view, &arn);
                 if known {
+                    view.look_at(&arn);
                     view.tags = Some(None);
                     view.deleted = deleted.is_ok();
                 } else if imported {

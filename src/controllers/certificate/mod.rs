@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     api::{
-        Certificate,
+        Certificate, CertificateRequest,
         certificate::CertificateStatus,
         conditions::{STALLED, is_true, refused},
         names::Region,
@@ -26,7 +26,7 @@ use crate::{
 use acm::{located, seen};
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
-use kube::{Api, Client};
+use kube::{Api, Client, ResourceExt};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, Mutex, PoisonError},
@@ -166,6 +166,12 @@ impl Kind for Certificates {
         };
         if o.secret.is_some() {
             self.see_requests(&mut o);
+            // Before anything is paid for it is looked at once more: somebody may have made it meanwhile, or it is another one.
+            let uid = o.uid();
+            let asked = |request: &CertificateRequest| request.owner_references().iter().any(|owner| owner.uid == uid);
+            if !o.requests.values().any(|request| asked(request.as_ref())) {
+                o.secret = None;
+            }
         }
         o
     }

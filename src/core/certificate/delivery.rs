@@ -15,8 +15,9 @@ use crate::{
     api::{
         certificate::{CertificateStatus, Target, TargetState, TargetStatus},
         conditions::whole_seconds,
+        names::{CertificateArn, Located},
     },
-    core::access::Refusal,
+    core::{access::Refusal, backoff::FOR_A_PERSON},
     pki::certificate::Serial,
     text::plain,
 };
@@ -71,6 +72,17 @@ pub(super) enum Need {
     Stalled(Refusal, SignedDuration),
     /// Wait, and say nothing: it passes by itself, soon.
     Quiet(SignedDuration),
+}
+
+/// The clock was set back: what bears a time to come says nothing about its age, so it counts from now.
+pub(super) fn nothing_to_come(status: &mut CertificateStatus, now: Timestamp) {
+    for target in &mut status.targets {
+        for at in [&mut target.pending_since, &mut target.imported_at].into_iter().flatten() {
+            if at.0.duration_since(now) > SKEW {
+                at.0 = whole_seconds(now);
+            }
+        }
+    }
 }
 
 /// The next step for all targets. An import whose record is fresh comes before anything else.
@@ -171,12 +183,6 @@ fn need(o: &Observed, target: &Target, status: &mut TargetStatus, now: Timestamp
     let Some(pair) = o.current() else { return Need::Nothing };
     let serial = &pair.chain.leaf.serial;
     status.deletion_policy = target.deletion_policy;
-    // The clock was set back: what bears a time to come says nothing about its age, so it counts from now.
-    for at in [&mut status.pending_since, &mut status.imported_at].into_iter().flatten() {
-        if at.0.duration_since(now) > SKEW {
-            at.0 = whole_seconds(now);
-        }
-    }
     // The ARN in the status stays: while this process was frozen in its import, another one may have come to one.
     let imported = o.memory.imported.get(&target.name).filter(|_| second(o, target).is_none());
     if let Some(imported) = imported {
@@ -210,6 +216,9 @@ fn need(o: &Observed, target: &Target, status: &mut TargetStatus, now: Timestamp
         }
         Some(_) | None => {}
     }
+    if let Some(why) = elsewhere(o, target, status) {
+        return Need::Stalled(why, FOR_A_PERSON);
+    }
     status.account_id = o.sessions.get(account).and_then(|s| s.as_ref().ok()).map(ToString::to_string);
     let keeps_arn = o.keeps_arn(target);
     if !delivered && !keeps_arn && imported.is_none_or(|i| i.serial != *serial) {
@@ -218,8 +227,30 @@ fn need(o: &Observed, target: &Target, status: &mut TargetStatus, now: Timestamp
     }
     match status.arn.clone() {
         Some(arn) => under_arn(o, target, seen, status, &arn, serial, now),
-        None => without_arn(o, target, seen, status, serial, now),
+        None => without_arn(o, target, seen, status, serial, None, now),
     }
+}
+
+/// Why a target is not where its status says: to go on would leave its certificate behind and make another one.
+fn elsewhere(o: &Observed, target: &Target, status: &TargetStatus) -> Option<Refusal> {
+    let (account, region) = o.place(target);
+    if (status.account.as_str(), &status.region) != (account, region) {
+        let message = format!(
+            "it was taken out of the spec and put back for the account {account} and {region} before that was seen, and its \
+             certificate lies in {} and {}: give the entry another name, and what is there follows its deletionPolicy",
+            status.account, status.region
+        );
+        return Some(Refusal { reason: "PlaceChanged", message });
+    }
+    let arn = status.arn.as_ref()?;
+    let session = o.sessions.get(account)?.as_ref().ok()?;
+    (arn.account() != session.as_str()).then(|| {
+        let message = format!(
+            "the credentials of the account {account} lead to {session} now, and {arn} is not there: give the account its old \
+             credentials back (spec.accountId keeps it from changing), or give the entry another name to begin anew there"
+        );
+        Refusal { reason: "AccountChanged", message }
+    })
 }
 
 /// What a failed call of this pass makes of a target.
@@ -254,13 +285,14 @@ pub(super) fn in_turn(target: &Target, seen: &TargetObserved) -> Option<Need> {
     }
 }
 
-/// There is no ARN: look whether ACM has one of ours, else import, right after a record of it.
+/// There is no ARN, or the one there was is seen gone: look whether ACM has one of ours, else import, right after a record of it.
 pub(super) fn without_arn(
     o: &Observed,
     target: &Target,
     seen: &TargetObserved,
     status: &mut TargetStatus,
     serial: &Serial,
+    gone: Option<&CertificateArn>,
     now: Timestamp,
 ) -> Need {
     // Our own record, just stored: the import that it tells of has not begun. By both clocks: one stands while the
@@ -283,13 +315,18 @@ pub(super) fn without_arn(
         }
         let arn = first.0.arn.clone();
         // What this pass saw gone may still be listed: to go on with it would be a circle.
-        if matches!(seen.tags, Some(None)) || matches!(seen.installed, Some(None)) {
-            let message = format!("ACM lists {arn}, but something of this target is just gone: it is looked at again");
+        if gone == Some(&arn) {
+            let message = format!("ACM lists {arn}, which is just gone: it is looked at again");
             return Need::Wait(Refusal { reason: "LookingAtAcm", message }, READ_BACK);
         }
         status.arn = Some(arn.clone());
         // What is found after a lost answer was begun within seconds of its record.
         status.imported_at = status.pending_since.take().or(status.imported_at.take());
+        if gone.is_some() {
+            // Before it is looked at: else the one that is gone would be looked at in turn with it.
+            status.state = TargetState::Pending;
+            return Need::Save;
+        }
         return under_arn(o, target, seen, status, &arn, serial, now);
     }
     // What is about to be replaced would make an ARN that may not take what comes.

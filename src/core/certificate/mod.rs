@@ -82,6 +82,7 @@ impl Next {
 pub fn decide(o: &Observed, now: Timestamp) -> Decision<CertificateStatus, Read, Write> {
     let before = o.certificate.status.clone().unwrap_or_default();
     let mut after = before.clone();
+    delivery::nothing_to_come(&mut after, now);
     if o.certificate.metadata.deletion_timestamp.is_some() {
         let step = deletion::next(o, &mut after, now);
         return Decision { step, status: after, events: o.memory.happened.clone() };

@@ -27,6 +27,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet},
     ops::RangeInclusive,
     sync::Arc,
@@ -160,6 +161,8 @@ impl Observed {
 pub struct TargetObserved {
     /// What ACM has that could be ours.
     pub lookup: Option<Lookup>,
+    /// The ARN that tags, certificate and body were seen of.
+    pub about: Option<CertificateArn>,
     /// The tags of the ARN; `Some(None)`: there is no such ARN any more.
     pub tags: Option<Option<Tags>>,
     /// What ACM has under the ARN; `Some(None)`: nothing.
@@ -178,6 +181,26 @@ pub struct TargetObserved {
     pub deleted: bool,
     /// A call of this pass for this target failed; its failure is in memory.
     pub failed: bool,
+}
+
+impl TargetObserved {
+    /// What is seen next is about this ARN: what was seen of another one says nothing about it.
+    pub fn look_at(&mut self, arn: &CertificateArn) {
+        if self.about.as_ref() != Some(arn) {
+            self.about = Some(arn.clone());
+            (self.tags, self.installed, self.body) = (None, None, None);
+        }
+    }
+
+    /// What was seen, as far as it is about this ARN.
+    pub(super) fn of(&self, arn: &CertificateArn) -> Cow<'_, Self> {
+        if self.about.as_ref().is_none_or(|about| about == arn) {
+            return Cow::Borrowed(self);
+        }
+        let mut fresh = self.clone();
+        fresh.look_at(arn);
+        Cow::Owned(fresh)
+    }
 }
 
 /// What a look at ACM gave.

@@ -34,6 +34,7 @@ pub(super) fn under_arn(
     serial: &Serial,
     now: Timestamp,
 ) -> Need {
+    let seen = &*seen.of(arn);
     let imported = o.memory.imported.get(&target.name).filter(|i| i.serial == *serial && i.arn == *arn);
     if let Some(imported) = imported {
         let Some(installed) = &seen.installed else {
@@ -177,7 +178,7 @@ fn gone(
     status.arn = None;
     status.serial_number = None;
     status.in_use_by.clear();
-    without_arn(o, target, seen, status, serial, now)
+    without_arn(o, target, seen, status, serial, Some(arn), now)
 }
 
 /// The certificate is in place: put its tags right, take away a second one, and say that it is delivered.

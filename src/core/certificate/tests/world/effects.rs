@@ -108,19 +108,25 @@ impl World {
                 if found.is_none() {
                     o.memory.imported.remove(&target);
                 }
-                o.targets.entry(target).or_default().tags = Some(found);
+                let seen = o.targets.entry(target).or_default();
+                seen.look_at(&arn);
+                seen.tags = Some(found);
             }
             Read::Installed(target, arn) => {
                 let found = self.shown(&arn).map(installed);
                 o.memory.looked.note(&target, self.now);
                 let serial = found.as_ref().and_then(|i| i.serial.clone());
                 search::note_installed(o, &target, serial.as_ref(), self.now);
-                o.targets.entry(target).or_default().installed = Some(found);
+                let seen = o.targets.entry(target).or_default();
+                seen.look_at(&arn);
+                seen.installed = Some(found);
             }
             Read::Turn(target, _) => o.targets.entry(target).or_default().turn = Some(SignedDuration::ZERO),
             Read::Body(target, arn) => {
                 let found = self.shown(&arn).map(|c| c.leaf.der.clone());
-                o.targets.entry(target).or_default().body = Some(found);
+                let seen = o.targets.entry(target).or_default();
+                seen.look_at(&arn);
+                seen.body = Some(found);
             }
         }
     }
@@ -255,6 +261,7 @@ impl World {
                     shown.retain(|(summary, _)| summary.arn != arn);
                 }
                 if known {
+                    seen.look_at(&arn);
                     seen.tags = Some(None);
                     seen.deleted = true;
                 } else if imported {
