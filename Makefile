@@ -53,14 +53,14 @@ programs:
 .PHONY: build
 build: programs ## Build the programs, the tests and the control plane
 	$(call say,"tests")
-	@cargo test --workspace --lib --bins --test e2e --test drift --locked --no-run
+	@cargo test --workspace --lib --bins --test networks --test e2e --test drift --locked --no-run
 	$(call say,"control plane")
 	@tests/control-plane/build
 
 .PHONY: unit
 unit: build ## The tests that need nothing around them
 	$(call say,"unit tests")
-	@cargo test --workspace --lib --bins --locked
+	@cargo test --workspace --lib --bins --test networks --locked
 
 .PHONY: emulator
 emulator: programs ## The emulated AWS, as boto3 sees it

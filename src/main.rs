@@ -6,7 +6,10 @@ use arnkeeper::{
         self,
         names::{AccountId, AuthorityArn, Region, RoleArn},
     },
-    aws::permissions::{self, Use, policy},
+    aws::{
+        network::Network,
+        permissions::{self, Use, policy},
+    },
     kube::lease::Terms,
     run,
     whoami::whoami,
@@ -64,7 +67,7 @@ struct IamPolicyArgs {
     /// What the account is used for, with commas between.
     #[arg(long = "for", value_name = "USE", value_enum, value_delimiter = ',', required_unless_present = "table")]
     uses: Vec<Use>,
-    /// aws, aws-us-gov, aws-cn. Default: that of the regions or CAs, else aws.
+    /// aws, aws-us-gov, aws-cn. Default: that of what else is named, else aws.
     #[arg(long)]
     partition: Option<String>,
     /// The account whose CAs and certificates it is about. Default: any.
@@ -221,6 +224,7 @@ fn operator(args: RunArgs) -> Result<(), String> {
         retry_period: args.leader_elect_retry_period,
     };
     terms.check().map_err(|e| format!("--leader-elect: {e}"))?;
+    let network = Network::from_env().map_err(|e| e.to_string())?;
     let config = run::Config {
         listen: args.listen,
         namespaces: args.namespaces.into_iter().filter(|n| !n.is_empty()).collect(),
@@ -229,6 +233,7 @@ fn operator(args: RunArgs) -> Result<(), String> {
         instance: args.instance,
         election: args.leader_elect.then_some((args.leader_elect_resource_name, terms)),
         endpoint_url: None,
+        network,
         vault_token: args.vault_token_file,
         drift_interval: args.drift_interval,
         metrics_per_certificate: args.metrics_per_certificate,
@@ -249,7 +254,8 @@ fn operator(args: RunArgs) -> Result<(), String> {
 
 fn identity(profile: Option<&str>, region: &Region) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;
-    let identity = runtime.block_on(whoami(profile, region))?;
+    let network = Network::from_env().map_err(|e| e.to_string())?;
+    let identity = runtime.block_on(whoami(profile, region, network))?;
     let told = serde_json::json!({ "account": identity.account, "arn": identity.arn });
     // A closed pipe is no fault of ours.
     drop(writeln!(std::io::stdout(), "{told}"));
@@ -311,6 +317,7 @@ fn iam_policy(args: IamPolicyArgs) -> Result<(), String> {
             secrets,
             cluster: cluster_id,
         };
+        scope.check()?;
         policy::text(&uses.into_iter().collect(), &scope).map_err(|e| e.to_string())? + "\n"
     };
     // A closed pipe is no fault of ours.

@@ -3,6 +3,7 @@
 use crate::{
     api::{AwsAccount, Certificate, CertificateRequest},
     aws::{
+        network::Network,
         paced::pacer::Pacer,
         sessions::{SecretSource, SessionParts, Sessions},
     },
@@ -16,7 +17,7 @@ use crate::{
         wake::Waker,
     },
     kube::{
-        client::{Clients, connect},
+        client::{Clients, configuration, connect},
         leader::{Election, End, Mandate, Wanted},
         lease::Terms,
         store::{Change, Store},
@@ -72,6 +73,8 @@ pub struct Config {
     pub election: Option<(String, Terms)>,
     /// One endpoint for all AWS services, instead of AWS's own.
     pub endpoint_url: Option<String>,
+    /// Proxies, and CAs to trust.
+    pub network: Network,
     /// The file with the operator's own token for Vault.
     pub vault_token: Option<PathBuf>,
     /// ACM is looked at for drift once in so long; zero: never.
@@ -115,7 +118,7 @@ pub enum Problem {
 pub async fn run(config: Config, stop: impl Future<Output = ()> + Send + 'static) -> Result<(), Problem> {
     let clock = Arc::new(ServerClock::ahead(config.ahead));
     let metrics = Arc::new(Metrics::new());
-    let clients = connect(kube::Config::infer().await?, &clock, metrics.clone())?;
+    let clients = connect(configuration().await?, &clock, metrics.clone())?;
     let cluster = match config.cluster.clone() {
         Some(id) => id,
         None => cluster_id(&clients.calls).await?,
@@ -203,6 +206,7 @@ impl Operator {
         let sessions = Sessions::new(SessionParts {
             secrets: Arc::new(secrets),
             endpoint_url: config.endpoint_url.clone(),
+            network: config.network.clone(),
             pacer: Arc::new(Pacer::observed(clients.metrics.clone())),
             metrics: clients.metrics.clone(),
             vault_token: config.vault_token.clone(),

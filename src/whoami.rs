@@ -3,6 +3,7 @@
 use crate::{
     api::{AwsAccount, names::Region},
     aws::{
+        network::Network,
         port::Identity,
         sessions::{SecretSource, SessionParts, Sessions},
     },
@@ -25,10 +26,11 @@ impl SecretSource for NoSecrets {
 ///
 /// # Errors
 /// What an AwsAccount would tell.
-pub async fn whoami(profile: Option<&str>, region: &Region) -> Result<Identity, String> {
+pub async fn whoami(profile: Option<&str>, region: &Region, network: Network) -> Result<Identity, String> {
     let sessions = Sessions::new(SessionParts {
         secrets: Arc::new(NoSecrets),
         endpoint_url: None,
+        network,
         pacer: Arc::default(),
         metrics: Arc::default(),
         vault_token: None,

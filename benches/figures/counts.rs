@@ -77,7 +77,7 @@ pub async fn counts(stand: &Stand) -> Outcome<Vec<Row>> {
 /// Forces a renewal; what the operator asked for until its event.
 async fn renewal(stand: &Stand) -> Outcome<Vec<Request>> {
     let log = stand.audit();
-    let now = jiff::Timestamp::now() - jiff::SignedDuration::from_secs(2);
+    let now = jiff::Timestamp::now() - SignedDuration::from_secs(2);
     let patch = json!({ "metadata": { "annotations": { "arnkeeper.dev/renew-requested-at": now.to_string() } } });
     stand.certificates().patch("app", &PatchParams::default(), &Patch::Merge(&patch)).await.map_err(told("app"))?;
     ended(&log, "a renewal").await

@@ -39,6 +39,10 @@ use std::collections::BTreeMap;
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("!(has(self.organization) && has(self.credentials) && has(self.credentials.fromAccount))")
     .message("a member of an organization has no organization of its own"))]
+#[x_kube(validation = Rule::new("['cn-', 'us-gov-', 'us-iso-', 'us-isob-', 'us-isof-', 'eu-isoe-', 'eusc-'].all(p, self.regions.all(r, r.startsWith(p) == self.regions[0].startsWith(p)))")
+    .message("the regions of an account are all of one AWS partition"))]
+#[x_kube(validation = Rule::new("!has(self.organization) || !has(self.organization.rules) || self.organization.rules.all(rule, !has(rule.set.regions) || ['cn-', 'us-gov-', 'us-iso-', 'us-isob-', 'us-isof-', 'eu-isoe-', 'eusc-'].all(p, rule.set.regions.all(r, r.startsWith(p) == self.regions[0].startsWith(p))))")
+    .message("the regions of an organization's members are of its own AWS partition"))]
 pub struct AwsAccountSpec {
     /// The account that the credentials must lead to. Left out, any account is taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -175,7 +175,8 @@ fn is_id(s: &str) -> bool {
     (1..=64).contains(&s.len()) && s.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
 }
 
-fn is_partition(s: &str) -> bool {
+/// Whether this is how AWS names a partition: `aws`, or `aws-` and words.
+pub(crate) fn is_partition(s: &str) -> bool {
     s.strip_prefix("aws")
         .is_some_and(|rest| rest.len() <= 16 && rest.bytes().all(|b| b.is_ascii_lowercase() || b == b'-'))
 }
@@ -252,6 +253,8 @@ impl Region {
             Some("cn") => "aws-cn",
             Some("us") if self.0.starts_with("us-gov-") => "aws-us-gov",
             Some("us") if self.0.starts_with("us-isob-") => "aws-iso-b",
+            Some("us") if self.0.starts_with("us-isof-") => "aws-iso-f",
+            Some("eu") if self.0.starts_with("eu-isoe-") => "aws-iso-e",
             Some("us") if self.0.starts_with("us-iso-") => "aws-iso",
             Some("eusc") => "aws-eusc",
             _ => "aws",

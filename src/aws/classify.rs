@@ -45,7 +45,26 @@ where
         SdkError::ResponseError(_) if status.is_some_and(|status| status >= 400) => by_status(status),
         _ => Kind::Transient,
     };
-    AwsError { kind, action, code: None, message: one_line(&chain(error)) }
+    let causes = chain(error);
+    AwsError { kind, action, code: None, message: one_line(&format!("{}{causes}", advice(&causes))) }
+}
+
+/// What can be done where nothing came through, before the causes: those end where a message is cut.
+fn advice(causes: &str) -> &'static str {
+    if causes.contains("invalid peer certificate") {
+        "the other side's certificate is not trusted; if a proxy opens TLS, or the endpoint is a private one, give its CA by \
+         the Helm value caBundle, or AWS_CA_BUNDLE: "
+    } else if causes.contains("tunnel error: proxy authorization required") {
+        "the proxy of HTTPS_PROXY wants another user or password: correct them in its URL: "
+    } else if causes.contains("tunnel error: failed to create underlying connection") {
+        "the proxy of HTTPS_PROXY can't be reached: "
+    } else if causes.contains("tunnel error") {
+        "the proxy of HTTPS_PROXY does not connect us: let it allow CONNECT to AWS's endpoints, or name them in NO_PROXY: "
+    } else if causes.contains("dns error") {
+        "the name of the endpoint can't be looked up; not every service has a FIPS or dual-stack endpoint in every region: "
+    } else {
+        ""
+    }
 }
 
 /// An answer of AWS that misses something it has to hold.
@@ -250,6 +269,22 @@ mod tests {
         }
         let unsent: Failed<GetCallerIdentityError> = SdkError::construction_failure("no such input");
         assert_eq!(from_sdk("acm:X", &unsent).kind, Kind::Refused);
+    }
+
+    #[test]
+    fn what_can_be_done_about_a_connection_stands_before_its_causes() {
+        for (cause, words) in [
+            ("invalid peer certificate: UnknownIssuer", "caBundle"),
+            ("tunnel error: proxy authorization required", "user or password"),
+            ("tunnel error: failed to create underlying connection: tcp connect error", "can't be reached"),
+            ("tunnel error: unsuccessful", "allow CONNECT"),
+            ("dns error: failed to lookup address information", "FIPS"),
+        ] {
+            let failed: Failed<GetCallerIdentityError> = SdkError::dispatch_failure(ConnectorError::io(cause.into()));
+            let error = from_sdk("acm:X", &failed);
+            assert_eq!(error.kind, Kind::Transient);
+            assert!(error.message.contains(words) && error.message.ends_with(cause), "{error}");
+        }
     }
 
     fn dispatch(cause: CredentialsError) -> Failed<GetCallerIdentityError> {

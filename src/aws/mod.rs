@@ -9,6 +9,7 @@ pub mod error;
 #[cfg(test)]
 mod fake;
 pub mod inventory;
+pub mod network;
 pub mod paced;
 pub mod permissions;
 pub mod port;

@@ -113,7 +113,7 @@ mod tests {
     async fn refusal(name: &str, config: &str, credentials: &str) -> Option<(ProblemKind, String)> {
         let files =
             EnvConfigFiles::builder().with_contents(Config, config).with_contents(Credentials, credentials).build();
-        let http = crate::aws::provider::http_client();
+        let http = crate::aws::provider::http_client(&crate::aws::network::Network::default());
         let problem = provider(name, &files, &http, "eu-west-1").await.err()?;
         assert!(!problem.message.contains("wJalr") && !problem.message.contains("/opt/"), "a value: {problem}");
         Some((problem.kind, problem.message))

@@ -1,6 +1,6 @@
 //! Where the credentials of a session come from, and the HTTP client of all of them.
 
-use super::{bounded::bounded, credentials::AccessKeys};
+use super::{bounded::bounded, credentials::AccessKeys, network::Network};
 use crate::api::account::AssumeRole;
 use aws_config::SdkConfig;
 use aws_credential_types::{
@@ -10,7 +10,6 @@ use aws_credential_types::{
 use aws_sdk_sts::{config::retry::RetryPartition, operation::assume_role::builders::AssumeRoleFluentBuilder};
 use aws_smithy_http_client::{
     Builder, ConnectorBuilder,
-    proxy::ProxyConfig,
     tls::{Provider, rustls_provider::CryptoMode},
 };
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
@@ -31,13 +30,15 @@ const SESSION_LENGTH: Duration = Duration::from_hours(1);
 /// Credentials are renewed this long before they end.
 const EARLY: Duration = Duration::from_mins(2);
 
-/// One HTTP client for all accounts, services and regions; HTTPS_PROXY and its kin are obeyed, and answers are bounded.
+/// One HTTP client for all accounts, services and regions, on this network; answers are bounded.
 #[must_use]
-pub fn http_client() -> SharedHttpClient {
-    let client = Builder::new().build_with_connector_fn(|settings, components| {
+pub fn http_client(network: &Network) -> SharedHttpClient {
+    let network = network.clone();
+    let client = Builder::new().build_with_connector_fn(move |settings, components| {
         let mut connector = ConnectorBuilder::default().tls_provider(Provider::Rustls(CryptoMode::AwsLc));
         connector.set_connector_settings(settings.cloned());
-        connector.set_proxy_config(Some(ProxyConfig::from_env()));
+        connector.set_proxy_config(Some(network.proxy()));
+        connector.set_tls_context(network.tls());
         if let Some(components) = components {
             connector.set_sleep_impl(components.sleep_impl());
         }

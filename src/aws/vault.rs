@@ -6,6 +6,7 @@
 use super::{
     classify::chain,
     credentials::{AccessKeys, Names},
+    network::{Network, trusting},
     secrets_manager::texts,
     sessions::{ProblemKind, SessionProblem},
 };
@@ -13,8 +14,7 @@ use crate::{api::account::VaultSecret, text::plain};
 use aws_smithy_async::rt::sleep::{SharedAsyncSleep, TokioSleep};
 use aws_smithy_http_client::{
     ConnectorBuilder,
-    proxy::ProxyConfig,
-    tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode},
+    tls::{Provider, TrustStore, rustls_provider::CryptoMode},
 };
 use aws_smithy_runtime_api::{
     client::{
@@ -25,8 +25,6 @@ use aws_smithy_runtime_api::{
 };
 use aws_smithy_types::body::SdkBody;
 use http_body_util::{BodyExt, Limited};
-use rustls::RootCertStore;
-use rustls_pki_types::{CertificateDer, pem::PemObject};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, path::Path, time::Duration};
@@ -44,10 +42,14 @@ const LONGEST_WORDS: usize = 300;
 ///
 /// # Errors
 /// What keeps us out; no value is repeated.
-pub async fn read(place: &VaultSecret, token_file: Option<&Path>) -> Result<AccessKeys, SessionProblem> {
+pub async fn read(
+    place: &VaultSecret,
+    token_file: Option<&Path>,
+    network: &Network,
+) -> Result<AccessKeys, SessionProblem> {
     let which = format!("secret {:?} of Vault at {}", place.secret(), place.address);
     let tell = |problem: SessionProblem| SessionProblem::new(problem.kind, format!("{which}: {}", problem.message));
-    Vault::new(place).map_err(tell)?.read(token_file).await.map_err(tell)
+    Vault::new(place, network).map_err(tell)?.read(token_file).await.map_err(tell)
 }
 
 struct Vault<'a> {
@@ -101,15 +103,18 @@ fn problem(kind: ProblemKind, message: impl Into<String>) -> SessionProblem {
 }
 
 impl<'a> Vault<'a> {
-    fn new(place: &'a VaultSecret) -> Result<Self, SessionProblem> {
+    fn new(place: &'a VaultSecret, network: &Network) -> Result<Self, SessionProblem> {
         let settings = HttpConnectorSettings::builder().connect_timeout(CONNECT).read_timeout(ANSWER).build();
         let mut builder = ConnectorBuilder::default().tls_provider(Provider::Rustls(CryptoMode::AwsLc));
         builder.set_connector_settings(Some(settings));
         builder.set_sleep_impl(Some(SharedAsyncSleep::new(TokioSleep::new())));
-        builder.set_proxy_config(Some(ProxyConfig::from_env()));
-        if let Some(pem) = &place.ca_bundle {
-            builder.set_tls_context(trusting(pem)?);
-        }
+        builder.set_proxy_config(Some(network.proxy()));
+        // A Vault with CAs of its own is trusted by these alone.
+        builder.set_tls_context(match &place.ca_bundle {
+            None => network.tls(),
+            Some(pem) => trusting(TrustStore::empty(), pem.as_bytes())
+                .map_err(|why| problem(ProblemKind::SecretInvalid, format!("caBundle: {why}")))?,
+        });
         Ok(Self { http: SharedHttpConnector::new(builder.build()), place })
     }
 
@@ -288,26 +293,13 @@ fn absent(data: Option<Data>, mount: &str, said: &str) -> String {
 fn unreached(why: &str) -> String {
     let hint = if why.contains("invalid peer certificate") {
         "its certificate is not accepted; if its CA is a private one, give it in caBundle"
+    } else if why.contains("tunnel error") {
+        "it can't be reached through the proxy of HTTPS_PROXY; if it is to be reached directly, name it in NO_PROXY (Helm value \
+         proxy.noProxy)"
     } else {
         "it can't be reached for now"
     };
     format!("{hint}: {}", plain(why, LONGEST_WORDS))
-}
-
-/// TLS that trusts these CAs only.
-fn trusting(pem: &str) -> Result<TlsContext, SessionProblem> {
-    let invalid = |why: String| problem(ProblemKind::SecretInvalid, format!("caBundle: {why}"));
-    let mut roots = RootCertStore::empty();
-    // The HTTP client would panic over what can't be added.
-    for der in CertificateDer::pem_slice_iter(pem.as_bytes()) {
-        let der = der.map_err(|error| invalid(format!("it is not PEM: {error}")))?;
-        roots.add(der).map_err(|error| invalid(format!("a certificate in it can't be used: {error}")))?;
-    }
-    if roots.is_empty() {
-        return Err(invalid("there is no certificate in it".to_owned()));
-    }
-    let store = TrustStore::empty().with_pem_certificate(pem);
-    TlsContext::builder().with_trust_store(store).build().map_err(|error| invalid(error.to_string()))
 }
 
 /// The operator's own token, which Kubernetes renews in the file.

@@ -3,13 +3,14 @@
 use crate::{clock::ServerClock, metrics::Metrics, probes::Pulse};
 use futures::future::BoxFuture;
 use http::{
-    HeaderMap, HeaderValue, Request, Response,
+    HeaderMap, HeaderValue, Request, Response, Uri,
     header::{DATE, USER_AGENT},
 };
 use jiff::Timestamp;
 use kube::{
     Client, Config,
     client::{Body, ClientBuilder},
+    config::InferConfigError,
 };
 use std::{
     io,
@@ -49,6 +50,29 @@ pub struct Clients {
     /// Where they are counted.
     pub metrics: Arc<Metrics>,
     watches: Client,
+}
+
+/// How the API server is reached: as a kubeconfig says, or as a pod does, and through no proxy but that of the kubeconfig.
+///
+/// Outside of a pod kube would take HTTPS_PROXY for the API server, whatever NO_PROXY says of that (kube 5.0,
+/// `ConfigLoader::proxy_url`). Here it is for AWS and Vault alone.
+///
+/// # Errors
+/// If there is neither a kubeconfig nor a pod.
+pub async fn configuration() -> Result<Config, InferConfigError> {
+    let mut config = Config::infer().await?;
+    let names = ["HTTPS_PROXY", "https_proxy"];
+    let for_aws = names.into_iter().find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
+    directly(&mut config, for_aws.as_deref());
+    Ok(config)
+}
+
+/// Without the proxy that is for AWS.
+fn directly(config: &mut Config, for_aws: Option<&str>) {
+    let for_aws: Option<Uri> = for_aws.and_then(|url| url.parse().ok());
+    if config.proxy_url == for_aws {
+        config.proxy_url = None;
+    }
 }
 
 /// Makes the clients. Every answer to a call sets the clock and is counted.
@@ -151,6 +175,22 @@ fn date(headers: &HeaderMap) -> Option<Timestamp> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_proxy_for_aws_is_not_the_api_servers() {
+        let with = |proxy: Option<&str>, for_aws: Option<&str>| {
+            let mut config = Config::new("https://127.0.0.1:6443".parse().unwrap());
+            config.proxy_url = proxy.map(|url| url.parse().unwrap());
+            directly(&mut config, for_aws);
+            config.proxy_url.map(|url| url.to_string())
+        };
+        let proxy = Some("http://proxy.example:3128");
+        assert_eq!(with(proxy, proxy), None);
+        assert_eq!(with(None, proxy), None);
+        assert_eq!(with(None, None), None);
+        let of_kubeconfig = with(Some("http://bastion.example:3128"), proxy);
+        assert_eq!(of_kubeconfig.as_deref(), Some("http://bastion.example:3128/"), "it is a person's wish");
+    }
 
     #[test]
     fn the_date_of_an_answer_is_read() {

@@ -59,17 +59,22 @@ pub struct Authority {
 impl Authority {
     /// A root CA in the first region of the world's account. `more` goes over what aws-sim is asked for.
     pub async fn new(world: &World, more: Value) -> Self {
+        Self::within(world, REGIONS[0], more).await
+    }
+
+    /// The same, in another region.
+    pub async fn within(world: &World, region: &str, more: Value) -> Self {
         let suffix = more.get("keyAlgorithm").and_then(Value::as_str).unwrap_or("root");
         let name = format!("{} {suffix}", world.account);
-        let Some(sim) = world.stand.sim() else { return Self::by_the_sdk(world, name).await };
+        let Some(sim) = world.stand.sim() else { return Self::by_the_sdk(world, region, name).await };
         let rsa = suffix.starts_with("RSA");
-        let made = sim.authority(&world.id, REGIONS[0], &name, more).await;
+        let made = sim.authority(&world.id, region, &name, more).await;
         let certificate = Cert::first(&made.certificate);
         Self { arn: made.arn, name, root: certificate.clone(), certificate, rsa }
     }
 
-    async fn by_the_sdk(world: &World, name: String) -> Self {
-        let client = aws_sdk_acmpca::Client::new(&config(world, REGIONS[0]).await);
+    async fn by_the_sdk(world: &World, region: &str, name: String) -> Self {
+        let client = aws_sdk_acmpca::Client::new(&config(world, region).await);
         let wanted = CertificateAuthorityConfiguration::builder()
             .key_algorithm(AuthorityKey::Rsa2048)
             .signing_algorithm(SigningAlgorithm::Sha256Withrsa)

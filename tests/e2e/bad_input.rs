@@ -2,7 +2,6 @@
 
 use crate::{
     harness::{World, secret_name},
-    sim::Sim,
     tls::{Cert, csr, pem},
     wait::{Conditions, until},
 };
@@ -349,18 +348,4 @@ async fn annotations_of_a_quarter_of_a_megabyte_change_nothing() {
     let request: CertificateRequest = world.requests().get("app-1").await.expect("the request");
     assert!(request.annotations().values().all(|value| value.len() < 100) && request.is(READY));
     world.assert_paid(1).await;
-}
-
-/// A role of another partition, or of nowhere, keeps us out and says so; the regions are not even asked.
-#[tokio::test]
-async fn a_role_of_another_partition_is_told() {
-    let Some(sim) = crate::harness::Stand::get().await.sim_because("moto assumes every role") else { return };
-    let world = World::bare("cn-role").await;
-    let _: &Sim = &sim;
-    world.put_credentials(crate::harness::BASE_KEY.0, crate::harness::BASE_KEY.1).await;
-    let role = world.role().replacen("arn:aws:", "arn:aws-cn:", 1);
-    world.make_account(json!({ "assumeRoles": [{ "roleArn": role }] })).await;
-    let account =
-        until(&world.accounts(), &world.account, "Stalled", |a: &arnkeeper::api::AwsAccount| a.is(STALLED)).await;
-    assert!(account.message(READY).contains("AssumeRole"), "{}", account.message(READY));
 }

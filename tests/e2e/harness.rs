@@ -77,6 +77,8 @@ pub struct World {
     pub namespace: String,
     /// The AWS account id.
     pub id: String,
+    /// AWS's partition that the account is in.
+    pub partition: &'static str,
     /// The AwsAccount's name, and that of the Secret with its credentials.
     pub account: String,
 }
@@ -86,7 +88,13 @@ impl World {
     pub async fn bare(test: &str) -> Self {
         let stand = Stand::get().await;
         let id = random_account();
-        let world = Self { namespace: format!("{test}-{}", &id[6..]), account: format!("{test}-{id}"), stand, id };
+        let world = Self {
+            namespace: format!("{test}-{}", &id[6..]),
+            account: format!("{test}-{id}"),
+            partition: "aws",
+            stand,
+            id,
+        };
         world.make_namespace().await;
         world
     }
@@ -121,7 +129,7 @@ impl World {
 
     /// The role through which both emulators are entered, as this account.
     pub fn role(&self) -> String {
-        format!("arn:aws:iam::{}:role/arnkeeper", self.id)
+        format!("arn:{}:iam::{}:role/arnkeeper", self.partition, self.id)
     }
 
     /// Makes role, credentials and AwsAccount; `spec` goes over the defaults.

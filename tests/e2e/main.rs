@@ -22,6 +22,7 @@ mod issuance;
 mod keystores;
 mod kubectl;
 mod metrics;
+mod networks;
 mod one_arn;
 mod organization;
 mod pacing;

@@ -127,6 +127,12 @@ async fn accounts() {
                 &["spec.quotas", "acm:GetCertificate or acm-pca:GetCertificate"],
             ),
             (json!({ "regions": null }), &["spec.regions", "Required"]),
+            (json!({ "regions": ["eu-west-1", "us-gov-west-1"] }), &["spec", "one AWS partition"]),
+            (json!({ "regions": ["cn-north-1", "eu-west-1"] }), &["spec", "one AWS partition"]),
+            (
+                json!({ "organization": { "rules": [{ "set": { "regions": ["eu-west-2", "us-gov-west-1"] } }] } }),
+                &["spec", "its own AWS partition"],
+            ),
             (json!({ "regions": ["EU (Ireland)"] }), &["spec.regions[0]", "such as eu-west-1"]),
             (json!({ "regions": ["eu-west-1", "eu-west-1"] }), &["spec.regions[1]", "Duplicate"]),
             (

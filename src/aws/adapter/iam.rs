@@ -41,9 +41,14 @@ struct Place {
 
 fn place(config: &SdkConfig, partition: &str) -> Place {
     let fips = config.use_fips().unwrap_or_default();
-    let (url, region) = match partition {
-        "aws-us-gov" => ("https://iam.us-gov.amazonaws.com", "us-gov-west-1"),
-        "aws-cn" => ("https://iam.cn-north-1.amazonaws.com.cn", "cn-north-1"),
+    let dual = config.use_dual_stack().unwrap_or_default();
+    let (url, region) = match (partition, dual) {
+        ("aws-us-gov", false) => ("https://iam.us-gov.amazonaws.com", "us-gov-west-1"),
+        ("aws-us-gov", true) => ("https://iam.us-gov.api.aws", "us-gov-west-1"),
+        ("aws-cn", false) => ("https://iam.cn-north-1.amazonaws.com.cn", "cn-north-1"),
+        ("aws-cn", true) => ("https://iam.global.api.amazonwebservices.com.cn", "cn-north-1"),
+        (_, true) if fips => ("https://iam-fips.global.api.aws", "us-east-1"),
+        (_, true) => ("https://iam.global.api.aws", "us-east-1"),
         _ if fips => ("https://iam-fips.amazonaws.com", "us-east-1"),
         _ => ("https://iam.amazonaws.com", "us-east-1"),
     };
@@ -295,6 +300,10 @@ mod tests {
         }
         let fips = SdkConfig::builder().use_fips(true).build();
         assert_eq!(place(&fips, "aws").url, "https://iam-fips.amazonaws.com/");
+        let dual = SdkConfig::builder().use_dual_stack(true).build();
+        let urls = ["aws", "aws-us-gov", "aws-cn"].map(|partition| place(&dual, partition).url);
+        let hosts = ["iam.global.api.aws", "iam.us-gov.api.aws", "iam.global.api.amazonwebservices.com.cn"];
+        assert_eq!(urls, hosts.map(|host| format!("https://{host}/")));
         let given = SdkConfig::builder().endpoint_url("http://127.0.0.1:1").build();
         assert_eq!(place(&given, "aws").url, "http://127.0.0.1:1/");
     }

@@ -1,9 +1,11 @@
+mod endpoints;
 mod nonsense;
 
 use super::*;
 use crate::{
     aws::{
         error::Kind,
+        network::Network,
         paced::quotas::Quotas,
         port::AuthorityState,
         provider::http_client,
@@ -27,7 +29,7 @@ async fn sdk(answer: impl Fn(&Call, usize) -> (u16, String) + Send + Sync + 'sta
     let keys = Credentials::new("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", None, None, "test");
     let config = SdkConfig::builder()
         .behavior_version(BehaviorVersion::v2026_01_12())
-        .http_client(http_client())
+        .http_client(http_client(&Network::default()))
         .endpoint_url(&fake.url)
         .credentials_provider(SharedCredentialsProvider::new(keys))
         .timeout_config(timeouts())

@@ -2,7 +2,7 @@
 
 use super::{On, PERMISSIONS, Permission, Use};
 use crate::api::{
-    names::{AccountId, AuthorityArn, Located, Region, RoleArn},
+    names::{AccountId, AuthorityArn, Located, Region, RoleArn, is_partition},
     organization::USUAL_ROLE,
 };
 use serde::Serialize;
@@ -14,7 +14,7 @@ const VERSION: &str = "2012-10-17";
 /// What the policy is narrowed to. Everything left out stands for all.
 #[derive(Clone, Debug, Default)]
 pub struct Scope {
-    /// The partition; none: that of the regions or CAs, else `aws`.
+    /// The partition; none: that of what is named below, else `aws`.
     pub partition: Option<String>,
     /// The account whose CAs and certificates it is about.
     pub account: Option<AccountId>,
@@ -34,9 +34,33 @@ pub struct Scope {
 
 impl Scope {
     fn partition(&self) -> &str {
-        let of_regions = self.regions.first().map(Region::partition);
-        let of_authorities = || self.authorities.first().map(Located::partition);
-        self.partition.as_deref().or(of_regions).or_else(of_authorities).unwrap_or("aws")
+        self.partition.as_deref().or_else(|| self.named().next().map(|(_, partition)| partition)).unwrap_or("aws")
+    }
+
+    /// What is named, each with the partition that it lies in.
+    fn named(&self) -> impl Iterator<Item = (&str, &str)> {
+        let regions = self.regions.iter().map(|region| (region.as_str(), region.partition()));
+        let authorities = self.authorities.iter().map(|ca| (ca.arn(), ca.partition()));
+        let roles = self.roles.iter().map(|role| (role.arn(), role.partition()));
+        let secrets = self.secrets.iter().map(|arn| (&**arn, arn.split(':').nth(1).unwrap_or_default()));
+        regions.chain(authorities).chain(roles).chain(secrets)
+    }
+
+    /// A policy is of one partition: it can allow nothing in another.
+    ///
+    /// # Errors
+    /// What lies elsewhere.
+    pub fn check(&self) -> Result<(), String> {
+        let partition = self.partition();
+        if !is_partition(partition) {
+            return Err(format!("{partition:?} is no partition of AWS: aws, aws-us-gov or aws-cn"));
+        }
+        match self.named().find(|(_, other)| *other != partition) {
+            Some((what, other)) => Err(format!(
+                "{what} lies in AWS's partition {other}, and the policy is for {partition}: print one for each partition"
+            )),
+            None => Ok(()),
+        }
     }
 
     fn account(&self) -> &str {
@@ -215,6 +239,31 @@ mod tests {
             let told = statement.get("Condition").cloned().unwrap_or_else(|| serde_json::json!({}));
             assert_eq!(told, conditions, "{}", permission.action);
             assert!(statement["Sid"].as_str().unwrap().chars().all(char::is_alphanumeric));
+        }
+    }
+
+    #[test]
+    fn a_policy_is_of_one_partition() {
+        let scope = |partition: Option<&str>, regions: &[&str], roles: &[&str]| Scope {
+            partition: partition.map(str::to_owned),
+            regions: regions.iter().map(|region| region.parse().unwrap()).collect(),
+            roles: roles.iter().map(|role| role.parse().unwrap()).collect(),
+            ..Scope::default()
+        };
+        let role = "arn:aws-cn:iam::111122223333:role/keeper";
+        assert_eq!(scope(None, &[], &[role]).partition(), "aws-cn");
+        for good in
+            [scope(None, &[], &[]), scope(Some("aws-cn"), &["cn-north-1"], &[role]), scope(Some("aws-iso"), &[], &[])]
+        {
+            assert_eq!(good.check(), Ok(()));
+        }
+        for (bad, word) in [
+            (scope(Some("aws-us-gov"), &["us-gov-west-1", "eu-west-1"], &[]), "eu-west-1"),
+            (scope(Some("aws"), &["cn-north-1"], &[]), "cn-north-1"),
+            (scope(None, &["us-gov-west-1"], &[role]), role),
+            (scope(Some("gov"), &[], &[]), "\"gov\""),
+        ] {
+            assert!(bad.check().unwrap_err().contains(word), "{bad:?}");
         }
     }
 

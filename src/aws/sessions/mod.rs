@@ -1,5 +1,6 @@
 //! Sessions: the way into each account, opened once and kept.
 
+mod checks;
 mod organization;
 mod problem;
 mod ways;
@@ -7,6 +8,7 @@ mod ways;
 pub use problem::{ProblemKind, SessionProblem};
 
 use self::{
+    checks::{check_chain, check_identity, check_partition},
     organization::managing_slot,
     ways::{kept_elsewhere, secret_name, uses_chain},
 };
@@ -14,13 +16,17 @@ use super::{
     adapter::{Sdk, timeouts},
     classify::{from_sdk, unexpected},
     error::{AwsError, Kind},
+    network::Network,
     paced::{Gate, Paced, pacer::Pacer, quotas::Quotas},
     permissions::learned::Learned,
     port::{Aws, Identity},
     provider::{Held, assume, http_client, own_retries},
 };
 use crate::{
-    api::{AwsAccount, account::AssumeRole, names::Region},
+    api::{
+        AwsAccount,
+        names::{Located, Region},
+    },
     core::organization::inactive,
     metrics::{Measured, Metrics},
 };
@@ -51,8 +57,6 @@ const REMEMBER_PASSING: Duration = Duration::from_secs(5);
 const REMEMBER: Duration = Duration::from_secs(30);
 /// Calls of the session before may still fail after a new one was opened; they say nothing about the new one.
 const AFTERMATH: Duration = Duration::from_secs(5);
-/// A role assumed from a role lasts at most this long (IAM user guide, role chaining).
-const LONGEST_CHAINED: Duration = Duration::from_hours(1);
 /// Access keys in a secrets manager, and profiles, are read again after this long: nobody tells when they change.
 const READ_AGAIN: Duration = Duration::from_hours(1);
 /// What AWS denies may be due to keys that were replaced: so old, they are read again.
@@ -77,6 +81,8 @@ pub struct SessionParts {
     pub secrets: Arc<dyn SecretSource>,
     /// An endpoint for all AWS services, for tests and emulators; none: AWS's own, or those of `AWS_ENDPOINT_URL*`.
     pub endpoint_url: Option<String>,
+    /// Proxies, and CAs to trust.
+    pub network: Network,
     /// The pace of all calls but those to STS.
     pub pacer: Arc<Pacer>,
     /// Where the calls are counted.
@@ -145,6 +151,7 @@ pub struct Sessions {
     vault_token: Option<PathBuf>,
     accounts: Find,
     serial: AtomicU64,
+    network: Network,
     http: SharedHttpClient,
     base: OnceCell<Base>,
     slots: Mutex<HashMap<String, Arc<Slot>>>,
@@ -162,7 +169,7 @@ impl Sessions {
     /// No session is open yet.
     #[must_use]
     pub fn new(parts: SessionParts) -> Self {
-        let SessionParts { secrets, endpoint_url, pacer, metrics, vault_token, accounts } = parts;
+        let SessionParts { secrets, endpoint_url, network, pacer, metrics, vault_token, accounts } = parts;
         Self {
             secrets,
             endpoint_url,
@@ -172,7 +179,8 @@ impl Sessions {
             vault_token,
             accounts,
             serial: AtomicU64::new(0),
-            http: http_client(),
+            http: http_client(&network),
+            network,
             base: OnceCell::new(),
             slots: Mutex::default(),
             changes: Mutex::default(),
@@ -293,6 +301,7 @@ impl Sessions {
     ) -> Result<Session, SessionProblem> {
         let spec = &account.spec;
         check_chain(&spec.assume_roles)?;
+        check_partition(&spec.regions, spec.assume_roles.iter().map(|role| role.role_arn.arn()))?;
         let region = spec.regions.first().map_or(FALLBACK_REGION, Region::as_str).to_owned();
         let base = self.base.get_or_init(|| self.load(region.clone())).await;
         let first = match through {
@@ -309,6 +318,7 @@ impl Sessions {
         self.metrics.called(&name, sts, WHO, identity.as_ref().err(), began.elapsed());
         let identity = identity?;
         check_identity(account, &identity)?;
+        check_partition(&spec.regions, [identity.arn.as_str()])?;
         let quotas = Quotas::granted(&account.spec.quotas);
         let gate = Gate::new(Arc::clone(&self.pacer), identity.account.clone(), quotas);
         let sdk = Sdk::new(identity, config, gate.clone());
@@ -339,19 +349,6 @@ impl Sessions {
     }
 }
 
-fn check_chain(roles: &[AssumeRole]) -> Result<(), SessionProblem> {
-    let long = |role: &&AssumeRole| role.duration.is_some_and(|d| Duration::from(d.0) > LONGEST_CHAINED);
-    roles.iter().skip(1).find(long).map_or(Ok(()), |role| {
-        Err(SessionProblem::new(
-            ProblemKind::RoleChain,
-            format!(
-                "{} is assumed from another role, so its session lasts at most 1h: lower its duration",
-                role.role_arn
-            ),
-        ))
-    })
-}
-
 async fn identity(config: &SdkConfig, retries: RetryPartition) -> Result<Identity, AwsError> {
     let config = aws_sdk_sts::config::Builder::from(config).retry_partition(retries).build();
     let answer = aws_sdk_sts::Client::from_conf(config).get_caller_identity().send().await;
@@ -359,26 +356,6 @@ async fn identity(config: &SdkConfig, retries: RetryPartition) -> Result<Identit
     let account = answer.account().and_then(|id| id.parse().ok()).ok_or_else(|| unexpected(WHO, "account id"))?;
     let arn = answer.arn.ok_or_else(|| unexpected(WHO, "ARN"))?;
     Ok(Identity { account, arn })
-}
-
-fn check_identity(account: &AwsAccount, identity: &Identity) -> Result<(), SessionProblem> {
-    if identity.arn.ends_with(":root") {
-        let message = format!(
-            "the credentials are those of the root user ({}), which may do everything: use a role or an IAM user with the policy of the documentation",
-            identity.arn
-        );
-        return Err(SessionProblem::new(ProblemKind::RootCredentials, message));
-    }
-    match &account.spec.account_id {
-        Some(wanted) if *wanted != identity.account => Err(SessionProblem::new(
-            ProblemKind::WrongAccount,
-            format!(
-                "the credentials lead to account {} ({}), not to spec.accountId {wanted}",
-                identity.account, identity.arn
-            ),
-        )),
-        _ => Ok(()),
-    }
 }
 
 #[cfg(test)]

@@ -27,6 +27,8 @@ pub enum ProblemKind {
     RootCredentials,
     /// The credentials lead to another account.
     WrongAccount,
+    /// Credentials, roles and regions are not of one partition.
+    WrongPartition,
     /// AWS does not accept the credentials, or there are none.
     Credentials,
     /// A role may not be assumed.
@@ -72,6 +74,7 @@ impl SessionProblem {
             ProblemKind::RoleChain => "RoleChainInvalid",
             ProblemKind::RootCredentials => "RootCredentials",
             ProblemKind::WrongAccount => "WrongAccount",
+            ProblemKind::WrongPartition => "WrongPartition",
             ProblemKind::Credentials => "CredentialsInvalid",
             ProblemKind::AccessDenied => "AccessDenied",
             ProblemKind::VaultUnavailable => "VaultUnavailable",

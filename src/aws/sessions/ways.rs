@@ -41,7 +41,9 @@ impl Sessions {
     ) -> Result<AccessKeys, SessionProblem> {
         match manager {
             SecretsManager { aws: Some(place), .. } => self.keys_of_aws(account, base, place).await,
-            SecretsManager { vault: Some(place), .. } => vault::read(place, self.vault_token.as_deref()).await,
+            SecretsManager { vault: Some(place), .. } => {
+                vault::read(place, self.vault_token.as_deref(), &self.network).await
+            }
             _ => Err(SessionProblem::new(ProblemKind::SecretMissing, "spec.credentials.secretsManager names none")),
         }
     }

@@ -56,7 +56,7 @@ fn works(call: &Call, number: usize) -> (u16, Value) {
 
 async fn read_with(double: &Double, more: &Value) -> Result<AccessKeys, SessionProblem> {
     let token = Token::new(JWT);
-    let read = read(&place(double, more), Some(&token.0)).await;
+    let read = read(&place(double, more), Some(&token.0), &Network::default()).await;
     if let Err(problem) = &read {
         assert!(problem.message.contains("aws/prod") && problem.message.contains(&double.url), "{problem}");
         for hidden in [JWT, "hvs.", "wJalr", "AKIA"] {
@@ -216,14 +216,14 @@ async fn without_a_token_of_its_own_the_operator_asks_nothing() {
     let double = Double::start(works).await;
     let place = place(&double, &Value::Null);
     for (file, words) in [(None, "vault.enabled"), (Some(PathBuf::from("/nonexistent/token")), "/nonexistent/token")] {
-        let problem = read(&place, file.as_deref()).await.err().unwrap();
+        let problem = read(&place, file.as_deref(), &Network::default()).await.err().unwrap();
         assert!(problem.kind == ProblemKind::AccessDenied && problem.message.contains(words), "{problem}");
     }
     for text in ["", "\n", "a\nb\n"] {
         let none = Token::new(text);
-        let problem = read(&place, Some(&none.0)).await.err().unwrap();
+        let problem = read(&place, Some(&none.0), &Network::default()).await.err().unwrap();
         assert!(problem.message.contains("no token in it") && double.calls().is_empty(), "{problem}");
     }
     let ends_in_a_newline = Token::new(&format!("{JWT}\n"));
-    assert!(read(&place, Some(&ends_in_a_newline.0)).await.is_ok());
+    assert!(read(&place, Some(&ends_in_a_newline.0), &Network::default()).await.is_ok());
 }

@@ -55,6 +55,20 @@ fn an_active_member_gets_an_object_that_nobody_may_use_where_no_rule_matches() {
 }
 
 #[test]
+fn members_are_entered_in_the_partition_of_their_organization() {
+    for (region, partition) in [("us-gov-west-1", "aws-us-gov"), ("cn-north-1", "aws-cn")] {
+        let mut owner = owner(&json!({ "roleName": "teams/keeper" }));
+        owner.spec.regions = vec![region.parse().unwrap()];
+        let mut around = Around::default();
+        let made = changes(&owner, &organization(vec![member(1, ACTIVE, "a", "ou-abcd-11111111")]), &around);
+        apply(&mut around, made);
+        let spec = &around.members["000000000001"].spec;
+        let role = format!("arn:{partition}:iam::000000000001:role/teams/keeper");
+        assert_eq!((spec.assume_roles[0].role_arn.as_str(), spec.regions[0].as_str()), (&*role, region));
+    }
+}
+
+#[test]
 fn who_leaves_goes_unless_it_is_used() {
     let owner = owner(&json!({}));
     let both =

@@ -1,0 +1,164 @@
+//! Which host each service is asked at, by partition and kind of endpoint. The proxy sees it, and lets nobody through.
+
+use super::*;
+use crate::aws::{network::double::Proxy, secrets_manager};
+use std::io;
+
+/// The hosts that are asked for where an account of this partition uses this region.
+async fn hosts(partition: &str, place: &str, set: impl Fn(SdkConfig) -> SdkConfig) -> Vec<String> {
+    let proxy = Proxy::refusing("403 Forbidden").await;
+    calls(&format!("http://{}", proxy.address), partition, place, set).await;
+    proxy.hosts()
+}
+
+/// Calls each service once.
+async fn calls(proxy: &str, partition: &str, place: &str, set: impl Fn(SdkConfig) -> SdkConfig) {
+    let keys = Credentials::new("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", None, None, "test");
+    let keys = SharedCredentialsProvider::new(keys);
+    let config = SdkConfig::builder()
+        .behavior_version(BehaviorVersion::v2026_01_12())
+        .http_client(http_client(&Network::through(proxy)))
+        .credentials_provider(keys.clone())
+        .retry_config(RetryConfig::disabled())
+        .region(aws_config::Region::new(place.to_owned()))
+        .timeout_config(timeouts())
+        .sleep_impl(aws_smithy_async::rt::sleep::SharedAsyncSleep::new(aws_smithy_async::rt::sleep::TokioSleep::new()))
+        .build();
+    let config = set(config);
+    let (region, account) = (place.parse::<Region>().unwrap(), "111122223333".parse().unwrap());
+    let arn = format!("arn:{partition}:iam::111122223333:user/arnkeeper");
+    let gate = Gate::new(Arc::default(), "111122223333".parse().unwrap(), Quotas::default());
+    let question = Simulation {
+        principal: arn.clone(),
+        actions: vec!["acm:ImportCertificate"],
+        resource: "*".to_owned(),
+        context: vec![],
+    };
+    let secret = serde_json::from_value(json!({ "secretId": "keys", "region": place })).unwrap();
+    let sdk = Sdk::new(Identity { account, arn }, config.clone(), gate);
+    let errors = [
+        sdk.list_certificates(&region).await.err(),
+        sdk.list_authorities(&region).await.err(),
+        sdk.organization().await.err(),
+        sdk.simulate(&question).await.err(),
+        secrets_manager::read(&config, keys, &secret).await.err(),
+    ];
+    for error in errors {
+        let error = error.expect("nothing answers");
+        assert!(error.kind == Kind::Transient && error.message.contains("allow CONNECT"), "{error}");
+    }
+}
+
+fn sorted(hosts: &[&str]) -> Vec<String> {
+    let mut hosts: Vec<String> = hosts.iter().map(|host| format!("{host}:443")).collect();
+    hosts.sort();
+    hosts
+}
+
+#[tokio::test]
+async fn every_partition_has_its_own_endpoints() {
+    for (partition, region, wanted) in [
+        (
+            "aws",
+            "eu-west-1",
+            [
+                "acm.eu-west-1.amazonaws.com",
+                "acm-pca.eu-west-1.amazonaws.com",
+                "organizations.us-east-1.amazonaws.com",
+                "iam.amazonaws.com",
+                "secretsmanager.eu-west-1.amazonaws.com",
+            ],
+        ),
+        (
+            "aws-us-gov",
+            "us-gov-east-1",
+            [
+                "acm.us-gov-east-1.amazonaws.com",
+                "acm-pca.us-gov-east-1.amazonaws.com",
+                "organizations.us-gov-west-1.amazonaws.com",
+                "iam.us-gov.amazonaws.com",
+                "secretsmanager.us-gov-east-1.amazonaws.com",
+            ],
+        ),
+        (
+            "aws-cn",
+            "cn-north-1",
+            [
+                "acm.cn-north-1.amazonaws.com.cn",
+                "acm-pca.cn-north-1.amazonaws.com.cn",
+                "organizations.cn-northwest-1.amazonaws.com.cn",
+                "iam.cn-north-1.amazonaws.com.cn",
+                "secretsmanager.cn-north-1.amazonaws.com.cn",
+            ],
+        ),
+    ] {
+        assert_eq!(hosts(partition, region, |config| config).await, sorted(&wanted));
+    }
+}
+
+#[tokio::test]
+async fn fips_endpoints_are_asked_where_they_are_wanted() {
+    let fips = |config: SdkConfig| config.into_builder().use_fips(true).build();
+    let wanted = [
+        "acm-fips.us-east-1.amazonaws.com",
+        "acm-pca-fips.us-east-1.amazonaws.com",
+        "organizations-fips.us-east-1.amazonaws.com",
+        "iam-fips.amazonaws.com",
+        "secretsmanager-fips.us-east-1.amazonaws.com",
+    ];
+    assert_eq!(hosts("aws", "us-east-1", fips).await, sorted(&wanted));
+    let wanted = [
+        "acm.us-gov-west-1.amazonaws.com",
+        "acm-pca.us-gov-west-1.amazonaws.com",
+        "organizations.us-gov-west-1.amazonaws.com",
+        "iam.us-gov.amazonaws.com",
+        "secretsmanager-fips.us-gov-west-1.amazonaws.com",
+    ];
+    assert_eq!(hosts("aws-us-gov", "us-gov-west-1", fips).await, sorted(&wanted));
+}
+
+#[tokio::test]
+async fn dual_stack_endpoints_are_asked_where_they_are_wanted() {
+    let dual = |config: SdkConfig| config.into_builder().use_dual_stack(true).build();
+    let wanted = [
+        "acm.us-east-1.api.aws",
+        "acm-pca.us-east-1.api.aws",
+        "organizations.us-east-1.api.aws",
+        "iam.global.api.aws",
+        // It has IPv6 addresses under its ordinary name.
+        "secretsmanager.us-east-1.amazonaws.com",
+    ];
+    assert_eq!(hosts("aws", "us-east-1", dual).await, sorted(&wanted));
+}
+
+/// What is logged, all of it.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn no_log_has_the_proxys_password() {
+    let log = Log::default();
+    let writer = log.clone();
+    let everything =
+        tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(move || writer.clone());
+    let guard = tracing::subscriber::set_default(everything.finish());
+    let proxy = Proxy::refusing("403 Forbidden").await;
+    calls(&format!("http://keeper:hush@{}", proxy.address), "aws", "eu-west-1", |config| config).await;
+    drop(guard);
+    assert!(proxy.asked().iter().all(|asked| asked.user == "keeper:hush"), "{:?}", proxy.asked());
+    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert!(log.contains(&proxy.address), "nothing of the proxy is logged: {log}");
+    // In base 64, too: `keeper:hush`.
+    assert!(!log.contains("hush") && !log.contains("a2VlcGVyOmh1c2g"), "{log}");
+}
