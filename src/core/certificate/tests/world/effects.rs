@@ -122,6 +122,7 @@ impl World {
                 let found = self.shown(&arn).map(|c| c.leaf.der.clone());
                 o.targets.entry(target).or_default().body = Some(found);
             }
+            Read::Published { object, data } => self.see_published(o, &object, data),
         }
     }
 
@@ -260,6 +261,7 @@ impl World {
                     (seen.tags, seen.installed) = (None, None);
                 }
             }
+            Write::Publish { object, uid, fields } => self.publish(o, &object, &uid, fields),
         }
     }
 
