@@ -29,7 +29,7 @@ async fn an_arn_that_somebody_took_away_is_put_back_and_looks_write_nothing() {
     world.make(&maps, json!({ "metadata": { "name": "arns" }, "data": { "theirs": "kept" } })).await;
     let entry = json!({ "target": "edge", "kind": "ConfigMap", "name": "arns", "configMapKey": "edge" });
     world.issued("app", &authority, json!({ "acm": [{ "name": "edge" }], "publish": [entry] })).await;
-    let published = || until(&world.certificates(), "app", "Published", |c| c.is(PUBLISHED) && c.is(READY));
+    let published = async || until(&world.certificates(), "app", "Published", |c| c.is(PUBLISHED) && c.is(READY)).await;
     let certificate = published().await;
     let edge = arn(&certificate, "edge");
     world.change(&maps, "arns", json!({ "data": { "edge": null } })).await;

@@ -20,7 +20,7 @@ use crate::{
         Decision,
         access::Refusal,
         certificate::{
-            Imported, Memory, Observed, Read, TargetObserved, Write, decide, publishing, request_name, wanted, write,
+            Imported, Memory, Observed, Read, TargetObserved, Write, decide, published, request_name, wanted, write,
         },
         secret::SecretObject,
     },
@@ -187,7 +187,7 @@ impl Kind for Certificates {
             o.memory.looked.note_first(name, now);
         }
         if !o.certificate.spec.publish.is_empty() {
-            o.memory.looked.note_first(publishing::LOOK, now);
+            o.memory.looked.note_first(published::LOOK, now);
         }
         decide(o, now)
     }

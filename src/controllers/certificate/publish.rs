@@ -5,7 +5,7 @@ use crate::{
     api::publish::{ObjectRef, PublishState, PublishedField},
     core::certificate::{
         Observed,
-        publishing::{self, PublishedSeen, Trouble},
+        published::{self, PublishedSeen, Trouble},
     },
     kube::kinds::KindProblem,
 };
@@ -24,10 +24,10 @@ impl Certificates {
     pub(super) async fn see_published(&self, o: &mut Observed, object: &ObjectRef, data: bool) {
         let now = self.context.clock.now();
         match self.found(&o.namespace(), object, data).await {
-            Ok(found) => publishing::saw(o, object, found),
-            Err(trouble) => publishing::failed(o, object, trouble, now),
+            Ok(found) => published::saw(o, object, found),
+            Err(trouble) => published::failed(o, object, trouble, now),
         }
-        publishing::note_look(o, now);
+        published::note_look(o, now);
     }
 
     async fn found(&self, namespace: &str, object: &ObjectRef, data: bool) -> Result<PublishedSeen, Trouble> {
@@ -47,14 +47,14 @@ impl Certificates {
     pub(super) async fn publish(&self, o: &mut Observed, object: &ObjectRef, uid: &str, fields: Vec<PublishedField>) {
         let done = async {
             let api = self.published(&o.namespace(), object).await?;
-            let how = PatchParams::apply(&publishing::field_manager(&o.name()));
-            let patch = Patch::Apply(publishing::applied(object, uid, &fields));
+            let how = PatchParams::apply(&published::field_manager(&o.name()));
+            let patch = Patch::Apply(published::applied(object, uid, &fields));
             let applied = api.patch_metadata(&object.name, &how, &patch).await;
             applied.map(|_| ()).map_err(|error| self.trouble(object, &error))
         };
         match done.await {
-            Ok(()) => publishing::succeeded(o, object, fields),
-            Err(trouble) => publishing::failed(o, object, trouble, self.context.clock.now()),
+            Ok(()) => published::succeeded(o, object, fields),
+            Err(trouble) => published::failed(o, object, trouble, self.context.clock.now()),
         }
     }
 

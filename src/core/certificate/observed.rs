@@ -3,7 +3,7 @@
 use super::{
     SLOTS, believed, budget,
     held::{self, What},
-    publishing::{PublishedSeen, Unpublished},
+    published::{PublishedSeen, Unpublished},
 };
 use crate::{
     api::{

@@ -9,7 +9,7 @@ use crate::{
         conditions::PUBLISHED,
         publish::{ObjectRef, Place, PublishState},
     },
-    core::certificate::publishing::{applied, field_manager},
+    core::certificate::published::{applied, field_manager},
 };
 use proptest::prelude::*;
 
@@ -411,6 +411,7 @@ proptest! {
         }
         world.now += SignedDuration::from_hours(26);
         world.converge();
+        look(&mut world);
         prop_assert!(ready(&world));
         let wanted = world.certificate.spec.publish.clone();
         let status = world.certificate.status.clone().unwrap();

@@ -4,7 +4,7 @@ mod effects;
 pub mod shelf;
 mod somebody;
 
-use super::super::{Memory, Observed, TargetObserved, Write, decide, publishing, still_wanted};
+use super::super::{Memory, Observed, TargetObserved, Write, decide, published, still_wanted};
 use crate::{
     api::{
         AwsAccount, Certificate, CertificateRequest, REVISION_ANNOTATION,
@@ -240,7 +240,7 @@ impl World {
                 o.memory.looked.note_first(&target.name, self.now);
             }
             if !o.certificate.spec.publish.is_empty() {
-                o.memory.looked.note_first(publishing::LOOK, self.now);
+                o.memory.looked.note_first(published::LOOK, self.now);
             }
             let decision = decide(&o, self.now);
             let (write, rest) = match decision.step {

@@ -3,7 +3,7 @@
 use super::{
     super::super::{
         Observed,
-        publishing::{self, PublishedSeen, Trouble},
+        published::{self, PublishedSeen, Trouble},
     },
     World,
 };
@@ -94,11 +94,11 @@ impl World {
                     annotations: values(|p| p.annotation.as_ref()),
                     data: if data { values(|p| p.config_map_key.as_ref()) } else { BTreeMap::new() },
                 };
-                publishing::saw(o, object, seen);
+                published::saw(o, object, seen);
             }
-            Err(trouble) => publishing::failed(o, object, trouble, self.now),
+            Err(trouble) => published::failed(o, object, trouble, self.now),
         }
-        publishing::note_look(o, self.now);
+        published::note_look(o, self.now);
     }
 
     pub(super) fn publish(&mut self, o: &mut Observed, object: &ObjectRef, uid: &str, fields: Vec<PublishedField>) {
@@ -129,8 +129,8 @@ impl World {
             Ok(())
         });
         match done {
-            Ok(()) => publishing::succeeded(o, object, fields),
-            Err(trouble) => publishing::failed(o, object, trouble, self.now),
+            Ok(()) => published::succeeded(o, object, fields),
+            Err(trouble) => published::failed(o, object, trouble, self.now),
         }
     }
 }
