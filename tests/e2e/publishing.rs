@@ -6,9 +6,13 @@ use crate::{
     harness::{World, arn, let_publish},
     wait::{Conditions, eventually, gone, until},
 };
-use arnkeeper::api::{
-    Certificate,
-    conditions::{PUBLISHED, READY, STALLED},
+use arnkeeper::{
+    api::{
+        Certificate,
+        conditions::{PUBLISHED, READY, STALLED},
+        publish::{ObjectRef, PublishedField},
+    },
+    core::certificate::published::applied,
 };
 use k8s_openapi::{
     NamespaceResourceScope,
@@ -19,7 +23,7 @@ use k8s_openapi::{
 };
 use kube::{
     Resource, ResourceExt,
-    api::{DeleteParams, ListParams},
+    api::{DeleteParams, ListParams, Patch, PatchParams},
 };
 use serde_json::{Value, json};
 
@@ -206,6 +210,30 @@ async fn an_object_that_is_not_there_is_told_and_not_made() {
     ingress(&world).await;
     let certificate = published(&world, "app").await;
     assert_eq!(annotation::<Ingress>(&world, "web", ALB).await, Some(arn(&certificate, "edge")));
+}
+
+/// What the operator relies on between its look and its write: the uid that it saw.
+#[tokio::test]
+async fn what_is_applied_with_a_uid_makes_no_object_and_changes_no_other() {
+    let world = World::bare("publish-uid").await;
+    let maps = world.api::<ConfigMap>();
+    let object = ObjectRef { api_version: "v1".into(), kind: "ConfigMap".into(), name: "arns".into() };
+    let field = PublishedField {
+        annotation: None,
+        config_map_key: Some("edge".into()),
+        arn: "arn:aws:acm:eu-west-1:111122223333:certificate/11111111-2222-3333-4444-555555555555"
+            .parse()
+            .expect("an ARN"),
+    };
+    let patch = Patch::Apply(applied(&object, "11111111-2222-3333-4444-555555555555", &[field]));
+    let apply = async || maps.patch_metadata("arns", &PatchParams::apply("arnkeeper/app"), &patch).await;
+    let missing = apply().await.expect_err("there is no such object");
+    assert!(matches!(&missing, kube::Error::Api(status) if status.code == 409), "{missing}");
+    assert!(maps.get_opt("arns").await.expect("an answer").is_none(), "it was made");
+    config_map(&world, json!({ "theirs": "kept" })).await;
+    let other = apply().await.expect_err("it is another object");
+    assert!(matches!(&other, kube::Error::Api(status) if [409, 422].contains(&status.code)), "{other}");
+    assert_eq!(data(&world).await.into_keys().collect::<Vec<_>>(), ["theirs"]);
 }
 
 #[tokio::test]

@@ -119,12 +119,18 @@ fn trouble(object: &ObjectRef, error: &kube::Error) -> Trouble {
                 object.kind
             ),
         ),
+        422 if is_another(status) => (PublishState::Unavailable, "the object was just made anew".to_owned()),
         400 | 403 | 405 | 413 | 415 | 422 => {
             (PublishState::Refused, format!("the API server refuses the change: {said}"))
         }
         code => (PublishState::Unavailable, format!("the API server answered {code}: {said}")),
     };
     Trouble { state, message }
+}
+
+/// Whether the object has another uid than the one that was seen.
+fn is_another(status: &Status) -> bool {
+    status.details.iter().flat_map(|d| &d.causes).any(|c| c.field == "metadata.uid")
 }
 
 /// Who has the fields that are in conflict, by the causes of the answer: `conflict with "kubectl" using v1`.
@@ -141,7 +147,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn told(code: u16, message: &str, causes: serde_json::Value) -> Trouble {
+    fn told(code: u16, message: &str, causes: &serde_json::Value) -> Trouble {
         let status: Status = serde_json::from_value(json!({
             "status": "Failure", "code": code, "message": message, "details": { "causes": causes },
         }))
@@ -153,30 +159,33 @@ mod tests {
     #[test]
     fn a_conflict_names_the_other_manager() {
         let cause = json!([{ "reason": "FieldManagerConflict", "message": "conflict with \"kubectl-edit\" using v1", "field": ".data.app" }]);
-        let trouble = told(409, "Apply failed with 1 conflict", cause);
+        let trouble = told(409, "Apply failed with 1 conflict", &cause);
         assert_eq!(trouble.state, PublishState::Conflict);
         assert!(trouble.message.starts_with("\"kubectl-edit\" set the same field"), "{}", trouble.message);
-        // Its uid is another one: it was made again.
-        assert_eq!(told(409, "uid mismatch", json!([])).state, PublishState::Unavailable);
+        // It is gone, or was made again, since it was looked at.
+        assert_eq!(told(409, "uid mismatch", &json!([])).state, PublishState::Unavailable);
+        let cause =
+            json!([{ "reason": "FieldValueInvalid", "message": "field is immutable", "field": "metadata.uid" }]);
+        assert_eq!(told(422, "invalid", &cause).state, PublishState::Unavailable);
     }
 
     #[test]
     fn a_missing_right_names_the_value_that_gives_it() {
         let said =
             "configmaps \"arns\" is forbidden: User \"system:serviceaccount:a:b\" cannot get resource \"configmaps\"";
-        let trouble = told(403, said, json!([]));
+        let trouble = told(403, said, &json!([]));
         assert_eq!(trouble.state, PublishState::Forbidden);
         assert!(trouble.message.contains("publish.kinds") && trouble.message.contains("ConfigMap"));
         let webhook = "admission webhook \"a.example\" denied the request: no";
-        assert_eq!(told(403, webhook, json!([])).state, PublishState::Refused);
+        assert_eq!(told(403, webhook, &json!([])).state, PublishState::Refused);
     }
 
     #[test]
     fn what_may_pass_is_tried_again() {
         for code in [401, 429, 500, 503] {
-            assert_eq!(told(code, "no", json!([])).state, PublishState::Unavailable, "{code}");
+            assert_eq!(told(code, "no", &json!([])).state, PublishState::Unavailable, "{code}");
         }
-        assert_eq!(told(404, "no", json!([])).state, PublishState::NotFound);
-        assert_eq!(told(422, "immutable", json!([])).state, PublishState::Refused);
+        assert_eq!(told(404, "no", &json!([])).state, PublishState::NotFound);
+        assert_eq!(told(422, "immutable", &json!([])).state, PublishState::Refused);
     }
 }
