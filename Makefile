@@ -80,7 +80,7 @@ e2e-sim e2e-moto: e2e-%: build
 drift: build ## What somebody else changes in ACM is told and put right, on both AWS
 	$(call say,"drift")
 	@for aws in sim moto; do \
-	  ARNKEEPER_DRIFT_INTERVAL=4s tests/stand/stand run --aws $$aws --operator -- \
+	  ARNKEEPER_DRIFT_INTERVAL=4s ARNKEEPER_PUBLISH_INTERVAL=4s tests/stand/stand run --aws $$aws --operator -- \
 	    cargo test --workspace --test drift --locked -- --test-threads 12; \
 	done
 

@@ -136,8 +136,11 @@ struct RunArgs {
     #[arg(long, env = "ARNKEEPER_LOG_FORMAT", value_enum, default_value = "text")]
     log_format: LogFormat,
     /// How often ACM is looked at for what somebody else changed there, a target: 24h, or 0s for never.
-    #[arg(long, env = "ARNKEEPER_DRIFT_INTERVAL", default_value = "24h", value_parser = drift_interval)]
+    #[arg(long, env = "ARNKEEPER_DRIFT_INTERVAL", default_value = "24h", value_parser = interval)]
     drift_interval: SignedDuration,
+    /// How often the objects that ARNs were published to are looked at: 30m, or 0s for never.
+    #[arg(long, env = "ARNKEEPER_PUBLISH_INTERVAL", default_value = "30m", value_parser = interval)]
+    publish_interval: SignedDuration,
     /// A file with the operator's own token, which Vault's Kubernetes auth method takes.
     #[arg(long, env = "ARNKEEPER_VAULT_TOKEN_FILE")]
     vault_token_file: Option<PathBuf>,
@@ -156,7 +159,7 @@ enum LogFormat {
 }
 
 /// A duration as Go writes it; not negative.
-fn drift_interval(value: &str) -> Result<SignedDuration, String> {
+fn interval(value: &str) -> Result<SignedDuration, String> {
     let duration: SignedDuration = value.parse().map_err(|e| format!("not a duration such as 24h: {e}"))?;
     if duration.is_negative() { Err("it must not be negative".into()) } else { Ok(duration) }
 }
@@ -236,6 +239,7 @@ fn operator(args: RunArgs) -> Result<(), String> {
         network,
         vault_token: args.vault_token_file,
         drift_interval: args.drift_interval,
+        publish_interval: args.publish_interval,
         metrics_per_certificate: args.metrics_per_certificate,
         ahead: SignedDuration::from_secs(args.clock_ahead),
     };

@@ -79,6 +79,8 @@ pub struct Config {
     pub vault_token: Option<PathBuf>,
     /// ACM is looked at for drift once in so long; zero: never.
     pub drift_interval: SignedDuration,
+    /// What was published is looked at once in so long; zero: never.
+    pub publish_interval: SignedDuration,
     /// Whether each Certificate has metrics of its own.
     pub metrics_per_certificate: bool,
     /// How far the clock runs ahead; not zero in tests only.
@@ -222,6 +224,7 @@ impl Operator {
             metrics: clients.metrics.clone(),
             cluster,
             drift_interval: config.drift_interval,
+            publish_interval: config.publish_interval,
             accounts: accounts.clone(),
             certificates: certificates.clone(),
             requests: requests.clone(),

@@ -2,6 +2,7 @@
 
 use super::{
     names::{CertificateArn, Region, TemplateArn},
+    publish::{Publication, PublishedStatus},
     schema,
     shared::{AccountRef, AuthorityRef, KeyKind, Signature, Subject, Tags, Usage},
 };
@@ -42,7 +43,11 @@ use std::collections::BTreeMap;
     validation = Rule::new("!has(self.source.privateCa.certificateAuthority.arn) || self.source.privateCa.certificateAuthority.arn.split(':').size() < 4 || self.source.privateCa.certificateAuthority.arn.split(':')[3] == self.region")
         .message("source.privateCa.certificateAuthority.arn must lie in region"),
     validation = Rule::new("!has(self.renewal) || !has(self.renewal.before) || !self.renewal.before.matches('^[0-9hms]+$') || !self.duration.matches('^[0-9hms]+$') || duration(self.renewal.before) < duration(self.duration)")
-        .message("renewal.before must be shorter than duration")
+        .message("renewal.before must be shorter than duration"),
+    validation = Rule::new("!has(self.publish) || self.publish.all(p, has(self.acm) && self.acm.exists(t, t.name == p.target))")
+        .message("the target of each entry of publish must be an entry of acm"),
+    validation = Rule::new("!has(self.publish) || self.publish.all(p, self.publish.exists_one(q, p.kind == q.kind && p.name == q.name && (has(p.annotation) ? has(q.annotation) && p.annotation == q.annotation : has(p.configMapKey) && has(q.configMapKey) && p.configMapKey == q.configMapKey) && (has(p.apiVersion) && p.apiVersion.contains('/') ? p.apiVersion.split('/')[0] : (p.kind == 'Ingress' ? 'networking.k8s.io' : '')) == (has(q.apiVersion) && q.apiVersion.contains('/') ? q.apiVersion.split('/')[0] : (q.kind == 'Ingress' ? 'networking.k8s.io' : ''))))")
+        .message("two entries of publish are for the same field")
 )]
 pub struct CertificateSpec {
     /// False: nothing is issued, renewed or imported; what is there stays as it is.
@@ -84,6 +89,10 @@ pub struct CertificateSpec {
     #[schemars(length(max = 50))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub acm: Vec<Target>,
+    /// Where the ARNs of the targets are written, in the same namespace: by server-side apply of these fields alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20))]
+    pub publish: Vec<Publication>,
     /// How much may be bought. Default: 5 a day.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget: Option<Budget>,
@@ -386,10 +395,13 @@ pub struct CertificateStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub targets: Vec<TargetStatus>,
+    /// The objects that ARNs were published to, or are about to be.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub published: Vec<PublishedStatus>,
     /// The last revisions, the newest first; `spec.historyLimit` of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<HistoryEntry>,
-    /// Ready, Issuing, Delivered, Stalled.
+    /// Ready, Issuing, Delivered, Published, Stalled.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,

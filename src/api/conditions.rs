@@ -20,6 +20,8 @@ pub const APPROVED: &str = "Approved";
 pub const ISSUING: &str = "Issuing";
 /// Certificate: every target in ACM has the current certificate.
 pub const DELIVERED: &str = "Delivered";
+/// Certificate: every ARN is written where `spec.publish` wants it.
+pub const PUBLISHED: &str = "Published";
 
 /// The longest message of a condition, in bytes: an object holds several, and a few hundred events. The schema allows 32,768.
 pub const LONGEST_MESSAGE: usize = 4096;

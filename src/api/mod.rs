@@ -5,6 +5,7 @@ pub mod certificate;
 pub mod conditions;
 pub mod names;
 pub mod organization;
+pub mod publish;
 pub mod request;
 mod schema;
 pub mod shared;

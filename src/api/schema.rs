@@ -100,6 +100,27 @@ pub fn annotations(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
+/// The key of an annotation that an ARN is written into. Of those that Kubernetes reserves (`kubernetes.io`, `k8s.io` and what is
+/// below them) only two are meant for it: the others steer controllers, on behalf of whoever may write a Certificate.
+pub fn published_annotation(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "string",
+        "nullable": true,
+        "minLength": 1,
+        "maxLength": 317,
+        "x-kubernetes-validations": [
+            {
+                "rule": "!format.qualifiedName().validate(self.lowerAscii()).hasValue()",
+                "message": "an annotation has a qualified name (prefix/name)",
+            },
+            {
+                "rule": "!self.lowerAscii().matches('^arnkeeper[.]dev/') && (!self.lowerAscii().matches('^([^/]*[.])?(kubernetes|k8s)[.]io/') || self in ['alb.ingress.kubernetes.io/certificate-arn', 'service.beta.kubernetes.io/aws-load-balancer-ssl-cert'])",
+                "message": "annotations of arnkeeper.dev, k8s.io and kubernetes.io are reserved, but for alb.ingress.kubernetes.io/certificate-arn and service.beta.kubernetes.io/aws-load-balancer-ssl-cert",
+            },
+        ],
+    })
+}
+
 /// Tags for ACM: at most 40, keys of at most 127 and values of at most 255 characters, in no reserved name space.
 ///
 /// ACM allows 50 tags a certificate (ACM user guide, "Tag restrictions"); ten are kept for the operator's own.

@@ -20,6 +20,7 @@ use crate::{
     },
     kube::{
         key::Key,
+        kinds::Kinds,
         leader::Mandate,
         packed::{Packed, Packer},
         store::Store,
@@ -55,6 +56,8 @@ pub struct Context {
     pub cluster: String,
     /// ACM is looked at for drift once in so long; zero: never.
     pub drift_interval: SignedDuration,
+    /// What was published is looked at once in so long; zero: never.
+    pub publish_interval: SignedDuration,
     /// All accounts.
     pub accounts: Store<AwsAccount>,
     /// All Certificates.
@@ -81,6 +84,8 @@ pub struct Context {
     unanswered: Mutex<Option<Timestamp>>,
     /// Which Certificate keeps which Secret, by the Secret's key: when it was created, and its key.
     claims: Mutex<HashMap<Key, (Timestamp, Key)>>,
+    /// The kinds that something is published to, by apiVersion and kind.
+    pub kinds: Kinds,
 }
 
 /// The parts of a [`Context`] that are made elsewhere.
@@ -97,6 +102,8 @@ pub struct Parts {
     pub cluster: String,
     /// ACM is looked at for drift once in so long; zero: never.
     pub drift_interval: SignedDuration,
+    /// What was published is looked at once in so long; zero: never.
+    pub publish_interval: SignedDuration,
     /// All accounts.
     pub accounts: Store<AwsAccount>,
     /// All Certificates.
@@ -118,6 +125,7 @@ impl Context {
             metrics,
             cluster,
             drift_interval,
+            publish_interval,
             accounts,
             certificates,
             requests,
@@ -130,6 +138,7 @@ impl Context {
             metrics,
             cluster,
             drift_interval,
+            publish_interval,
             accounts,
             certificates,
             requests,
@@ -143,6 +152,7 @@ impl Context {
             spending: Mutex::default(),
             unanswered: Mutex::default(),
             claims: Mutex::default(),
+            kinds: Kinds::default(),
         }
     }
 

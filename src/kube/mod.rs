@@ -3,6 +3,7 @@
 pub mod client;
 pub mod kept;
 pub mod key;
+pub mod kinds;
 pub mod leader;
 pub mod lease;
 pub mod packed;

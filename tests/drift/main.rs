@@ -1,7 +1,7 @@
 //! Drift, end to end: what somebody else does in ACM or to a Secret is told and put right by the operator's next look.
 //!
 //! It needs a stand as the end-to-end suite does (`tests/e2e/main.rs`), with an operator that looks every few seconds:
-//! `ARNKEEPER_DRIFT_INTERVAL=4s`. `make drift` sees to that.
+//! `ARNKEEPER_DRIFT_INTERVAL=4s` and `ARNKEEPER_PUBLISH_INTERVAL=4s`. `make drift` sees to that.
 
 #![expect(dead_code, reason = "the helpers are those of the end-to-end suite, which uses all of them")]
 
@@ -9,6 +9,7 @@
 mod aws;
 #[path = "../e2e/harness.rs"]
 mod harness;
+mod published;
 mod secrets;
 #[path = "../e2e/sim.rs"]
 mod sim;

@@ -15,7 +15,7 @@ struct Budget {
 }
 
 /// The operator's requests in this namespace so far: verb and resource.
-fn requests(namespace: &str) -> Vec<(String, String)> {
+pub fn requests(namespace: &str) -> Vec<(String, String)> {
     let stand = env::var("ARNKEEPER_STAND").expect("ARNKEEPER_STAND is set by the stand");
     let log = fs::read_to_string(format!("{stand}/audit.log")).expect("the stand's API server keeps an audit log");
     let lines = log.lines().filter(|line| line.contains(namespace));

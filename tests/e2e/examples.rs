@@ -1,10 +1,13 @@
 //! Every file of `examples/` is applied as it stands, and what it asks for comes about.
 
 use crate::{
-    harness::{BASE_KEY, SYSTEM, Stand, from, merge},
+    harness::{BASE_KEY, SYSTEM, Stand, from, let_publish, merge},
     wait::{Conditions, until},
 };
-use arnkeeper::api::{AwsAccount, Certificate, CertificateRequest, conditions::READY};
+use arnkeeper::api::{
+    AwsAccount, Certificate, CertificateRequest,
+    conditions::{PUBLISHED, READY},
+};
 use aws_sdk_acmpca::config::Credentials;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::{
@@ -152,7 +155,13 @@ async fn every_example_comes_about() {
     let requests: Vec<CertificateRequest> = of(&manifests, "CertificateRequest");
     assert!(!certificates.is_empty() && !requests.is_empty() && manifests.iter().any(|m| m["kind"] == "Ingress"));
     let prepared = prepare(&stand, &mut manifests).await;
-    apply(&stand.client, &manifests).await;
+    let (namespaces, others): (Vec<_>, Vec<_>) = manifests.iter().cloned().partition(|m| m["kind"] == "Namespace");
+    apply(&stand.client, &namespaces).await;
+    for certificate in certificates.iter().filter(|c| !c.spec.publish.is_empty()) {
+        // The value publish.kinds, which the example wants.
+        let_publish(&stand.client, &certificate.namespace().expect("a namespace")).await;
+    }
+    apply(&stand.client, &others).await;
     if !prepared {
         return;
     }
@@ -162,8 +171,9 @@ async fn every_example_comes_about() {
     }
     for certificate in certificates {
         let namespace = certificate.namespace().expect("a namespace");
+        let publishes = !certificate.spec.publish.is_empty();
         until::<Certificate>(&Api::namespaced(client.clone(), &namespace), &certificate.name_any(), "Ready", |c| {
-            c.is(READY)
+            c.is(READY) && (!publishes || c.is(PUBLISHED))
         })
         .await;
     }

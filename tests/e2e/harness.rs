@@ -13,7 +13,11 @@ use arnkeeper::api::{
 };
 use k8s_openapi::{
     NamespaceResourceScope,
-    api::core::v1::{Namespace, Secret},
+    api::{
+        authorization::v1::SubjectAccessReview,
+        core::v1::{Namespace, Secret},
+        rbac::v1::{Role, RoleBinding},
+    },
 };
 use kube::{
     Api, Client, Resource, ResourceExt,
@@ -346,6 +350,32 @@ impl World {
             assert!(sim.calls(&self.id, "IssueCertificate").await.is_empty(), "IssueCertificate was called");
         }
     }
+}
+
+/// Lets the operator publish into a namespace, as a release with `publish.kinds` may, and waits until that holds.
+pub async fn let_publish(client: &Client, namespace: &str) {
+    let account = json!({ "kind": "ServiceAccount", "name": "arnkeeper", "namespace": SYSTEM });
+    let verbs = ["get", "patch"];
+    let role: Role = from(json!({ "metadata": { "name": "publish" }, "rules": [
+        { "apiGroups": [""], "resources": ["configmaps", "services"], "verbs": verbs },
+        { "apiGroups": ["networking.k8s.io"], "resources": ["ingresses", "networkpolicies"], "verbs": verbs },
+    ] }));
+    let binding: RoleBinding = from(json!({ "metadata": { "name": "publish" }, "subjects": [account],
+        "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "publish" } }));
+    let how = PatchParams::apply("e2e").force();
+    let roles: Api<Role> = Api::namespaced(client.clone(), namespace);
+    roles.patch("publish", &how, &Patch::Apply(&role)).await.expect("a Role");
+    let bindings: Api<RoleBinding> = Api::namespaced(client.clone(), namespace);
+    bindings.patch("publish", &how, &Patch::Apply(&binding)).await.expect("a RoleBinding");
+    let review: SubjectAccessReview =
+        from(json!({ "spec": { "user": format!("system:serviceaccount:{SYSTEM}:arnkeeper"),
+        "resourceAttributes": { "namespace": namespace, "verb": "patch", "resource": "configmaps" } } }));
+    let reviews: Api<SubjectAccessReview> = Api::all(client.clone());
+    eventually("the operator may publish", || async {
+        let answer = reviews.create(&PostParams::default(), &review).await.map_err(|e| e.to_string())?;
+        if answer.status.is_some_and(|s| s.allowed) { Ok(()) } else { Err("not yet".into()) }
+    })
+    .await;
 }
 
 /// The Secret of the tests' Certificate of this name.

@@ -29,6 +29,7 @@ mod pacing;
 mod permissions;
 mod preflight;
 mod profiles;
+mod publishing;
 mod quiet;
 mod refusals;
 mod requests;

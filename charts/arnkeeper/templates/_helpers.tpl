@@ -48,3 +48,13 @@ subjects:
     name: {{ include "arnkeeper.serviceAccountName" . }}
     namespace: {{ .Release.Namespace }}
 {{- end -}}
+
+{{/* What ARNs may be written into, as rules of a role. */}}
+{{- define "arnkeeper.publish" -}}
+{{- range .Values.publish.kinds }}
+  # ARNs, by spec.publish of a Certificate.
+  - apiGroups: {{ toJson .apiGroups }}
+    resources: {{ toJson .resources }}
+    verbs: [get, patch]
+{{- end }}
+{{- end -}}

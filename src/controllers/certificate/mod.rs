@@ -2,6 +2,7 @@
 
 mod acm;
 mod cluster;
+mod publish;
 
 use super::{
     context::{Context, account_id, failed_again},
@@ -18,7 +19,9 @@ use crate::{
     core::{
         Decision,
         access::Refusal,
-        certificate::{Imported, Memory, Observed, Read, TargetObserved, Write, decide, request_name, wanted, write},
+        certificate::{
+            Imported, Memory, Observed, Read, TargetObserved, Write, decide, published, request_name, wanted, write,
+        },
         secret::SecretObject,
     },
     pki::algorithm::KeyAlgorithm,
@@ -161,6 +164,8 @@ impl Kind for Certificates {
             staged: BTreeMap::new(),
             targets,
             drift_interval: self.context.drift_interval,
+            published: vec![],
+            publish_interval: self.context.publish_interval,
             memory,
             failed: false,
         };
@@ -186,6 +191,9 @@ impl Kind for Certificates {
         drop((records, begun));
         for name in o.targets.keys() {
             o.memory.looked.note_first(name, now);
+        }
+        if !o.certificate.spec.publish.is_empty() {
+            o.memory.looked.note_first(published::LOOK, now);
         }
         decide(o, now)
     }
@@ -232,6 +240,7 @@ impl Kind for Certificates {
             Read::Installed(target, arn) => self.installed(o, &target, &arn).await,
             Read::Body(target, arn) => self.body(o, &target, &arn).await,
             Read::Turn(target, ends) => self.turn(o, &target, ends).await,
+            Read::Published { object, data } => self.see_published(o, &object, data).await,
         }
         Ok(())
     }
@@ -275,6 +284,7 @@ impl Kind for Certificates {
                 self.unchanged(o).await?;
                 self.delete_from_acm(o, &target, arn).await;
             }
+            Write::Publish { object, uid, fields } => self.publish(o, &object, &uid, fields).await,
         }
         Ok(())
     }

@@ -8,6 +8,8 @@ mod held;
 mod issuing;
 mod observed;
 mod preflight;
+pub mod published;
+mod publishing;
 pub mod renewal;
 mod repair;
 pub mod search;
@@ -91,7 +93,12 @@ pub fn decide(o: &Observed, now: Timestamp) -> Decision<CertificateStatus, Read,
     // A renewal that waits does not keep the certificate that is there from its targets.
     let delivery =
         if !issuance.is_step() && delivers(o) { delivery::next(o, &mut after, now) } else { delivery::Outcome::idle() };
-    let step = status::tell(o, &before, &mut after, &issuance, delivery, now);
+    let publishing = if !issuance.is_step() && !delivery.next.is_step() && delivers(o) {
+        publishing::next(o, &mut after, now)
+    } else {
+        Next::Settled(LONG)
+    };
+    let step = status::tell(o, &before, &mut after, &issuance, delivery, &publishing, now);
     let mut events = status::events(&before, &after);
     events.extend(o.memory.happened.iter().cloned());
     Decision { step, status: after, events }

@@ -3,12 +3,14 @@
 use super::{
     SLOTS, believed, budget,
     held::{self, What},
+    published::{PublishedSeen, Unpublished},
 };
 use crate::{
     api::{
         AwsAccount, Certificate, CertificateRequest,
         certificate::Target,
         names::{AccountId, CertificateArn, Region},
+        publish::{ObjectRef, PublishedField},
         shared::Tags,
     },
     aws::port::{Description, Summary},
@@ -70,6 +72,10 @@ pub struct Observed {
     pub targets: BTreeMap<String, TargetObserved>,
     /// ACM is looked at for drift once in so long; zero: never.
     pub drift_interval: SignedDuration,
+    /// What was seen of the objects that ARNs are published to.
+    pub published: Vec<(ObjectRef, PublishedSeen)>,
+    /// They are looked at once in so long; zero: never.
+    pub publish_interval: SignedDuration,
     /// What this process remembers of it.
     pub memory: Memory,
     /// A call of this pass failed that belongs to no target; `memory.failure` tells how.
@@ -240,6 +246,8 @@ pub struct Memory {
     pub repaired: Option<Timestamp>,
     /// When ACM was looked at last for drift, by target; at first, when this process saw the target first.
     pub looked: Looks,
+    /// Attempts to publish an ARN that failed.
+    pub unpublished: Vec<Unpublished>,
     /// What no status tells of, and is to be told in events.
     pub happened: Vec<Event>,
 }
@@ -314,6 +322,13 @@ pub enum Read {
     /// When it is a target's turn to be imported, whose certificate in use ends then; none: there is none. A turn that is
     /// near is waited for.
     Turn(String, Option<Timestamp>),
+    /// An object that an ARN is published to, with its data or without.
+    Published {
+        /// The object.
+        object: ObjectRef,
+        /// Its data is of interest: it is a ConfigMap.
+        data: bool,
+    },
 }
 
 /// What to change.
@@ -355,4 +370,13 @@ pub enum Write {
     Retag(String, CertificateArn, Tags, Vec<String>),
     /// Deletes a certificate in ACM that is ours.
     DeleteFromAcm(String, CertificateArn),
+    /// Sets fields of an object to ARNs, and takes away what else was set there for this Certificate.
+    Publish {
+        /// The object.
+        object: ObjectRef,
+        /// The uid that it was seen with.
+        uid: String,
+        /// All fields.
+        fields: Vec<PublishedField>,
+    },
 }

@@ -4,6 +4,7 @@ use super::{
     Next, Observed, Read, Write,
     delivery::Outcome,
     drift::DRIFT,
+    publishing,
     renewal::{self, Due},
     wanted,
     write::TRIGGER_ANNOTATION,
@@ -31,6 +32,7 @@ pub(super) fn tell(
     after: &mut CertificateStatus,
     issuance: &Next,
     delivery: Outcome,
+    publishing: &Next,
     now: Timestamp,
 ) -> Step<Read, Write> {
     let (waits, stalled) = match issuance {
@@ -45,11 +47,18 @@ pub(super) fn tell(
         Next::Write(write) => return Step::Write(write),
         _ => {}
     }
-    let rest = [issuance, &delivery.next].into_iter().filter_map(wait).min().unwrap_or(super::LONG);
+    match publishing {
+        Next::Read(read) => return Step::Read(read.clone()),
+        Next::Write(write) => return Step::Write(write.clone()),
+        _ => {}
+    }
+    let rest = [issuance, &delivery.next, publishing].into_iter().filter_map(wait).min().unwrap_or(super::LONG);
     // A revision on its way says nothing of itself: the request does, and each write is paid for by the API server.
     let nothing_new =
         matches!(issuance, Next::Quiet(_)) && !matches!(delivery.next, Next::Save) && after.targets == before.targets;
+    let published = after.published != before.published;
     if (nothing_new || delivery.quiet && matches!(issuance, Next::Quiet(_) | Next::Settled(_)))
+        && !published
         && !is_true(&before.conditions, STALLED)
     {
         after.clone_from(before);
@@ -57,6 +66,7 @@ pub(super) fn tell(
     }
     if matches!(delivery.next, Next::Quiet(_))
         && matches!(issuance, Next::Quiet(_) | Next::Settled(_))
+        && !published
         && is_no_news(before, after)
     {
         after.clone_from(before);
@@ -68,8 +78,8 @@ pub(super) fn tell(
     after.next = next_step(o, after, waits.as_ref(), &delivery, now);
     after.observed_generation = Some(generation);
     after.conditions = conditions(&before.conditions, &findings, generation, now);
-    match delivery.next {
-        Next::Save => Step::SaveStatus,
+    match (delivery.next, publishing) {
+        (Next::Save, _) | (_, Next::Save) => Step::SaveStatus,
         _ => Step::Rest(rest),
     }
 }
@@ -195,6 +205,7 @@ fn findings(
             Some(target) => Finding::no(DELIVERED, "Delivering", target_message(target)),
         });
     }
+    findings.extend(publishing::finding(o, after));
     if let Some(why) = for_a_person {
         findings.push(Finding::yes(STALLED, why.reason, &*why.message));
     }
@@ -275,6 +286,7 @@ pub(super) fn events(before: &CertificateStatus, after: &CertificateStatus) -> V
             events.push(Event { warning: true, reason: DRIFT.into(), note });
         }
     }
+    events.extend(publishing::events(before, after));
     if let Some(stalled) = after.conditions.iter().find(|c| c.type_ == STALLED)
         && !before.conditions.iter().any(|c| c.type_ == STALLED && c.reason == stalled.reason)
     {

@@ -8,6 +8,7 @@ mod hands;
 mod hostile;
 mod imports;
 mod keystores;
+mod publishing;
 mod secrets;
 mod trouble;
 mod windows;

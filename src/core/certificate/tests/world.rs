@@ -1,9 +1,10 @@
 //! A small world for the pure core: an API server, a private CA and an ACM that crash, lose answers and lag behind.
 
 mod effects;
+pub mod shelf;
 mod somebody;
 
-use super::super::{Memory, Observed, TargetObserved, Write, decide, still_wanted};
+use super::super::{Memory, Observed, TargetObserved, Write, decide, published, still_wanted};
 use crate::{
     api::{
         AwsAccount, Certificate, CertificateRequest, REVISION_ANNOTATION,
@@ -129,6 +130,10 @@ pub struct World {
     pub tag_reads: usize,
     pub describes: usize,
     pub lists: usize,
+    /// Other people's objects.
+    pub shelf: Vec<shelf::Shelved>,
+    pub shelf_reads: usize,
+    pub shelf_writes: usize,
     /// Events that were published.
     pub events: Vec<String>,
     uids: u32,
@@ -172,6 +177,9 @@ impl World {
             tag_reads: 0,
             describes: 0,
             lists: 0,
+            shelf: vec![],
+            shelf_reads: 0,
+            shelf_writes: 0,
             events: vec![],
             uids: 0,
         }
@@ -210,6 +218,8 @@ impl World {
             staged: BTreeMap::new(),
             targets,
             drift_interval: SignedDuration::from_hours(24),
+            published: vec![],
+            publish_interval: SignedDuration::from_mins(30),
             memory,
             failed: false,
         }
@@ -228,6 +238,9 @@ impl World {
             }
             for target in &o.certificate.spec.acm {
                 o.memory.looked.note_first(&target.name, self.now);
+            }
+            if !o.certificate.spec.publish.is_empty() {
+                o.memory.looked.note_first(published::LOOK, self.now);
             }
             let decision = decide(&o, self.now);
             let (write, rest) = match decision.step {

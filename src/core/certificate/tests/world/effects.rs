@@ -128,6 +128,7 @@ impl World {
                 seen.look_at(&arn);
                 seen.body = Some(found);
             }
+            Read::Published { object, data } => self.see_published(o, &object, data),
         }
     }
 
@@ -268,6 +269,7 @@ impl World {
                     (seen.tags, seen.installed) = (None, None);
                 }
             }
+            Write::Publish { object, uid, fields } => self.publish(o, &object, &uid, fields),
         }
     }
 

@@ -1,0 +1,136 @@
+//! Other people's objects that ARNs are published to, as server-side apply treats them.
+
+use super::{
+    super::super::{
+        Observed,
+        published::{self, PublishedSeen, Trouble},
+    },
+    World,
+};
+use crate::api::publish::{ObjectRef, Place, PublishState, PublishedField};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Who the operator is in these objects.
+const OURS: &str = "ours";
+
+/// An object.
+pub struct Shelved {
+    pub object: ObjectRef,
+    pub uid: String,
+    /// Values, and who set them.
+    pub fields: BTreeMap<Place, (String, BTreeSet<&'static str>)>,
+    /// The operator may not touch it.
+    pub forbidden: bool,
+}
+
+impl Shelved {
+    /// The value of a field.
+    pub fn value(&self, place: &Place) -> Option<&str> {
+        self.fields.get(place).map(|(value, _)| value.as_str())
+    }
+
+    /// What the operator set there.
+    pub fn ours(&self) -> Vec<(&Place, &str)> {
+        let ours = self.fields.iter().filter(|(_, (_, managers))| managers.contains(OURS));
+        ours.map(|(place, (value, _))| (place, value.as_str())).collect()
+    }
+}
+
+/// An annotation.
+pub fn annotation(key: &str) -> Place {
+    Place { annotation: Some(key.into()), config_map_key: None }
+}
+
+/// A key of a ConfigMap.
+pub fn key(key: &str) -> Place {
+    Place { annotation: None, config_map_key: Some(key.into()) }
+}
+
+impl World {
+    /// Somebody makes an object.
+    pub fn put_on_shelf(&mut self, object: ObjectRef) {
+        self.uids += 1;
+        let uid = format!("shelved-{}", self.uids);
+        self.shelf.retain(|s| !s.object.is_same(&object));
+        self.shelf.push(Shelved { object, uid, fields: BTreeMap::new(), forbidden: false });
+    }
+
+    /// An object.
+    pub fn shelved(&mut self, object: &ObjectRef) -> Option<&mut Shelved> {
+        self.shelf.iter_mut().find(|s| s.object.is_same(object))
+    }
+
+    /// Somebody else sets a field, or takes it away.
+    pub fn edit_shelved(&mut self, object: &ObjectRef, place: &Place, value: Option<&str>) {
+        let Some(there) = self.shelved(object) else { return };
+        match value {
+            Some(value) => drop(there.fields.insert(place.clone(), (value.into(), BTreeSet::from(["somebody"])))),
+            None => drop(there.fields.remove(place)),
+        }
+    }
+
+    fn reach(&mut self, object: &ObjectRef) -> Result<&mut Shelved, Trouble> {
+        let trouble = |state| Trouble { state, message: "no".into() };
+        match self.shelved(object) {
+            None => Err(trouble(PublishState::NotFound)),
+            Some(there) if there.forbidden => Err(trouble(PublishState::Forbidden)),
+            Some(there) => Ok(there),
+        }
+    }
+
+    pub(super) fn see_published(&mut self, o: &mut Observed, object: &ObjectRef, data: bool) {
+        self.shelf_reads += 1;
+        match self.reach(object) {
+            Ok(there) => {
+                let values = |which: fn(&Place) -> Option<&String>| -> BTreeMap<String, String> {
+                    there
+                        .fields
+                        .iter()
+                        .filter_map(|(place, (value, _))| Some((which(place)?.clone(), value.clone())))
+                        .collect()
+                };
+                let seen = PublishedSeen::Found {
+                    uid: there.uid.clone(),
+                    annotations: values(|p| p.annotation.as_ref()),
+                    data: if data { values(|p| p.config_map_key.as_ref()) } else { BTreeMap::new() },
+                };
+                published::saw(o, object, seen);
+            }
+            Err(trouble) => published::failed(o, object, trouble, self.now),
+        }
+        published::note_look(o, self.now);
+    }
+
+    pub(super) fn publish(&mut self, o: &mut Observed, object: &ObjectRef, uid: &str, fields: Vec<PublishedField>) {
+        self.shelf_writes += 1;
+        let trouble = |state| Trouble { state, message: "no".into() };
+        let done = self.reach(object).and_then(|there| {
+            if there.uid != uid {
+                return Err(trouble(PublishState::Unavailable));
+            }
+            let others = |f: &PublishedField| {
+                let there = there.fields.get(&f.place());
+                there.is_some_and(|(value, by)| *value != f.arn.as_str() && by.iter().any(|by| *by != OURS))
+            };
+            if fields.iter().any(others) {
+                return Err(trouble(PublishState::Conflict));
+            }
+            for (place, (_, managers)) in &mut there.fields {
+                if !fields.iter().any(|f| f.is_at(place)) {
+                    managers.remove(OURS);
+                }
+            }
+            there.fields.retain(|_, (_, managers)| !managers.is_empty());
+            for field in &fields {
+                let (value, managers) = there.fields.entry(field.place()).or_default();
+                *value = field.arn.to_string();
+                managers.insert(OURS);
+            }
+            Ok(())
+        });
+        match done {
+            Ok(()) => published::succeeded(o, object, fields),
+            Err(trouble) => published::failed(o, object, trouble, self.now),
+        }
+    }
+}
