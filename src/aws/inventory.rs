@@ -57,6 +57,18 @@ pub enum Lookup {
     },
 }
 
+/// The answer to who wants to see everything.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listing {
+    /// All certificates, with what else the list says of them.
+    All(Vec<Summary>),
+    /// It is too soon for another list.
+    NotYet {
+        /// Ask again then, not before.
+        until: Timestamp,
+    },
+}
+
 /// What ACM has in each account and region. A cheap place to ask: the lists and tags behind it are shared.
 #[derive(Default)]
 pub struct Inventory {
@@ -149,6 +161,62 @@ impl Inventory {
         place.fitting(aws, names).await
     }
 
+    /// All certificates of an account (that of `aws`) and region, imported or not, by a list that begins now, if it may. Whoever
+    /// asks for candidates shares it.
+    ///
+    /// # Errors
+    /// Those of the list.
+    pub async fn all(&self, aws: &dyn Aws, region: &Region, clock: &dyn Clock) -> Result<Listing, AwsError> {
+        let place = self.place(&aws.identity().account, region);
+        let _calls = place.calls.lock().await;
+        let now = clock.now();
+        let need = {
+            let mut known = place.known();
+            // None of what is kept will do: it lacks what was not imported.
+            let last = known.list.as_ref().map_or(Timestamp::MIN, |list| list.began);
+            known.need(now, now, last)
+        };
+        let began = match need {
+            Need::List(began) => began,
+            Need::Patience(until) => return Ok(Listing::NotYet { until }),
+            Need::Nothing => return Ok(Listing::NotYet { until: later(now, SWEEP_SOON) }),
+        };
+        let list = aws.list_certificates(region).await?;
+        let imported = list.iter().filter(|s| s.imported);
+        place.known().take(began, imported.map(|s| Summary { more: None, ..s.clone() }).collect());
+        Ok(Listing::All(list))
+    }
+
+    /// The tags of a certificate; none: it is gone. What is remembered will do, unless they are wanted `fresh`.
+    ///
+    /// # Errors
+    /// Those of the call.
+    pub async fn tags(&self, aws: &dyn Aws, arn: &CertificateArn, fresh: bool) -> Result<Option<Tags>, AwsError> {
+        let place = self.place_of(arn);
+        let remembered = place.as_ref().filter(|_| !fresh).and_then(|place| place.known().tags.get(arn).cloned());
+        if let Some(tags) = remembered {
+            return Ok(Some(tags));
+        }
+        match aws.tags(arn).await {
+            Ok(tags) => {
+                // What is remembered stays true; nothing is remembered for this alone.
+                if let Some(place) = place
+                    && let Some(remembered) = place.known().tags.get_mut(arn)
+                {
+                    remembered.clone_from(&tags);
+                }
+                Ok(Some(tags))
+            }
+            Err(error) if error.kind == Kind::NotFound => {
+                if let Some(place) = place {
+                    place.known().forget(arn);
+                }
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     /// A certificate turned out to be in use.
     pub fn note_in_use(&self, arn: &CertificateArn) {
         if let Some(place) = self.place_of(arn)
@@ -190,6 +258,7 @@ impl Inventory {
             imported: true,
             in_use: false,
             created_at: Some(at),
+            more: None,
         };
         known.gone.remove(arn);
         known.tags.insert(arn.clone(), tags.clone());
@@ -321,7 +390,7 @@ impl Known {
     /// Takes a new list.
     fn take(&mut self, began: Timestamp, list: Vec<Summary>) {
         let certificates: HashMap<_, _> =
-            list.into_iter().filter(|s| s.imported).map(|summary| (summary.arn.clone(), summary)).collect();
+            list.into_iter().filter(|s| s.imported).map(|s| (s.arn.clone(), Summary { more: None, ..s })).collect();
         let settled = |change: Timestamp| began.duration_since(change) >= CONSISTENT;
         self.own.retain(|_, own| !settled(own.at));
         // None: noted while this list was under way, which says nothing about that.

@@ -30,9 +30,11 @@ impl Kept for Certificate {
         Gist {
             ends: status.and_then(|s| s.not_after.as_ref()).map(|t| t.0.as_second()),
             renews: status.and_then(|s| s.renewal_time.as_ref()).map(|t| t.0.as_second()),
+            observed: spec.is_observed(),
             ..gist(status.map(|s| &*s.conditions), spec.enabled)
         }
-        .with_names(accounts, Some(&spec.secret.name))
+        .with_names(accounts, Some(&*spec.secret.name).filter(|_| !spec.is_observed()))
+        .with_serial(status.and_then(|s| s.serial_number.as_deref()))
     }
 }
 

@@ -12,6 +12,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use std::{
     collections::{HashMap, HashSet},
     hash::{DefaultHasher, Hash, Hasher},
+    num::NonZeroU64,
     sync::{Arc, PoisonError, RwLock},
 };
 use tokio::sync::watch as flag;
@@ -45,6 +46,10 @@ pub struct Gist {
     pub uses: Box<[u64]>,
     /// The Secret that it keeps, as a digest.
     pub keeps: Option<u64>,
+    /// It is only watched.
+    pub observed: bool,
+    /// The serial number of its certificate, as a digest.
+    pub serial: Option<NonZeroU64>,
 }
 
 impl Gist {
@@ -62,6 +67,19 @@ impl Gist {
     #[must_use]
     pub fn uses(&self, account: &str) -> bool {
         self.uses.contains(&digest(account))
+    }
+
+    /// With this serial number.
+    #[must_use]
+    pub fn with_serial(mut self, serial: Option<&str>) -> Self {
+        self.serial = serial.and_then(|serial| NonZeroU64::new(digest(serial)));
+        self
+    }
+
+    /// Whether its certificate has this serial number; as sure as [`Self::uses`].
+    #[must_use]
+    pub fn has_serial(&self, serial: &str) -> bool {
+        self.serial.is_some() && self.serial == NonZeroU64::new(digest(serial))
     }
 
     /// Whether it keeps the Secret of this name in its namespace; as sure as [`Self::uses`].

@@ -161,6 +161,17 @@ impl View {
         import.tags(tag).send().await.expect("an import").certificate_arn.expect("an ARN")
     }
 
+    /// Imports a self-signed certificate with its key, as somebody else would; returns its ARN.
+    pub async fn import_pair(&self, certificate: &str, key: &str) -> String {
+        let import = self.client.import_certificate().certificate(Blob::new(certificate)).private_key(Blob::new(key));
+        import.send().await.expect("an import").certificate_arn.expect("an ARN")
+    }
+
+    /// Deletes what is under an ARN, as somebody else would.
+    pub async fn delete(&self, arn: &str) {
+        self.client.delete_certificate().certificate_arn(arn).send().await.expect("it is deleted");
+    }
+
     /// Imports what a Secret holds once more, with the tags of another ARN; returns the new ARN.
     pub async fn import_twin(&self, like: &str, tls: &Tls, authority: &Authority) -> String {
         let pem = |cert: &Cert| pem("CERTIFICATE", &cert.0);

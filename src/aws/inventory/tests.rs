@@ -20,7 +20,15 @@ fn name(id: usize) -> String {
 }
 
 fn summary(id: usize) -> Summary {
-    Summary { arn: arn(id), names: vec![name(id)], more_names: false, imported: true, in_use: false, created_at: None }
+    Summary {
+        arn: arn(id),
+        names: vec![name(id)],
+        more_names: false,
+        imported: true,
+        in_use: false,
+        created_at: None,
+        more: None,
+    }
 }
 
 fn tags(value: &str) -> Tags {

@@ -60,7 +60,7 @@ pub(super) fn next_look(o: &Observed, target: &Target, now: Timestamp) -> Signed
 /// The first time for a look after `after`, of all that a target has: one an interval, and a 24th of it later each time,
 /// so that a cluster that is asleep at some hour of the day does not miss the same ones every day. They depend on nothing but
 /// uid and name: looks are spread evenly, and a new process neither repeats nor hastens any. None: there are no looks.
-fn slot(uid: &str, target: &str, interval: SignedDuration, after: Timestamp) -> Option<Timestamp> {
+pub(super) fn slot(uid: &str, target: &str, interval: SignedDuration, after: Timestamp) -> Option<Timestamp> {
     let period = interval.checked_add(interval / 24)?.as_nanos();
     if period <= 0 {
         return None;

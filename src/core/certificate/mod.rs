@@ -16,6 +16,7 @@ mod status;
 mod tests;
 mod under_arn;
 pub mod wanted;
+mod watched;
 pub mod windows;
 pub use issuing::{SLOTS, is_staged_by, request_name, staged_name, still_wanted};
 pub mod write;
@@ -82,6 +83,9 @@ impl Next {
 pub fn decide(o: &Observed, now: Timestamp) -> Decision<CertificateStatus, Read, Write> {
     let before = o.certificate.status.clone().unwrap_or_default();
     let mut after = before.clone();
+    if o.certificate.spec.is_observed() {
+        return watched::decide(o, before, now);
+    }
     if o.certificate.metadata.deletion_timestamp.is_some() {
         let step = deletion::next(o, &mut after, now);
         return Decision { step, status: after, events: o.memory.happened.clone() };

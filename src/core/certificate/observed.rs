@@ -69,6 +69,8 @@ pub struct Observed {
     pub targets: BTreeMap<String, TargetObserved>,
     /// ACM is looked at for drift once in so long; zero: never.
     pub drift_interval: SignedDuration,
+    /// Other AWS accounts that were found to hold a certificate with its serial number.
+    pub held_by: BTreeSet<String>,
     /// What this process remembers of it.
     pub memory: Memory,
     /// A call of this pass failed that belongs to no target; `memory.failure` tells how.
@@ -284,6 +286,8 @@ pub enum Read {
     Tags(String, CertificateArn),
     /// What ACM has under a target's ARN.
     Installed(String, CertificateArn),
+    /// What ACM says of a certificate that is only watched.
+    Watched(String, CertificateArn),
     /// The certificate itself that ACM has under a target's ARN.
     Body(String, CertificateArn),
     /// When it is a target's turn to be imported, whose certificate in use ends then; none: there is none. A turn that is

@@ -10,6 +10,7 @@ mod imports;
 mod keystores;
 mod secrets;
 mod trouble;
+mod watched;
 mod windows;
 mod world;
 

@@ -129,6 +129,8 @@ pub struct World {
     pub tag_reads: usize,
     pub describes: usize,
     pub lists: usize,
+    /// Other AWS accounts that hold the same certificate.
+    pub held_by: BTreeSet<String>,
     /// Events that were published.
     pub events: Vec<String>,
     uids: u32,
@@ -172,6 +174,7 @@ impl World {
             tag_reads: 0,
             describes: 0,
             lists: 0,
+            held_by: BTreeSet::new(),
             events: vec![],
             uids: 0,
         }
@@ -210,6 +213,7 @@ impl World {
             staged: BTreeMap::new(),
             targets,
             drift_interval: SignedDuration::from_hours(24),
+            held_by: self.held_by.clone(),
             memory,
             failed: false,
         }
