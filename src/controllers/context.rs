@@ -27,7 +27,7 @@ use crate::{
         key::Key,
         leader::Mandate,
         packed::{Packed, Packer},
-        store::Store,
+        store::{Store, serial_digest},
     },
     metrics::Metrics,
 };
@@ -303,7 +303,7 @@ impl Context {
     /// The AWS accounts in which a certificate with this serial number was seen by other Certificates than this one.
     #[must_use]
     pub fn holders(&self, key: &Key, serial: &str) -> BTreeSet<String> {
-        let same = self.certificates.keys(|other, gist| gist.has_serial(serial) && other != key);
+        let same = self.with_serial(key, serial);
         let mut holders = BTreeSet::new();
         for certificate in same.iter().filter_map(|key| self.certificates.at(key)) {
             let Some(status) = certificate.status.as_ref().filter(|s| s.serial_number.as_deref() == Some(serial))
@@ -321,7 +321,13 @@ impl Context {
     pub fn sharers(&self, key: &Key, certificate: &Certificate) -> Vec<Key> {
         let status = certificate.status.as_ref().filter(|s| s.accounts.is_some());
         let Some(serial) = status.and_then(|s| s.serial_number.as_deref()) else { return vec![] };
-        self.certificates.keys(|other, gist| gist.has_serial(serial) && other != key)
+        self.with_serial(key, serial)
+    }
+
+    /// The other Certificates whose certificate has this serial number; two serial numbers may share a digest.
+    fn with_serial(&self, key: &Key, serial: &str) -> Vec<Key> {
+        let wanted = serial_digest(serial);
+        self.certificates.keys(|other, gist| gist.serial.is_some() && gist.serial == wanted && other != key)
     }
 
     /// Claims its Secret for a Certificate. Of those that live and name the same one, the oldest has it, in whatever order

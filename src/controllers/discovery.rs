@@ -36,6 +36,8 @@ use std::{
 /// Objects that are written, and tags that are read, at the same time.
 const WRITERS: usize = 8;
 const READERS: usize = 4;
+/// Reading tags counts for so many more steps.
+const STEPS_OF_TAGS: usize = 5;
 /// Objects that are decoded before others have their turn.
 const DECODED_AT_ONCE: usize = 64;
 /// Certificates in the lists of all runs that are under way: about 20 MiB.
@@ -148,6 +150,8 @@ impl Accounts {
 
     /// The tags of some certificates.
     pub(super) async fn tags(&self, o: &mut Observed, aws: &dyn Aws, arns: Vec<CertificateArn>) {
+        // They take a few seconds.
+        o.run_steps += STEPS_OF_TAGS;
         let Some(afresh) = self.run(o).map(|run| run.afresh) else { return };
         let read = |arn: CertificateArn| async move {
             // Each has a place of its own in the line.

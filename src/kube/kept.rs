@@ -115,4 +115,18 @@ mod tests {
         assert_eq!(["prod", "edge", "here"].map(|name| gist.uses(name)), [true, true, false]);
         assert_eq!(["app-tls", "app"].map(|name| gist.keeps(name)), [true, false]);
     }
+
+    #[test]
+    fn one_that_is_only_watched_keeps_no_secret() {
+        let certificate: Certificate = serde_json::from_value(json!({
+            "metadata": { "name": "app", "namespace": "pay" },
+            "spec": { "management": "Observe", "accountRef": { "name": "prod" }, "region": "eu-west-1",
+                "acm": [{ "name": "acm", "certificateArn": "arn:aws:acm:eu-west-1:111122223333:certificate/1" }] },
+            "status": { "serialNumber": "01:02" },
+        }))
+        .unwrap();
+        let gist = certificate.gist();
+        assert!(gist.observed && gist.keeps.is_none() && gist.uses("prod"));
+        assert_eq!(gist.serial, crate::kube::store::serial_digest("01:02"));
+    }
 }

@@ -72,14 +72,8 @@ impl Gist {
     /// With this serial number.
     #[must_use]
     pub fn with_serial(mut self, serial: Option<&str>) -> Self {
-        self.serial = serial.and_then(|serial| NonZeroU64::new(digest(serial)));
+        self.serial = serial.and_then(serial_digest);
         self
-    }
-
-    /// Whether its certificate has this serial number; as sure as [`Self::uses`].
-    #[must_use]
-    pub fn has_serial(&self, serial: &str) -> bool {
-        self.serial.is_some() && self.serial == NonZeroU64::new(digest(serial))
     }
 
     /// Whether it keeps the Secret of this name in its namespace; as sure as [`Self::uses`].
@@ -87,6 +81,12 @@ impl Gist {
     pub fn keeps(&self, secret: &str) -> bool {
         self.keeps == Some(digest(secret))
     }
+}
+
+/// A serial number as a [`Gist`] has it; as sure as [`Gist::uses`].
+#[must_use]
+pub fn serial_digest(serial: &str) -> Option<NonZeroU64> {
+    NonZeroU64::new(digest(serial))
 }
 
 /// Accounts that are used, as digests.

@@ -1,6 +1,6 @@
 //! A Certificate that is only watched: what ACM says of it is told, and nothing is written to AWS.
 
-use super::{FINALIZER, Installed, LONG, Observed, PATIENCE, Read, Write, drift};
+use super::{FINALIZER, Installed, LONG, Observed, PATIENCE, Read, Write, delivery::fresh, drift};
 use crate::{
     api::{
         ACM_VERSION_ANNOTATION, DISCOVERED_BY_LABEL,
@@ -163,22 +163,13 @@ fn take(
     installed: Option<&Installed>,
     after: &mut CertificateStatus,
 ) {
-    let (account, region) = o.place(target);
     let mut entry = TargetStatus {
-        name: target.name.clone(),
-        account: account.to_owned(),
         account_id: Some(arn.account().to_owned()),
-        region: region.clone(),
         arn: Some(arn.clone()),
-        serial_number: None,
-        imported_at: None,
-        pending_since: None,
-        attempts: None,
-        tag_keys: vec![],
-        in_use_by: vec![],
         deletion_policy: DeletionPolicy::Retain,
         state: TargetState::Delivered,
         message: None,
+        ..fresh(o, target)
     };
     let word = |text: &str| Some(plain(text, LONGEST_WORD)).filter(|text| !text.is_empty());
     match installed {
@@ -274,9 +265,9 @@ fn finish(
 }
 
 /// In how many accounts it is, if in several.
-pub(super) fn several(mut own: BTreeSet<&str>, o: &Observed) -> Option<i32> {
+pub(super) fn several<'a>(mut own: BTreeSet<&'a str>, o: &'a Observed) -> Option<i32> {
     own.extend(o.held_by.iter().map(String::as_str));
-    (own.len() > 1).then(|| i32::try_from(own.len()).unwrap_or(i32::MAX))
+    (own.len() > 1).then_some(i32::try_from(own.len()).unwrap_or(i32::MAX))
 }
 
 /// It was found in more accounts than before.

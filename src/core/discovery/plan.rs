@@ -292,8 +292,8 @@ impl<'a> Plan<'a> {
             );
             self.problems.push(Problem { reason: "NamespaceUnavailable", message });
         }
-        let around = self.around;
-        for object in around.objects.iter().filter(|o| o.observed && !o.ends && o.by.as_deref() == Some(&*self.name)) {
+        let (around, name) = (self.around, self.name.clone());
+        for object in around.objects.iter().filter(|o| o.observed && !o.ends && o.by.as_ref() == Some(&name)) {
             let Some(arn) = object.arns.first() else {
                 self.change(Change::Delete(object.clone()));
                 continue;

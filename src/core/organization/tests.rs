@@ -55,6 +55,21 @@ fn an_active_member_gets_an_object_that_nobody_may_use_where_no_rule_matches() {
 }
 
 #[test]
+fn members_inherit_discovery() {
+    let mut owner = owner(&json!({}));
+    owner.spec.discovery = serde_json::from_value(json!({ "namespace": "inventory", "interval": "6h" })).unwrap();
+    let organization = organization(vec![member(1, ACTIVE, "a", "ou-abcd-11111111")]);
+    let mut around = Around::default();
+    let made = changes(&owner, &organization, &around);
+    apply(&mut around, made);
+    assert_eq!(around.members["000000000001"].spec.discovery, owner.spec.discovery);
+    owner.spec.discovery = None;
+    let made = changes(&owner, &organization, &around);
+    apply(&mut around, made);
+    assert_eq!(around.members["000000000001"].spec.discovery, None);
+}
+
+#[test]
 fn who_leaves_goes_unless_it_is_used() {
     let owner = owner(&json!({}));
     let both =
