@@ -4,7 +4,7 @@ use super::{account::Accounts, context::Context};
 use crate::{
     api::{
         ACM_VERSION_ANNOTATION, AwsAccount, Certificate,
-        names::{CertificateArn, Located, Region},
+        names::{AccountId, CertificateArn, Located, Region},
     },
     aws::{
         error::{AwsError, Kind},
@@ -202,7 +202,7 @@ impl Accounts {
         let id = o.session.as_ref().and_then(|session| session.as_ref().ok()).map(|identity| identity.account.clone());
         let same = |a: &&Arc<AwsAccount>| {
             let told = a.status.as_ref().and_then(|s| s.account_id.as_deref());
-            a.name_any() == own || told.is_some() && told == id.as_ref().map(|id| id.as_str())
+            a.name_any() == own || told.is_some() && told == id.as_ref().map(AccountId::as_str)
         };
         let accounts = self.0.accounts.all();
         let accounts: Vec<&Arc<AwsAccount>> = accounts.iter().filter(same).collect();

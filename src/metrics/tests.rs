@@ -112,7 +112,9 @@ fn what_is_only_watched_alarms_nobody() {
         certificate("ended", true, NOW, "2026-05-20T00:00:00Z", &ended),
         certificate("soon", true, NOW, "2026-06-01T12:00:00Z", &json!([])),
     ];
-    fleet.iter_mut().for_each(|(_, gist)| gist.observed = true);
+    for (_, gist) in &mut fleet {
+        gist.observed = true;
+    }
     let text = text(&Metrics::new(), &fleet, false);
     for (state, count) in [("observed", 2), ("expired", 0), ("pending", 0)] {
         has(&text, &format!("arnkeeper_objects{{kind=\"Certificate\",state=\"{state}\"}} {count}"));

@@ -86,7 +86,10 @@ async fn what_is_in_acm_is_shown_and_goes_again() {
     for (arn, domain, region) in [(&a, "a", 0), (&b, "b", 0), (&c, "c", 1)] {
         let shown = told(&world, &name_of(&world, arn).await, "Observed").await;
         assert_eq!(shown.spec.subject.domain_name, world.domain(domain));
-        assert_eq!((shown.spec.region.as_str(), shown.spec.account_ref.name.as_str()), (REGIONS[region], &*world.account));
+        assert_eq!(
+            (shown.spec.region.as_str(), shown.spec.account_ref.name.as_str()),
+            (REGIONS[region], &*world.account)
+        );
         let status = shown.status.expect("a status");
         assert!(status.serial_number.is_some() && status.not_after.is_some() && status.accounts.is_none());
         assert_eq!(status.targets[0].arn.as_ref().map(ToString::to_string).as_ref(), Some(arn));
@@ -108,7 +111,9 @@ async fn what_is_in_acm_is_shown_and_goes_again() {
         assert_eq!(calls(&world, "DescribeCertificate").await, Some(4), "and what is gone once more");
         let sim = world.stand.sim().expect("the emulator");
         for write in ["ImportCertificate", "AddTagsToCertificate", "RemoveTagsFromCertificate", "DeleteCertificate"] {
-            let by_operator = |n: usize| n - usize::from(write == "DeleteCertificate") - 3 * usize::from(write == "ImportCertificate");
+            let by_operator = |n: usize| {
+                n - usize::from(write == "DeleteCertificate") - 3 * usize::from(write == "ImportCertificate")
+            };
             assert_eq!(by_operator(sim.effective(&world.id, write).await), 0, "{write}");
         }
     }

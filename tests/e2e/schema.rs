@@ -357,7 +357,8 @@ async fn certificates() {
 
 #[tokio::test]
 async fn certificates_that_are_only_watched() {
-    let arn = |region: &str| format!("arn:aws:acm:{region}:111122223333:certificate/12345678-1234-1234-1234-123456789012");
+    let arn =
+        |region: &str| format!("arn:aws:acm:{region}:111122223333:certificate/12345678-1234-1234-1234-123456789012");
     let base = json!({ "apiVersion": "arnkeeper.dev/v1beta1", "kind": "Certificate",
         "metadata": { "name": "schema", "namespace": "default" }, "spec": {
             "management": "Observe", "accountRef": { "name": "prod" }, "region": "eu-west-1",

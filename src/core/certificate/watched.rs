@@ -172,29 +172,26 @@ fn take(
         ..fresh(o, target)
     };
     let word = |text: &str| Some(plain(text, LONGEST_WORD)).filter(|text| !text.is_empty());
-    match installed {
-        Some(Installed { description, serial }) => {
-            after.serial_number = serial.as_ref().map(ToString::to_string);
-            after.not_before = description.not_before.map(|t| Time(whole_seconds(t)));
-            after.not_after = description.not_after.map(|t| Time(whole_seconds(t)));
-            entry.serial_number.clone_from(&after.serial_number);
-            entry.in_use_by = drift::in_use_by(description);
-            after.found = Some(Found {
-                r#type: plain(&description.kind, LONGEST_WORD),
-                state: plain(&description.state, LONGEST_WORD),
-                key_algorithm: word(&description.algorithm_name),
-                renewal_eligibility: word(&description.renewal),
-                version: version(o),
-            });
-        }
+    if let Some(Installed { description, serial }) = installed {
+        after.serial_number = serial.as_ref().map(ToString::to_string);
+        after.not_before = description.not_before.map(|t| Time(whole_seconds(t)));
+        after.not_after = description.not_after.map(|t| Time(whole_seconds(t)));
+        entry.serial_number.clone_from(&after.serial_number);
+        entry.in_use_by = drift::in_use_by(description);
+        after.found = Some(Found {
+            r#type: plain(&description.kind, LONGEST_WORD),
+            state: plain(&description.state, LONGEST_WORD),
+            key_algorithm: word(&description.algorithm_name),
+            renewal_eligibility: word(&description.renewal),
+            version: version(o),
+        });
+    } else {
         // What it was stays, for people.
-        None => {
-            let last = after.found.take().unwrap_or_default();
-            after.found = Some(Found { state: GONE.into(), version: version(o), ..last });
-            entry.serial_number.clone_from(&after.serial_number);
-            entry.state = TargetState::Failed;
-            entry.message = Some("ACM has no certificate under this ARN any more".into());
-        }
+        let last = after.found.take().unwrap_or_default();
+        after.found = Some(Found { state: GONE.into(), version: version(o), ..last });
+        entry.serial_number.clone_from(&after.serial_number);
+        entry.state = TargetState::Failed;
+        entry.message = Some("ACM has no certificate under this ARN any more".into());
     }
     after.targets = vec![entry];
     after.renewal_time = None;
@@ -220,12 +217,11 @@ fn told(arn: &CertificateArn, status: &CertificateStatus, now: Timestamp) -> (Fi
     let rest = ends.filter(|ends| *ends > now).map_or(LONG, |ends| LONG.min(ends.duration_since(now)));
     let rest = rest.max(SignedDuration::from_secs(1));
     let only = "it is only watched (spec.management is Observe)";
-    let finding = match reason {
-        Some((reason, message)) => Finding::no(READY, reason, format!("{message}; {only}")),
-        None => {
-            let ends = ends.map_or_else(|| "no known time".into(), |ends| ends.to_string());
-            Finding::yes(READY, "Observed", format!("Valid until {ends}; {only}"))
-        }
+    let finding = if let Some((reason, message)) = reason {
+        Finding::no(READY, reason, format!("{message}; {only}"))
+    } else {
+        let ends = ends.map_or_else(|| "no known time".into(), |ends| ends.to_string());
+        Finding::yes(READY, "Observed", format!("Valid until {ends}; {only}"))
     };
     (finding, false, rest)
 }

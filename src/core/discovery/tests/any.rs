@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use serde_json::json;
 use std::collections::BTreeMap;
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Blow {
     Put(usize, bool),
     Remove(usize),

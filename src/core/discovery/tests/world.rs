@@ -149,7 +149,7 @@ impl World {
         let key = (object.namespace().unwrap(), object.name_any());
         let before = self.objects.get(&key);
         self.uids += 1;
-        object.metadata.uid = before.and_then(|b| b.uid()).or_else(|| Some(format!("u{}", self.uids)));
+        object.metadata.uid = before.and_then(ResourceExt::uid).or_else(|| Some(format!("u{}", self.uids)));
         object.metadata.resource_version = Some(self.uids.to_string());
         object.status = before.and_then(|b| b.status.clone());
         self.objects.insert(key, object);
