@@ -19,6 +19,15 @@ use kube::{
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
+/// A namespace, and an account that can be entered; its AwsAccount is not made yet.
+async fn bare(test: &str) -> World {
+    let world = World::bare(test).await;
+    if let Some(sim) = world.stand.sim() {
+        sim.role(&world.role(), None).await;
+    }
+    world
+}
+
 /// An account that discovers into the world's namespace; `more` goes over the defaults.
 async fn open(world: &World, more: Value) {
     let mut discovery = json!({ "namespace": world.namespace });
@@ -70,7 +79,7 @@ async fn view(world: &World, region: usize) -> View {
 
 #[tokio::test]
 async fn what_is_in_acm_is_shown_and_goes_again() {
-    let world = World::bare("discovery").await;
+    let world = bare("discovery").await;
     let (here, there) = (view(&world, 0).await, view(&world, 1).await);
     let (a, b, c) = (
         here.import_foreign(&world.domain("a")).await,
@@ -126,7 +135,7 @@ async fn calls(world: &World, operation: &str) -> Option<usize> {
 
 #[tokio::test]
 async fn rules_say_where_and_whose() {
-    let world = World::bare("discovery-rules").await;
+    let world = bare("discovery-rules").await;
     let other = World { namespace: format!("{}-shop", world.namespace), ..world.clone() };
     let acm = view(&world, 0).await;
     let (shop, pay) = (acm.import_foreign(&world.domain("shop")).await, acm.import_foreign(&world.domain("pay")).await);
@@ -192,7 +201,7 @@ async fn what_a_person_makes_a_managed_one_is_let_be() {
 
 #[tokio::test]
 async fn a_person_may_watch_a_certificate_too() {
-    let world = World::bare("watched").await;
+    let world = bare("watched").await;
     let arn = view(&world, 0).await.import_foreign(&world.domain("app")).await;
     world.open_account(json!({})).await;
     let manifest = |name: &str, arn: &str| {
@@ -219,7 +228,7 @@ async fn a_person_may_watch_a_certificate_too() {
 
 #[tokio::test]
 async fn a_certificate_in_two_accounts_is_told() {
-    let world = World::bare("discovery-two").await;
+    let world = bare("discovery-two").await;
     let other = World { id: crate::harness::random_account(), ..world.clone() };
     let other = World { account: format!("discovery-two-{}", other.id), ..other };
     open(&world, json!({})).await;
@@ -246,7 +255,7 @@ async fn a_certificate_in_two_accounts_is_told() {
 
 #[tokio::test]
 async fn a_list_that_is_denied_is_told_and_changes_nothing() {
-    let world = World::bare("discovery-denied").await;
+    let world = bare("discovery-denied").await;
     let Some(sim) = world.stand.sim_because("moto denies nobody") else { return };
     let arn = view(&world, 0).await.import_foreign(&world.domain("app")).await;
     open(&world, json!({})).await;

@@ -71,7 +71,7 @@ pub fn goes_on(account: &AwsAccount, run: &Run) -> bool {
 fn is_told(account: &AwsAccount, run: &Run) -> bool {
     account.status.as_ref().and_then(|s| s.discovery.as_ref()).is_some_and(|told| {
         let asked = (told.settings.as_ref(), &told.requested_at) == (Some(&run.settings), &run.requested_at);
-        asked && told.last_run.as_ref().is_some_and(|last| last.0 >= whole_seconds(run.began))
+        asked && told.last_run.as_ref().is_some_and(|last| last.0 == whole_seconds(run.began))
     })
 }
 

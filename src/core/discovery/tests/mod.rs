@@ -294,6 +294,11 @@ fn the_next_run_is_told_and_kept_by_every_process() {
     world.account.status.as_mut().unwrap().discovery.as_mut().unwrap().next_run =
         Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time("2030-01-01T00:00:00Z".parse().unwrap()));
     assert!(world.is_due(), "a time that no run wrote");
+    // The clock was set back by a year.
+    world.now = "2025-01-01T00:00:00Z".parse().unwrap();
+    world.run_now();
+    assert_eq!(world.account.status.clone().unwrap().discovery.unwrap().last_run.unwrap().0, world.now);
+    assert!(!world.is_due());
 }
 
 #[test]

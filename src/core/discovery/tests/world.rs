@@ -282,6 +282,11 @@ impl World {
         self.now += SignedDuration::from_hours(1);
         let rest = self.account.status.as_ref().and_then(|s| s.discovery.as_ref()).and_then(|d| d.next_run.clone());
         self.now = self.now.max(rest.map_or(self.now, |next| next.0));
+        self.run_now();
+    }
+
+    /// One run, if one is due.
+    pub fn run_now(&mut self) {
         self.run = None;
         for _ in 0..500 {
             match self.told() {
