@@ -222,17 +222,21 @@ impl Accounts {
 
     /// Changes some objects. What the API server refuses for good is told; what somebody else changed is looked at again.
     pub(super) async fn discovered(&self, o: &mut Observed, changes: Vec<Change>) -> Result<(), kube::Error> {
-        let deleted = o.run.as_ref().map(|run| run.deleted.clone()).unwrap_or_default();
-        let put = |change: Change| {
-            let is_deleted = deleted.contains(&change.key());
-            async move {
-                let stored = put(&self.0, &change, is_deleted).await;
-                (change, stored)
-            }
+        let Some(run) = self.run(o) else { return Ok(()) };
+        // An apply makes an object, or would change one that is there: that is somebody else's.
+        let (taken, changes): (Vec<_>, Vec<_>) = changes.into_iter().partition(|change| {
+            let (namespace, name) = change.key();
+            let is_there = self.0.certificates.find(Some(&namespace), &name).is_some();
+            change.is_new() && is_there && !run.deleted.contains(&change.key())
+        });
+        run.taken.extend(taken.iter().map(Change::key));
+        let put = |change: Change| async move {
+            let stored = put(&self.0, &change).await;
+            (change, stored)
         };
         let answers: Vec<_> = stream::iter(changes).map(put).buffer_unordered(WRITERS).collect().await;
         let mut failed = None;
-        let Some(run) = self.run(o) else { return Ok(()) };
+        let Some(run) = o.run.as_mut().map(Arc::make_mut) else { return Ok(()) };
         let mut stored = vec![];
         for (change, answer) in answers {
             let key = change.key();
@@ -278,21 +282,14 @@ fn closes(change: &Change, status: &Status) -> bool {
 }
 
 /// Makes one change; the object as it was stored, if any.
-async fn put(context: &Context, change: &Change, is_deleted: bool) -> Result<Option<Object>, kube::Error> {
+async fn put(context: &Context, change: &Change) -> Result<Option<Object>, kube::Error> {
     let (namespace, name) = change.key();
     let api: Api<Certificate> = Api::namespaced(context.client.clone(), &namespace);
     match change {
         Change::Apply(object) => {
-            let mut how = PatchParams::apply(FIELD_MANAGER);
-            if change.is_new() {
-                // An apply makes it, or would change what is there: that is somebody else's.
-                if !is_deleted && context.certificates.find(Some(&namespace), &name).is_some() {
-                    let message = "a Certificate of this name is there that discovery did not make";
-                    return Err(kube::Error::Api(Status::failure(message, "Conflict").with_code(409).boxed()));
-                }
-            } else {
-                how = how.force();
-            }
+            let how = PatchParams::apply(FIELD_MANAGER);
+            // Without force, what somebody else made meanwhile is a conflict.
+            let how = if change.is_new() { how } else { how.force() };
             api.patch(&name, &how, &Patch::Apply(object)).await.map(|stored| Some(Object::of(&stored)))
         }
         Change::Miss(object, version) => {

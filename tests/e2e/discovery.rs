@@ -86,6 +86,9 @@ async fn what_is_in_acm_is_shown_and_goes_again() {
         here.import_foreign(&world.domain("b")).await,
         there.import_foreign(&world.domain("c")).await,
     );
+    if let Some(sim) = world.stand.sim() {
+        sim.quotas(&world.id).await;
+    }
     open(&world, json!({})).await;
     let account = discovered(&world).await;
     assert!(account.is(DISCOVERED), "{}", account.message(DISCOVERED));
@@ -119,6 +122,7 @@ async fn what_is_in_acm_is_shown_and_goes_again() {
         assert_eq!(described, 3, "each is described once");
         assert_eq!(calls(&world, "DescribeCertificate").await, Some(4), "and what is gone once more");
         let sim = world.stand.sim().expect("the emulator");
+        assert!(sim.throttled(&world.id).await.is_empty(), "at the pace of the quotas");
         for write in ["ImportCertificate", "AddTagsToCertificate", "RemoveTagsFromCertificate", "DeleteCertificate"] {
             let by_operator = |n: usize| {
                 n - usize::from(write == "DeleteCertificate") - 3 * usize::from(write == "ImportCertificate")

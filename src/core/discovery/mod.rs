@@ -90,6 +90,8 @@ pub struct Run {
     pub tagless: BTreeMap<Region, Unread>,
     /// Namespaces that something is to be put into.
     pub rooms: BTreeMap<String, Room>,
+    /// Names that others have, by namespace and name.
+    pub taken: BTreeSet<(String, String)>,
     /// What the API server refused, by namespace and name.
     pub refused: BTreeMap<(String, String), String>,
     /// What was deleted in this run, by namespace and name: the store may show it yet.

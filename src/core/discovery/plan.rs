@@ -148,7 +148,7 @@ impl<'a> Plan<'a> {
             tags: vec![],
             rooms: BTreeSet::new(),
             closed: BTreeMap::new(),
-            problems: refused.collect(),
+            problems: run.taken.iter().map(name_taken).chain(refused).collect(),
             unjudged: BTreeSet::new(),
         }
     }
@@ -250,6 +250,9 @@ impl<'a> Plan<'a> {
         }
         let Some(there) = own.iter().find(|o| o.key() == key) else {
             let deleted = self.run.deleted.contains(&key);
+            if self.run.taken.contains(&key) {
+                return;
+            }
             match self.by_key.get(&key) {
                 Some(other) if !deleted && !self.run.refused.contains_key(&key) => {
                     // What another account left goes first.

@@ -192,6 +192,12 @@ fn a_foreign_object_of_the_same_name_is_left_alone_and_told() {
     world.run();
     assert_eq!(world.objects, before);
     assert_eq!(world.condition().reason, "NameTaken");
+    // One that names another account is seen only when the object is to be made.
+    let mut world = World::new(&json!({}));
+    world.put(1, "eu-west-1", &["a.example"]);
+    world.taken.insert(("inventory".into(), name));
+    world.run();
+    assert_eq!((world.objects.len(), &*world.condition().reason), (0, "NameTaken"));
 }
 
 #[test]

@@ -47,6 +47,8 @@ pub struct World {
     /// Namespaces that are not there.
     pub rooms: BTreeMap<String, Room>,
     pub others: BTreeSet<String>,
+    /// Objects that name another account.
+    pub taken: BTreeSet<(String, String)>,
     /// Changes to Kubernetes.
     pub writes: usize,
     pub tag_reads: usize,
@@ -74,6 +76,7 @@ impl World {
             deny_tags: false,
             rooms: BTreeMap::new(),
             others: BTreeSet::new(),
+            taken: BTreeSet::new(),
             writes: 0,
             tag_reads: 0,
             largest: 0,
@@ -367,6 +370,7 @@ impl World {
             Change::Apply(value) if value.to_string().contains("refuse-me") => {
                 self.run.as_mut().unwrap().refused.insert(key, "so the test wants it".into());
             }
+            Change::Apply(_) if self.taken.contains(&key) => drop(self.run.as_mut().unwrap().taken.insert(key)),
             Change::Apply(value) => {
                 let word = |field: &str| value["metadata"][field].as_str();
                 match self.objects.get(&key) {
