@@ -1,5 +1,7 @@
 //! Certificate: a certificate that is kept alive, in a Secret and in ACM.
 
+pub use super::discovery::{Found, Management};
+
 use super::{
     names::{CertificateArn, Region, TemplateArn},
     schema,
@@ -123,16 +125,6 @@ impl CertificateSpec {
     pub fn is_observed(&self) -> bool {
         self.management == Management::Observe
     }
-}
-
-/// What is done for a Certificate.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-pub enum Management {
-    #[default]
-    #[expect(missing_docs, reason = "CertificateSpec.management explains them, and docs of variants vanish from a CRD")]
-    Managed,
-    #[expect(missing_docs, reason = "see above")]
-    Observe,
 }
 
 /// How much a Certificate may buy.
@@ -436,25 +428,6 @@ pub struct CertificateStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
-}
-
-/// What ACM says of a certificate that is watched, in ACM's own words.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Found {
-    /// IMPORTED, PRIVATE or AMAZON_ISSUED.
-    pub r#type: String,
-    /// ISSUED, PENDING_VALIDATION, INACTIVE, EXPIRED, VALIDATION_TIMED_OUT, REVOKED, FAILED; or GONE, if ACM does not have it.
-    pub state: String,
-    /// The algorithm of its key, such as RSA_2048 or EC_prime256v1.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub key_algorithm: Option<String>,
-    /// Whether ACM renews it: ELIGIBLE or INELIGIBLE.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub renewal_eligibility: Option<String>,
-    /// Of what discovery made: what ACM's list said when it was read.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub version: Option<String>,
 }
 
 /// What happens next to a Certificate.

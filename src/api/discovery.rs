@@ -153,3 +153,32 @@ pub struct RegionCounts {
     /// Those that have ended.
     pub expired: i64,
 }
+
+/// What is done for a Certificate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum Management {
+    #[default]
+    #[expect(missing_docs, reason = "CertificateSpec.management explains them, and docs of variants vanish from a CRD")]
+    Managed,
+    #[expect(missing_docs, reason = "see above")]
+    Observe,
+}
+
+/// What ACM says of a certificate that is watched, in ACM's own words.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Found {
+    /// IMPORTED, PRIVATE or AMAZON_ISSUED.
+    pub r#type: String,
+    /// ISSUED, PENDING_VALIDATION, INACTIVE, EXPIRED, VALIDATION_TIMED_OUT, REVOKED, FAILED; or GONE, if ACM does not have it.
+    pub state: String,
+    /// The algorithm of its key, such as RSA_2048 or EC_prime256v1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_algorithm: Option<String>,
+    /// Whether ACM renews it: ELIGIBLE or INELIGIBLE.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renewal_eligibility: Option<String>,
+    /// Of what discovery made: what ACM's list said when it was read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+}
