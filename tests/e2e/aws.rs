@@ -161,6 +161,18 @@ impl View {
         import.tags(tag).send().await.expect("an import").certificate_arn.expect("an ARN")
     }
 
+    /// The same, with the name as its common name, too: moto's list tells no other.
+    pub async fn import_named(&self, name: &str) -> String {
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let mut params = rcgen::CertificateParams::new([name.to_owned()]).expect("a name");
+        params.distinguished_name.push(rcgen::DnType::CommonName, name);
+        let own = params.self_signed(&key).expect("a certificate");
+        let arn = self.import_pair(&own.pem(), &key.serialize_pem()).await;
+        let tag = Tag::builder().key("owner").value("somebody else").build().expect("a tag");
+        self.client.add_tags_to_certificate().certificate_arn(&arn).tags(tag).send().await.expect("a tag");
+        arn
+    }
+
     /// Imports a self-signed certificate with its key, as somebody else would; returns its ARN.
     pub async fn import_pair(&self, certificate: &str, key: &str) -> String {
         let import = self.client.import_certificate().certificate(Blob::new(certificate)).private_key(Blob::new(key));
