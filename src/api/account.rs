@@ -1,6 +1,7 @@
 //! AwsAccount: an AWS account, how to get into it, and who may use it.
 
 use super::{
+    discovery::{Discovery, DiscoveryStatus},
     names::{AccountId, AuthorityArn, Region, RoleArn},
     organization::{Organization, OrganizationStatus},
     schema,
@@ -70,6 +71,9 @@ pub struct AwsAccountSpec {
     /// Present: every active member of the account's AWS organization gets an AwsAccount of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub organization: Option<Organization>,
+    /// Present: the certificates that are in ACM, in the regions above, are shown as Certificates with `management: Observe`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub discovery: Option<Discovery>,
     /// Requests a second that AWS granted in each region, by operation, where they differ from AWS's published quotas.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "quotas")]
@@ -383,6 +387,9 @@ pub struct AwsAccountStatus {
     /// With `organization`: how its members stand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub organization: Option<OrganizationStatus>,
+    /// With `discovery`: what the last one found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub discovery: Option<DiscoveryStatus>,
     /// Of a member: its place, as names from the root down, such as `Root/Payments/Prod`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
@@ -392,7 +399,7 @@ pub struct AwsAccountStatus {
     /// Of a member: its state in the organization (PENDING_ACTIVATION, ACTIVE, SUSPENDED, PENDING_CLOSURE, CLOSED), or LEFT.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
-    /// Ready, CredentialsValid, PermissionsVerified, OrganizationSynced, Stalled.
+    /// Ready, CredentialsValid, PermissionsVerified, OrganizationSynced, Discovered, Stalled.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,

@@ -1,10 +1,12 @@
 //! Certificate: a certificate that is kept alive, in a Secret and in ACM.
 
+pub use super::discovery::{Found, Management};
+
 use super::{
     names::{CertificateArn, Region, TemplateArn},
     publish::{Publication, PublishedStatus},
     schema,
-    shared::{AccountRef, AuthorityRef, KeyKind, Signature, Subject, Tags, Usage},
+    shared::{AccountRef, AuthorityRef, KeyKind, Owner, Signature, Subject, Tags, Usage, is_default},
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema, core::Duration};
@@ -27,7 +29,7 @@ use std::collections::BTreeMap;
     derive = "PartialEq",
     doc = "A certificate that is kept alive for years: issued by an AWS private CA, kept in a Secret, delivered to ACM, renewed under the ARN it has.",
     validation = Rule::new("size(self.metadata.name) <= 235").message("the name must have at most 235 characters: the names of its requests and keys are made from it"),
-    validation = Rule::new("!(self.spec.secret.name.startsWith(self.metadata.name + '-') && self.spec.secret.name.endsWith('-key'))").message("spec.secret.name must not be <name>-…-key: keys on their way have such names"),
+    validation = Rule::new("!has(self.spec.secret) || !(self.spec.secret.name.startsWith(self.metadata.name + '-') && self.spec.secret.name.endsWith('-key'))").message("spec.secret.name must not be <name>-…-key: keys on their way have such names"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
     printcolumn(name = "Domain", type_ = "string", json_path = ".spec.subject.domainName"),
     printcolumn(name = "Expires", type_ = "string", json_path = ".status.notAfter"),
@@ -38,9 +40,15 @@ use std::collections::BTreeMap;
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("self.accountRef == oldSelf.accountRef").message("accountRef can't be changed: make another Certificate"),
-    validation = Rule::new("self.region == oldSelf.region").message("region can't be changed: make another Certificate"),
-    validation = Rule::new("!has(self.source.privateCa.certificateAuthority.arn) || self.source.privateCa.certificateAuthority.arn.split(':').size() < 4 || self.source.privateCa.certificateAuthority.arn.split(':')[3] == self.region")
+    validation = Rule::new("self.accountRef == oldSelf.accountRef || (has(oldSelf.management) && oldSelf.management == 'Observe')").message("accountRef can't be changed: make another Certificate"),
+    validation = Rule::new("self.region == oldSelf.region || (has(oldSelf.management) && oldSelf.management == 'Observe')").message("region can't be changed: make another Certificate"),
+    validation = Rule::new("(has(self.management) && self.management == 'Observe') || (has(self.source) && has(self.subject) && has(self.secret))")
+        .message("source, subject and secret are needed, unless management is Observe"),
+    validation = Rule::new("!(has(self.management) && self.management == 'Observe') || (has(self.acm) && size(self.acm) == 1 && has(self.acm[0].certificateArn))")
+        .message("with management Observe, acm has one entry, with certificateArn: the certificate to watch"),
+    validation = Rule::new("!(has(self.management) && self.management == 'Observe') || !has(self.acm) || size(self.acm) != 1 || !has(self.acm[0].certificateArn) || self.acm[0].certificateArn.split(':').size() < 4 || self.acm[0].certificateArn.split(':')[3] == (has(self.acm[0].region) ? self.acm[0].region : self.region)")
+        .message("with management Observe, acm[0].certificateArn must lie in its region"),
+    validation = Rule::new("!has(self.source) || !has(self.source.privateCa.certificateAuthority.arn) || self.source.privateCa.certificateAuthority.arn.split(':').size() < 4 || self.source.privateCa.certificateAuthority.arn.split(':')[3] == self.region")
         .message("source.privateCa.certificateAuthority.arn must lie in region"),
     validation = Rule::new("!has(self.renewal) || !has(self.renewal.before) || !self.renewal.before.matches('^[0-9hms]+$') || !self.duration.matches('^[0-9hms]+$') || duration(self.renewal.before) < duration(self.duration)")
         .message("renewal.before must be shorter than duration"),
@@ -53,13 +61,19 @@ pub struct CertificateSpec {
     /// False: nothing is issued, renewed or imported; what is there stays as it is.
     #[serde(default = "yes")]
     pub enabled: bool,
-    /// The account whose private CA signs.
+    /// Managed: it is issued, delivered and renewed. Observe: what ACM has under `acm[0].certificateArn` is watched, and nothing is
+    /// ever written to AWS.
+    #[serde(default)]
+    pub management: Management,
+    /// The account whose private CA signs; with `management: Observe`, the account to look in.
     pub account_ref: AccountRef,
     /// The region of the CA, and the default region of the targets.
     pub region: Region,
-    /// Where the certificate comes from.
+    /// Where the certificate comes from. Needed unless `management` is Observe.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub source: Source,
-    /// What it says about its holder.
+    /// What it says about its holder. Needed unless `management` is Observe.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub subject: Subject,
     /// What it may be used for. Default: digital signature, key encipherment, server auth, client auth.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -82,7 +96,8 @@ pub struct CertificateSpec {
     /// What goes into the requests that are made for this Certificate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signature: Option<Signature>,
-    /// The Secret that key, certificate and chain are kept in.
+    /// The Secret that key, certificate and chain are kept in. Needed unless `management` is Observe.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub secret: SecretSpec,
     /// Where in ACM the certificate is delivered to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -93,6 +108,9 @@ pub struct CertificateSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20))]
     pub publish: Vec<Publication>,
+    /// Who is responsible for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<Owner>,
     /// How much may be bought. Default: 5 a day.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget: Option<Budget>,
@@ -110,6 +128,14 @@ fn default_history_limit() -> i32 {
     10
 }
 
+impl CertificateSpec {
+    /// Whether it is only watched.
+    #[must_use]
+    pub fn is_observed(&self) -> bool {
+        self.management == Management::Observe
+    }
+}
+
 /// How much a Certificate may buy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -120,7 +146,7 @@ pub struct Budget {
 }
 
 /// Where the certificate comes from: exactly one.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Source {
     /// An AWS private CA signs; the operator makes the key.
@@ -128,7 +154,7 @@ pub struct Source {
 }
 
 /// A private CA as the source.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PrivateCaSource {
     /// The CA.
@@ -252,7 +278,7 @@ pub struct Window {
 }
 
 /// The Secret of a Certificate.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SecretSpec {
     /// Its name, in the same namespace.
@@ -351,6 +377,9 @@ pub struct Target {
     /// The region. Default: the Certificate's. CloudFront reads us-east-1 only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<Region>,
+    /// The certificate in ACM.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate_arn: Option<CertificateArn>,
     /// Whether a renewal keeps the ARN. Default: the account's. False: each renewal is a new ARN, and the old one is left alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reimport: Option<bool>,
@@ -398,6 +427,12 @@ pub struct CertificateStatus {
     /// The objects that ARNs were published to, or are about to be.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub published: Vec<PublishedStatus>,
+    /// With `management: Observe`: what ACM says of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub found: Option<Found>,
+    /// In how many AWS accounts it was found, if in more than one: whoever gets into one of them has its key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accounts: Option<i32>,
     /// The last revisions, the newest first; `spec.historyLimit` of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<HistoryEntry>,

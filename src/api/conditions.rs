@@ -14,6 +14,8 @@ pub const CREDENTIALS_VALID: &str = "CredentialsValid";
 pub const PERMISSIONS_VERIFIED: &str = "PermissionsVerified";
 /// AwsAccount with an organization: its members are as AWS has them.
 pub const ORGANIZATION_SYNCED: &str = "OrganizationSynced";
+/// AwsAccount with `discovery`: what is in ACM is shown.
+pub const DISCOVERED: &str = "Discovered";
 /// CertificateRequest: it may be signed.
 pub const APPROVED: &str = "Approved";
 /// Certificate: a new revision is being made, or waits for something; absent otherwise.

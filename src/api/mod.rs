@@ -3,6 +3,7 @@
 pub mod account;
 pub mod certificate;
 pub mod conditions;
+pub mod discovery;
 pub mod names;
 pub mod organization;
 pub mod publish;
@@ -32,6 +33,14 @@ pub const ISSUED_FOR_ANNOTATION: &str = "arnkeeper.dev/issued-for";
 pub const RENEW_ANNOTATION: &str = "arnkeeper.dev/renew-requested-at";
 /// Annotation on an AwsAccount with an organization: an RFC 3339 time; each new value reads the organization again at once.
 pub const SYNC_ANNOTATION: &str = "arnkeeper.dev/sync-requested-at";
+/// Annotation on an AwsAccount with `discovery`: an RFC 3339 time; each new value looks through ACM at once.
+pub const DISCOVER_ANNOTATION: &str = "arnkeeper.dev/discover-requested-at";
+/// Label on a Certificate that discovery made: the AwsAccount through which it was found.
+pub const DISCOVERED_BY_LABEL: &str = "arnkeeper.dev/discovered-by";
+/// Annotation on a Certificate that discovery made: a digest of what ACM's list says of it. Where it changes, ACM is asked again.
+pub const ACM_VERSION_ANNOTATION: &str = "arnkeeper.dev/acm-version";
+/// Annotation on a Certificate that discovery made: a digest of what discovery wrote.
+pub const DISCOVERED_ANNOTATION: &str = "arnkeeper.dev/discovered";
 /// Annotation on a member's AwsAccount: its place in the organization.
 pub const PATH_ANNOTATION: &str = "arnkeeper.dev/organization-path";
 /// Annotation on a member's AwsAccount: its name in the organization.

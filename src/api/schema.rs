@@ -39,6 +39,11 @@ pub fn window(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
+/// How often ACM is looked through.
+pub fn discovery_interval(_: &mut SchemaGenerator) -> Schema {
+    duration("1h", "must be a duration of 1h or more, in hours, minutes and seconds, such as 24h")
+}
+
 fn duration(least: &str, message: &str) -> Schema {
     json_schema!({
         "type": "string",
@@ -66,6 +71,43 @@ pub fn optional_object_name(generator: &mut SchemaGenerator) -> Schema {
     let mut schema = object_name(generator);
     schema.insert("nullable".into(), true.into());
     schema
+}
+
+/// The name of a namespace.
+pub fn namespace(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "string",
+        "minLength": 1,
+        "maxLength": 63,
+        "pattern": "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
+    })
+}
+
+/// The same, if it may be left out.
+pub fn optional_namespace(generator: &mut SchemaGenerator) -> Schema {
+    let mut schema = namespace(generator);
+    schema.insert("nullable".into(), true.into());
+    schema
+}
+
+/// A few labels, in a list: rules on each key would cost too much there, so a key that can't be is told when it is used.
+pub fn some_labels(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "maxProperties": 20,
+        "additionalProperties": {
+            "type": "string", "maxLength": 63, "pattern": "^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$",
+        },
+    })
+}
+
+/// A few tags to compare with.
+pub fn some_tags(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "maxProperties": 20,
+        "additionalProperties": { "type": "string", "maxLength": 256 },
+    })
 }
 
 /// Labels of a Secret (Kubernetes documentation, "Labels and Selectors").

@@ -161,5 +161,25 @@ pub enum Usage {
     OcspSigning,
 }
 
+/// Who is responsible for a certificate.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Owner {
+    /// A person or a team.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128))]
+    pub name: Option<String>,
+    /// Where they are reached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 3, max = 254), regex(pattern = r"^[!-?A-~]+@[A-Za-z0-9.-]+$"))]
+    pub email: Option<String>,
+}
+
+/// Whether it is as it begins: then it is not written.
+#[must_use]
+pub fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
 /// Tags on certificates in ACM.
 pub type Tags = BTreeMap<String, String>;

@@ -3,6 +3,10 @@
 //! ACM can't be asked for a certificate by name or tag, and an import has no idempotency token. So before anything is
 //! imported under a new ARN, one looks at a list of all certificates whether one of ours is there already.
 
+mod all;
+
+pub use all::Listing;
+
 use super::{
     error::{AwsError, Kind},
     port::{Aws, Summary},
@@ -190,6 +194,7 @@ impl Inventory {
             imported: true,
             in_use: false,
             created_at: Some(at),
+            more: None,
         };
         known.gone.remove(arn);
         known.tags.insert(arn.clone(), tags.clone());
@@ -321,7 +326,7 @@ impl Known {
     /// Takes a new list.
     fn take(&mut self, began: Timestamp, list: Vec<Summary>) {
         let certificates: HashMap<_, _> =
-            list.into_iter().filter(|s| s.imported).map(|summary| (summary.arn.clone(), summary)).collect();
+            list.into_iter().filter(|s| s.imported).map(|s| (s.arn.clone(), Summary { more: None, ..s })).collect();
         let settled = |change: Timestamp| began.duration_since(change) >= CONSISTENT;
         self.own.retain(|_, own| !settled(own.at));
         // None: noted while this list was under way, which says nothing about that.

@@ -97,6 +97,27 @@ pub struct Summary {
     pub in_use: bool,
     /// When it was made in ACM.
     pub created_at: Option<Timestamp>,
+    /// What else the list says; nobody keeps it.
+    pub more: Option<Box<Listed>>,
+}
+
+/// What ListCertificates tells of a certificate besides (ACM API reference, CertificateSummary), in AWS's own words.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listed {
+    /// ISSUED, PENDING_VALIDATION, …
+    pub state: String,
+    /// IMPORTED, PRIVATE or AMAZON_ISSUED.
+    pub kind: String,
+    /// RSA_2048, …
+    pub key_algorithm: String,
+    /// ELIGIBLE or INELIGIBLE; empty where the list does not tell.
+    pub renewal: String,
+    /// When it begins to be valid.
+    pub not_before: Option<Timestamp>,
+    /// When it ends.
+    pub not_after: Option<Timestamp>,
+    /// When it was imported, issued or revoked last.
+    pub changed_at: Option<Timestamp>,
 }
 
 /// A certificate in ACM as DescribeCertificate tells it.
@@ -120,6 +141,14 @@ pub struct Description {
     pub in_use_by: Vec<String>,
     /// When it ends.
     pub not_after: Option<Timestamp>,
+    /// When it begins to be valid.
+    pub not_before: Option<Timestamp>,
+    /// ISSUED, PENDING_VALIDATION, …, in AWS's own word.
+    pub state: String,
+    /// IMPORTED, PRIVATE or AMAZON_ISSUED, in AWS's own word.
+    pub kind: String,
+    /// ELIGIBLE or INELIGIBLE; empty where AWS does not tell.
+    pub renewal: String,
 }
 
 /// What ImportCertificate takes. It has no `Debug`, and the key wipes its memory.

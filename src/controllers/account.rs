@@ -13,6 +13,7 @@ use crate::{
         Decision,
         access::Refusal,
         account::{Observed, Problem, Read, Write, decide, rest},
+        discovery::{Run, goes_on},
         organization::{Around, Change, is_member_of},
         permissions::{Asked, carried, needs::Gathering, principal},
     },
@@ -37,10 +38,21 @@ const WRITERS: usize = 8;
 pub struct Accounts(pub Arc<Context>);
 
 /// What is kept of an account from one look to the next.
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq)]
 pub struct Memory {
     known: Option<Arc<Known>>,
     asked: Option<Arc<Asked>>,
+    run: Option<Arc<Run>>,
+    /// While a discovery comes back again and again: the private CAs.
+    listed: Option<Arc<Listed>>,
+}
+
+/// The private CAs of an account.
+#[derive(Clone, PartialEq, Eq)]
+struct Listed {
+    at: Timestamp,
+    generation: Option<i64>,
+    authorities: BTreeMap<Region, Vec<Authority>>,
 }
 
 /// What was read of an organization. It is looked through again whenever a member changes, and read again in its time.
@@ -164,7 +176,7 @@ impl Kind for Accounts {
 
     fn observe(&self, account: Arc<AwsAccount>, memory: Memory) -> Observed {
         let budget = self.0.spending().standing(&account.name_any(), self.0.clock.now());
-        let Memory { known, asked: permissions } = memory;
+        let Memory { known, asked: permissions, run, listed } = memory;
         let mut o = Observed {
             account,
             session: None,
@@ -175,8 +187,24 @@ impl Kind for Accounts {
             organization: None,
             around: None,
             read_at: None,
+            listed_at: None,
+            cluster: self.0.cluster.clone(),
+            run,
+            run_steps: 0,
+            run_rests: None,
+            surroundings: None,
         };
         let now = self.0.clock.now();
+        if o.run.as_ref().is_some_and(|run| !goes_on(&o.account, run)) {
+            o.run = None;
+        }
+        let lately = |listed: &&Arc<Listed>| {
+            listed.generation == o.account.metadata.generation && now.duration_since(listed.at).abs() < rest(&o)
+        };
+        if let Some(listed) = listed.as_ref().filter(lately) {
+            o.listed_at = Some(listed.at);
+            o.authorities = listed.authorities.iter().map(|(region, all)| (region.clone(), Ok(all.clone()))).collect();
+        }
         let fresh = |k: &&Arc<Known>| k.asked == asked(&o.account) && now.duration_since(k.at) < rest(&o);
         if let Some(known) = known.as_ref().filter(fresh) {
             o.authorities = known.authorities.iter().map(|(region, all)| (region.clone(), Ok(all.clone()))).collect();
@@ -206,6 +234,7 @@ impl Kind for Accounts {
                         self.0.report(Some(&o.account), error);
                     }
                     o.authorities.insert(region, authorities);
+                    o.listed_at.get_or_insert(self.0.clock.now());
                 }
                 // The session ended in between: begin again.
                 Err(_) => o.session = None,
@@ -219,12 +248,26 @@ impl Kind for Accounts {
                 o.organization = Some(self.organization(&o.account).await);
             }
             Read::Around => o.around = Some(self.around(&o.account)),
+            Read::Run => self.begin(o),
+            Read::List(region) => match session {
+                Ok(aws) => self.list(o, &*aws, region).await,
+                Err(_) => o.session = None,
+            },
+            Read::Surroundings => self.surroundings(o).await,
+            Read::Tags(arns) => match session {
+                Ok(aws) => self.tags(o, &*aws, arns).await,
+                Err(_) => o.session = None,
+            },
+            Read::Rooms(namespaces) => self.rooms(o, namespaces).await?,
         }
         Ok(())
     }
 
     async fn write(&self, o: &mut Observed, write: Write) -> Result<(), kube::Error> {
-        let Write::Members(changes) = write;
+        let changes = match write {
+            Write::Members(changes) => changes,
+            Write::Discovered(changes) => return self.discovered(o, changes).await,
+        };
         let stored: Vec<_> =
             stream::iter(changes).map(|change| self.change(change)).buffer_unordered(WRITERS).try_collect().await?;
         // The store tells of it later.
@@ -244,16 +287,25 @@ impl Kind for Accounts {
 
     fn stored(&self, observed: &mut Observed, account: Arc<AwsAccount>) {
         observed.account = account;
+        self.run_told(observed);
     }
 
     fn memory(o: Observed) -> Memory {
         let asked_for = asked(&o.account);
+        let comes_back = o.run.is_some() || o.run_rests.is_some();
+        let generation = o.account.metadata.generation;
+        let all = || o.authorities.iter().map(|(region, all)| Some((region.clone(), all.as_ref().ok()?.clone())));
+        let listed = o.listed_at.filter(|_| comes_back).and_then(|at| {
+            let authorities = all().collect::<Option<_>>()?;
+            Some(Arc::new(Listed { at, generation, authorities }))
+        });
         let known = || {
             let (Some(Ok(organization)), Some(at)) = (o.organization, o.read_at) else { return None };
             let all = o.authorities.into_iter().map(|(region, all)| Some((region, all.ok()?)));
             Some(Arc::new(Known { asked: asked_for, at, organization, authorities: all.collect::<Option<_>>()? }))
         };
-        Memory { known: known(), asked: o.asked }
+        let (asked, run) = (o.asked.clone(), o.run.clone());
+        Memory { known: known(), asked, run, listed }
     }
 
     fn status(account: &AwsAccount) -> Option<&AwsAccountStatus> {

@@ -1,8 +1,13 @@
 //! What all controllers share.
 
-use super::{keys::Keys, recent::Recent};
+use super::{discovery::Turns, keys::Keys, recent::Recent};
 use crate::{
-    api::{AwsAccount, Certificate, CertificateRequest, names::AccountId, names::Region, shared::AuthorityRef},
+    api::{
+        AwsAccount, Certificate, CertificateRequest,
+        certificate::{TargetState, TargetStatus},
+        names::{AccountId, Region},
+        shared::AuthorityRef,
+    },
     aws::{
         authorities::Authorities,
         error::{AwsError, Kind},
@@ -23,7 +28,7 @@ use crate::{
         kinds::Kinds,
         leader::Mandate,
         packed::{Packed, Packer},
-        store::Store,
+        store::{Store, serial_digest},
     },
     metrics::Metrics,
 };
@@ -34,7 +39,7 @@ use kube::{
     api::{DeleteParams, PostParams, Preconditions},
 };
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -70,6 +75,8 @@ pub struct Context {
     pub inventory: Inventory,
     /// The private CAs.
     pub authorities: Authorities,
+    /// Discoveries that are under way.
+    pub turns: Turns,
     /// Requests that this process just saw signed: the store keeps them without their certificates.
     signed: Recent<Packed>,
     /// Packs them.
@@ -145,6 +152,7 @@ impl Context {
             sessions,
             inventory: Inventory::default(),
             authorities: Authorities::default(),
+            turns: Turns::default(),
             signed: Recent::new(STAGED_LASTS),
             packer: Mutex::default(),
             keys: Keys::default(),
@@ -302,6 +310,36 @@ impl Context {
         self.signed.take(namespace, name, Instant::now())?.unpack().ok()
     }
 
+    /// The AWS accounts in which a certificate with this serial number was seen by other Certificates than this one.
+    #[must_use]
+    pub fn holders(&self, key: &Key, serial: &str) -> BTreeSet<String> {
+        let same = self.with_serial(key, serial);
+        let mut holders = BTreeSet::new();
+        for certificate in same.iter().filter_map(|key| self.certificates.at(key)) {
+            let Some(status) = certificate.status.as_ref().filter(|s| s.serial_number.as_deref() == Some(serial))
+            else {
+                continue;
+            };
+            let there = |t: &&TargetStatus| t.arn.is_some() && t.state != TargetState::Failed;
+            holders.extend(status.targets.iter().filter(there).filter_map(|t| t.account_id.clone()));
+        }
+        holders
+    }
+
+    /// Who else has a certificate with the serial number of this one, which is in several accounts.
+    #[must_use]
+    pub fn sharers(&self, key: &Key, certificate: &Certificate) -> Vec<Key> {
+        let status = certificate.status.as_ref().filter(|s| s.accounts.is_some());
+        let Some(serial) = status.and_then(|s| s.serial_number.as_deref()) else { return vec![] };
+        self.with_serial(key, serial)
+    }
+
+    /// The other Certificates whose certificate has this serial number; two serial numbers may share a digest.
+    fn with_serial(&self, key: &Key, serial: &str) -> Vec<Key> {
+        let wanted = serial_digest(serial);
+        self.certificates.keys(|other, gist| gist.serial.is_some() && gist.serial == wanted && other != key)
+    }
+
     /// Claims its Secret for a Certificate. Of those that live and name the same one, the oldest has it, in whatever order
     /// they come; returns who that is, if it is another.
     #[must_use]
@@ -311,11 +349,16 @@ impl Context {
         let name = certificate.name_any();
         let mine = (created, self.certificates.find(namespace, &name).unwrap_or_else(|| Key::new(namespace, &name)));
         let secret = &certificate.spec.secret.name;
+        // One that is only watched keeps none.
+        if secret.is_empty() || certificate.spec.is_observed() {
+            return None;
+        }
         let mut claims = self.claims.lock().unwrap_or_else(PoisonError::into_inner);
         let holder = claims.entry(Key::new(namespace, secret)).or_insert_with(|| mine.clone());
         if holder.1 != mine.1 && *holder < mine {
             let live = self.certificates.at(&holder.1);
-            if live.is_some_and(|c| c.spec.secret.name == *secret && c.metadata.deletion_timestamp.is_none()) {
+            let keeps = |c: &Certificate| c.spec.secret.name == *secret && !c.spec.is_observed();
+            if live.is_some_and(|c| keeps(&c) && c.metadata.deletion_timestamp.is_none()) {
                 return Some(holder.1.name().to_owned());
             }
         }

@@ -3,6 +3,7 @@
 pub mod account;
 pub mod certificate;
 pub mod context;
+pub mod discovery;
 pub mod driver;
 pub mod keys;
 pub mod line;

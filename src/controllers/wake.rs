@@ -75,6 +75,28 @@ impl Seen {
     }
 }
 
+/// Certificates that are in several accounts: serial number, and how many. There are few.
+#[derive(Default)]
+struct Shared(Mutex<HashMap<Key, (Option<String>, i32)>>);
+
+impl Shared {
+    /// Whether it is news that, and how, this one is in several accounts.
+    fn note(&self, key: &Key, certificate: &Certificate) -> bool {
+        let status = certificate.status.as_ref();
+        let Some(accounts) = status.and_then(|s| s.accounts) else {
+            self.forget(key);
+            return false;
+        };
+        let now = (status.and_then(|s| s.serial_number.clone()), accounts);
+        let mut shared = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.insert(key.clone(), now.clone()) != Some(now)
+    }
+
+    fn forget(&self, key: &Key) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+    }
+}
+
 /// Takes what the watches tell, and wakes whom it concerns.
 pub struct Waker {
     context: Arc<Context>,
@@ -85,6 +107,7 @@ pub struct Waker {
     namespaces: Option<BTreeSet<String>>,
     seen_accounts: Seen,
     seen_requests: Seen,
+    seen_shared: Shared,
 }
 
 impl Waker {
@@ -98,8 +121,8 @@ impl Waker {
         namespaces: &[String],
     ) -> Self {
         let namespaces = (!namespaces.is_empty()).then(|| namespaces.iter().cloned().collect());
-        let (seen_accounts, seen_requests) = (Seen::default(), Seen::default());
-        Self { context, accounts, requests, certificates, namespaces, seen_accounts, seen_requests }
+        let (seen_accounts, seen_requests, seen_shared) = (Seen::default(), Seen::default(), Shared::default());
+        Self { context, accounts, requests, certificates, namespaces, seen_accounts, seen_requests, seen_shared }
     }
 
     fn serves(&self, key: &Key) -> bool {
@@ -199,14 +222,26 @@ impl Waker {
                     if self.serves(&key) {
                         self.certificates.ask(&key);
                     }
+                    self.wake_sharers(&key, &certificate);
                 }
                 Change::Deleted(key, certificate) if self.serves(&key) => {
                     self.certificates.forget(&key);
+                    self.seen_shared.forget(&key);
                     // Another one may have waited for its Secret.
                     self.wake_keepers(key.namespace(), &certificate.spec.secret.name);
                 }
                 Change::Deleted(..) => {}
             }
+        }
+    }
+
+    /// A certificate that is in several accounts is told so in all of its objects.
+    fn wake_sharers(&self, key: &Key, certificate: &Certificate) {
+        if !self.seen_shared.note(key, certificate) {
+            return;
+        }
+        for other in self.context.sharers(key, certificate).into_iter().filter(|other| self.serves(other)) {
+            self.certificates.wake(&other);
         }
     }
 

@@ -52,10 +52,29 @@ pub fn access(
     };
     let Some(account) = account else { return unavailable() };
     match namespace_allowed(account.spec.allowed_namespaces.as_ref(), namespace, labels) {
-        None => return Access::NeedsLabels,
-        Some(false) => return unavailable(),
-        Some(true) => {}
+        None => Access::NeedsLabels,
+        Some(false) => unavailable(),
+        Some(true) => usable(account, name, region),
     }
+}
+
+/// The same for what is only watched: where the account's discovery puts what it finds, it may be looked at.
+#[must_use]
+pub fn access_to_watch(
+    account: Option<&AwsAccount>,
+    name: &str,
+    namespace: &str,
+    labels: Option<&Labels>,
+    region: &Region,
+) -> Access {
+    match account.filter(|a| a.spec.discovery.as_ref().is_some_and(|discovery| discovery.names(namespace))) {
+        Some(account) => usable(account, name, region),
+        None => access(account, name, namespace, labels, region),
+    }
+}
+
+/// Whether an account is enabled, and has the region.
+fn usable(account: &AwsAccount, name: &str, region: &Region) -> Access {
     if !account.spec.enabled {
         return Access::Refused(Refusal {
             reason: "AccountDisabled",
@@ -199,6 +218,18 @@ mod tests {
         assert_eq!(reason(access(Some(&off), "prod", "pay", None, &region())), "AccountDisabled");
         let elsewhere = account(&json!({ "regions": ["us-east-1"], "allowedNamespaces": { "from": "All" } }));
         assert_eq!(reason(access(Some(&elsewhere), "prod", "pay", None, &region())), "RegionNotAllowed");
+    }
+
+    #[test]
+    fn where_discovery_puts_what_it_finds_it_may_be_looked_at() {
+        let account = account(&json!({ "regions": ["eu-west-1"], "discovery": { "namespace": "inventory", "rules": [
+            { "set": { "namespace": "pay" } } ] } }));
+        let watch = |namespace| reason(access_to_watch(Some(&account), "prod", namespace, None, &region()));
+        assert_eq!(["inventory", "pay", "other"].map(watch), ["granted", "granted", "AccountNotAvailable"]);
+        assert_eq!(reason(access(Some(&account), "prod", "inventory", None, &region())), "AccountNotAvailable");
+        let elsewhere = "us-east-1".parse().unwrap();
+        let far = access_to_watch(Some(&account), "prod", "inventory", None, &elsewhere);
+        assert_eq!(reason(far), "RegionNotAllowed");
     }
 
     #[test]

@@ -1,9 +1,12 @@
 //! Decides about an AwsAccount: who we are there, and which private CAs it offers.
 
+mod discovering;
+
 use super::{
     Decision, Event, Step,
     access::Refusal,
     certificate::renewal::per_mille,
+    discovery::{Change as Discovered, Run, Surroundings},
     organization::{self, Around, Change, inactive},
     permissions::{self, Asked},
     spending::{BUDGET_SPENT, Standing},
@@ -16,7 +19,7 @@ use crate::{
             CREDENTIALS_VALID, Finding, ORGANIZATION_SYNCED, PERMISSIONS_VERIFIED, READY, STALLED, conditions, is_true,
             whole_seconds,
         },
-        names::Region,
+        names::{CertificateArn, Region},
     },
     aws::{
         error::{AwsError, Kind},
@@ -62,6 +65,18 @@ pub struct Observed {
     pub around: Option<Around>,
     /// When the organization was read.
     pub read_at: Option<Timestamp>,
+    /// When the private CAs were listed.
+    pub listed_at: Option<Timestamp>,
+    /// The `clusterId`.
+    pub cluster: String,
+    /// The discovery that is under way.
+    pub run: Option<Arc<Run>>,
+    /// How many steps of it this pass took.
+    pub run_steps: usize,
+    /// It has to wait so long.
+    pub run_rests: Option<SignedDuration>,
+    /// The Certificates that discovery has to know.
+    pub surroundings: Option<Surroundings>,
 }
 
 /// Why an account does not let us in.
@@ -88,13 +103,25 @@ pub enum Read {
     Organization,
     /// What there is around it.
     Around,
+    /// A discovery begins.
+    Run,
+    /// What ACM has in a region.
+    List(Region),
+    /// The Certificates that discovery has to know.
+    Surroundings,
+    /// The tags of these certificates in ACM.
+    Tags(Vec<CertificateArn>),
+    /// Whether objects can be put into these namespaces.
+    Rooms(Vec<String>),
 }
 
-/// An account changes nothing but the members of its organization.
+/// An account changes nothing but the members of its organization, and what its discovery shows.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Write {
     /// Some members; none depends on another.
     Members(Vec<Change>),
+    /// Some Certificates that are only watched; none depends on another.
+    Discovered(Vec<Discovered>),
 }
 
 /// Members that are changed in one step: a pass over thousands has to end.
@@ -177,7 +204,11 @@ pub fn decide(o: &Observed, now: Timestamp) -> Decision<AwsAccountStatus, Read, 
         |(region, error)| format!("The account can be used, but its private CAs in {region} can't be listed, so they can be named by ARN only: {error}"),
     );
     let mut findings = vec![Finding::yes(READY, "Ready", message), valid, allowed];
-    match members(o, &mut status, &mut findings) {
+    let next = members(o, &mut status, &mut findings).and_then(|rest| {
+        let discovery = discovering::next(o, identity, &mut status, &mut findings, was_told, now)?;
+        Ok(rest.min(discovery))
+    });
+    match next {
         Ok(rest) => told(o, &before, status, &findings, if is_due { rest.min(SOON) } else { rest }, now),
         Err(step) => Decision { step, status: before, events: vec![] },
     }
@@ -275,6 +306,7 @@ fn told(
         status.state = told(ACCOUNT_STATE_ANNOTATION);
     }
     status.conditions = conditions(&before.conditions, &findings, generation, now);
+    discovering::keep(o, before, &mut status);
     let events = events(before, &status);
     Decision { step: Step::Rest(rest), status, events }
 }
@@ -300,6 +332,7 @@ fn events(before: &AwsAccountStatus, after: &AwsAccountStatus) -> Vec<Event> {
     if let (None, Some(note)) = (spent(before), spent(after)) {
         events.push(Event { warning: true, reason: BUDGET_SPENT.into(), note });
     }
+    events.extend(discovering::event(before, after));
     events
 }
 
@@ -330,77 +363,4 @@ fn of_readiness(before: &AwsAccountStatus, after: &AwsAccountStatus) -> Vec<Even
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        api::account::BudgetStatus,
-        aws::permissions::verify::Answer,
-        core::{fixtures, spending::Spent},
-    };
-
-    const NOW: &str = "2026-01-01T10:20:00Z";
-
-    /// The status of an account that lets us in.
-    fn decided(account: AwsAccount, budget: Standing) -> (AwsAccountStatus, SignedDuration, Vec<Event>) {
-        let identity =
-            Identity { account: "111122223333".parse().unwrap(), arn: "arn:aws:iam::111122223333:user/a".into() };
-        let authorities = account.spec.regions.iter().map(|region| (region.clone(), Ok(vec![]))).collect();
-        let asked = Asked {
-            at: NOW.parse().unwrap(),
-            instant: std::time::Instant::now(),
-            generation: account.metadata.generation,
-            caller: identity.arn.clone(),
-            needs: permissions::Needs::default(),
-            answer: Answer::default(),
-            carried: std::collections::BTreeSet::new(),
-        };
-        let o = Observed {
-            account: Arc::new(account),
-            session: Some(Ok(identity)),
-            authorities,
-            asked: Some(Arc::new(asked)),
-            shown: learned::All::new(),
-            budget,
-            organization: None,
-            around: None,
-            read_at: None,
-        };
-        let decision = decide(&o, NOW.parse().unwrap());
-        let Step::Rest(rest) = decision.step else { panic!("it rests") };
-        (decision.status, rest, decision.events)
-    }
-
-    fn spent() -> Standing {
-        let spent = Spent { budget: 3, until: "2026-01-01T10:25:00Z".parse().unwrap() };
-        Standing { spent: Some(spent), record: Some(BudgetStatus::default()) }
-    }
-
-    #[test]
-    fn a_spent_budget_is_told_once_and_leaves_the_account_ready() {
-        let mut account = fixtures::account();
-        let (status, rest, events) = decided(account.clone(), spent());
-        assert!(is_true(&status.conditions, READY) && is_true(&status.conditions, STALLED));
-        let told = status.conditions.iter().find(|c| c.type_ == STALLED).unwrap();
-        assert!(
-            told.message.contains("3 certificates") && told.message.contains("2026-01-01T10:25:00Z"),
-            "{}",
-            told.message
-        );
-        assert_eq!(events.iter().filter(|e| e.reason == BUDGET_SPENT && e.warning).count(), 1);
-        assert_eq!(rest, SignedDuration::from_mins(5), "it looks again when the budget goes on");
-        account.status = Some(status.clone());
-        let (again, _, events) = decided(account.clone(), spent());
-        assert_eq!((again, events), (status, vec![]));
-        let (after, ..) = decided(account, Standing { spent: None, record: Some(BudgetStatus::default()) });
-        assert!(!is_true(&after.conditions, STALLED));
-    }
-
-    #[test]
-    fn what_has_to_outlive_the_process_stands_in_a_disabled_account_too() {
-        let mut account = fixtures::account();
-        account.spec.enabled = false;
-        let (status, ..) = decided(account, spent());
-        assert_eq!(status.budget, Some(BudgetStatus::default()));
-        assert!(!is_true(&status.conditions, STALLED), "a person wanted it so");
-    }
-}
+mod tests;

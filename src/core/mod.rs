@@ -9,6 +9,7 @@ pub mod account;
 pub mod authority;
 pub mod backoff;
 pub mod certificate;
+pub mod discovery;
 #[cfg(test)]
 mod fixtures;
 pub mod keystores;

@@ -202,6 +202,7 @@ fn object(owner: &AwsAccount, organization: &Organization, member: &Member) -> A
         allowed_namespaces: set.and_then(|s| s.allowed_namespaces.clone()),
         reimport: owner.spec.reimport,
         organization: None,
+        discovery: owner.spec.discovery.clone(),
         quotas: owner.spec.quotas.clone(),
         budget: owner.spec.budget.clone(),
     };

@@ -30,9 +30,11 @@ impl Kept for Certificate {
         Gist {
             ends: status.and_then(|s| s.not_after.as_ref()).map(|t| t.0.as_second()),
             renews: status.and_then(|s| s.renewal_time.as_ref()).map(|t| t.0.as_second()),
+            observed: spec.is_observed(),
             ..gist(status.map(|s| &*s.conditions), spec.enabled)
         }
-        .with_names(accounts, Some(&spec.secret.name))
+        .with_names(accounts, Some(&*spec.secret.name).filter(|_| !spec.is_observed()))
+        .with_serial(status.and_then(|s| s.serial_number.as_deref()))
     }
 }
 
@@ -112,5 +114,19 @@ mod tests {
         assert_eq!((gist.ends, gist.renews), (Some(60), Some(30)));
         assert_eq!(["prod", "edge", "here"].map(|name| gist.uses(name)), [true, true, false]);
         assert_eq!(["app-tls", "app"].map(|name| gist.keeps(name)), [true, false]);
+    }
+
+    #[test]
+    fn one_that_is_only_watched_keeps_no_secret() {
+        let certificate: Certificate = serde_json::from_value(json!({
+            "metadata": { "name": "app", "namespace": "pay" },
+            "spec": { "management": "Observe", "accountRef": { "name": "prod" }, "region": "eu-west-1",
+                "acm": [{ "name": "acm", "certificateArn": "arn:aws:acm:eu-west-1:111122223333:certificate/1" }] },
+            "status": { "serialNumber": "01:02" },
+        }))
+        .unwrap();
+        let gist = certificate.gist();
+        assert!(gist.observed && gist.keeps.is_none() && gist.uses("prod"));
+        assert_eq!(gist.serial, crate::kube::store::serial_digest("01:02"));
     }
 }

@@ -12,6 +12,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use std::{
     collections::{HashMap, HashSet},
     hash::{DefaultHasher, Hash, Hasher},
+    num::NonZeroU64,
     sync::{Arc, PoisonError, RwLock},
 };
 use tokio::sync::watch as flag;
@@ -45,6 +46,10 @@ pub struct Gist {
     pub uses: Box<[u64]>,
     /// The Secret that it keeps, as a digest.
     pub keeps: Option<u64>,
+    /// It is only watched.
+    pub observed: bool,
+    /// The serial number of its certificate, as a digest.
+    pub serial: Option<NonZeroU64>,
 }
 
 impl Gist {
@@ -64,11 +69,24 @@ impl Gist {
         self.uses.contains(&digest(account))
     }
 
+    /// With this serial number.
+    #[must_use]
+    pub fn with_serial(mut self, serial: Option<&str>) -> Self {
+        self.serial = serial.and_then(serial_digest);
+        self
+    }
+
     /// Whether it keeps the Secret of this name in its namespace; as sure as [`Self::uses`].
     #[must_use]
     pub fn keeps(&self, secret: &str) -> bool {
         self.keeps == Some(digest(secret))
     }
+}
+
+/// A serial number as a [`Gist`] has it; as sure as [`Gist::uses`].
+#[must_use]
+pub fn serial_digest(serial: &str) -> Option<NonZeroU64> {
+    NonZeroU64::new(digest(serial))
 }
 
 /// Accounts that are used, as digests.

@@ -22,7 +22,7 @@ use prometheus_client::{
 use std::{collections::BTreeMap, sync::Arc};
 
 /// The states of an object; the first that fits counts.
-const STATES: [&str; 5] = ["disabled", "expired", "stalled", "ready", "pending"];
+const STATES: [&str; 6] = ["disabled", "observed", "expired", "stalled", "ready", "pending"];
 /// Certificates that end within so many hours are counted.
 const WITHIN: [(&str, i64); 4] = [("24h", 24), ("168h", 168), ("336h", 336), ("720h", 720)];
 /// Reasons that are told apart for one kind. This program has fewer; a status may be written by others, too.
@@ -86,6 +86,13 @@ struct Place {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Discovered {
+    account: String,
+    region: String,
+    state: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfCertificate {
     namespace: String,
     name: String,
@@ -102,6 +109,8 @@ struct Gauges {
     credentials: Family<OfAccount, Gauge>,
     accounts: Family<AccountInfo, Gauge>,
     imported: Family<Place, Gauge>,
+    discovered: Family<Discovered, Gauge>,
+    discoveries: Family<OfAccount, Gauge>,
     budgets: Family<OfAccount, Gauge>,
     spent: Family<OfAccount, Gauge>,
     ends: Family<OfCertificate, Gauge>,
@@ -157,7 +166,7 @@ impl Gauges {
     }
 
     fn certificate(&self, key: &Key, certificate: &Gist, apart: bool, now: Timestamp) {
-        let enabled = certificate.enabled;
+        let enabled = certificate.enabled && !certificate.observed;
         let (ends, renews) = (time(certificate.ends), time(certificate.renews));
         self.object("Certificate", state(certificate, ends.is_some_and(|ends| ends <= now)));
         if let Some(ends) = ends.filter(|ends| enabled && *ends > now) {
@@ -185,7 +194,7 @@ impl Gauges {
 
     /// The next end of an enabled Certificate; none, if none is to come.
     fn next_end(&mut self, certificates: &[(Key, Gist)], now: Timestamp) {
-        let end = |(_, c): &(Key, Gist)| time(c.ends).filter(|_| c.enabled);
+        let end = |(_, c): &(Key, Gist)| time(c.ends).filter(|_| c.enabled && !c.observed);
         if let Some(next) = certificates.iter().filter_map(end).filter(|end| *end > now).min() {
             self.next.get_or_insert_default().set(next.as_second());
         }
@@ -198,6 +207,24 @@ impl Gauges {
         if let Some(id) = account.status.as_ref().and_then(|s| s.account_id.as_deref()) {
             let info = AccountInfo { account: labels.account.clone(), account_id: id.chars().take(12).collect() };
             self.accounts.get_or_create(&info).set(1);
+        }
+        if let Some(discovery) = account.status.as_ref().and_then(|s| s.discovery.as_ref()) {
+            for region in &discovery.regions {
+                let counts = [
+                    ("found", region.found),
+                    ("managed", region.managed),
+                    ("expiring30d", region.expiring_30d),
+                    ("expired", region.expired),
+                ];
+                for (state, count) in counts {
+                    let account = labels.account.clone();
+                    let of = Discovered { account, region: region.region.to_string(), state };
+                    self.discovered.get_or_create(&of).set(count);
+                }
+            }
+            if let Some(last) = &discovery.last_run {
+                self.discoveries.get_or_create(&labels).set(last.0.as_second());
+            }
         }
         if account.spec.enabled {
             self.ready_accounts.get_or_create(&labels).set(is_true(conditions, READY).into());
@@ -230,11 +257,11 @@ impl Gauges {
 
     fn register(self, per_certificate: bool) -> Registry {
         let mut r = Registry::with_prefix(PREFIX);
-        r.register("objects", "Objects by their state, the first of these that fits: disabled (spec.enabled is false), expired, stalled (waits for a person), ready, pending", self.objects);
+        r.register("objects", "Objects by their state, the first of these that fits: disabled (spec.enabled is false), observed (spec.management is Observe), expired, stalled (waits for a person), ready, pending", self.objects);
         r.register("stalled_objects", "Objects with the condition Stalled, by its reason", self.stalled);
         r.register(
             "certificates_expiring",
-            "Enabled Certificates that end within so long, and have not yet",
+            "Enabled Certificates that end within so long, and have not yet; those that are only watched are not counted",
             self.expiring,
         );
         r.register("certificates_overdue", "Enabled Certificates whose time to be renewed has come: phase is early, or late from the middle between that time and their end on", self.overdue);
@@ -256,6 +283,12 @@ impl Gauges {
             "acm_certificates",
             "Imported certificates in ACM, everybody's, as the last list of the region showed them; AWS allows 2,500",
             self.imported,
+        );
+        r.register("discovered_certificates", "Certificates in ACM, everybody's, as the last discovery of an AwsAccount found them. state is found (all), managed (a Certificate of this cluster keeps it alive), expiring30d (ends within 30 days) or expired", self.discovered);
+        r.register(
+            "discovery_last_run_timestamp_seconds",
+            "When the last discovery of an AwsAccount began that came to its end, in seconds since 1970",
+            self.discoveries,
         );
         r.register(
             "account_budget_issues",
@@ -295,6 +328,8 @@ fn time(seconds: Option<i64>) -> Option<Timestamp> {
 fn state(object: &Gist, ended: bool) -> &'static str {
     if !object.enabled {
         "disabled"
+    } else if object.observed {
+        "observed"
     } else if ended {
         "expired"
     } else if object.stalled.is_some() {

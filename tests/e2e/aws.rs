@@ -166,6 +166,29 @@ impl View {
         import.tags(tag).send().await.expect("an import").certificate_arn.expect("an ARN")
     }
 
+    /// The same, with the name as its common name, too: moto's list tells no other.
+    pub async fn import_named(&self, name: &str) -> String {
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let mut params = rcgen::CertificateParams::new([name.to_owned()]).expect("a name");
+        params.distinguished_name.push(rcgen::DnType::CommonName, name);
+        let own = params.self_signed(&key).expect("a certificate");
+        let arn = self.import_pair(&own.pem(), &key.serialize_pem()).await;
+        let tag = Tag::builder().key("owner").value("somebody else").build().expect("a tag");
+        self.client.add_tags_to_certificate().certificate_arn(&arn).tags(tag).send().await.expect("a tag");
+        arn
+    }
+
+    /// Imports a self-signed certificate with its key, as somebody else would; returns its ARN.
+    pub async fn import_pair(&self, certificate: &str, key: &str) -> String {
+        let import = self.client.import_certificate().certificate(Blob::new(certificate)).private_key(Blob::new(key));
+        import.send().await.expect("an import").certificate_arn.expect("an ARN")
+    }
+
+    /// Deletes what is under an ARN, as somebody else would.
+    pub async fn delete(&self, arn: &str) {
+        self.client.delete_certificate().certificate_arn(arn).send().await.expect("it is deleted");
+    }
+
     /// Imports what a Secret holds once more, with the tags of another ARN; returns the new ARN.
     pub async fn import_twin(&self, like: &str, tls: &Tls, authority: &Authority) -> String {
         let pem = |cert: &Cert| pem("CERTIFICATE", &cert.0);

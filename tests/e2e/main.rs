@@ -15,6 +15,7 @@ mod certificates;
 mod chain;
 mod deletion;
 mod delivery;
+mod discovery;
 mod examples;
 mod faults;
 mod harness;

@@ -10,7 +10,7 @@ use crate::{
         classify::{from_sdk, unexpected, unusable},
         error::AwsError,
         paced::{Gate, quotas::Operation},
-        port::{Description, Material, PemChain, Summary},
+        port::{Description, Listed, Material, PemChain, Summary},
     },
     pki::{algorithm::KeyAlgorithm, certificate::Serial},
 };
@@ -68,7 +68,21 @@ fn summary(found: &CertificateSummary) -> Option<Summary> {
         imported: found.r#type() == Some(&CertificateType::Imported),
         in_use: found.in_use().unwrap_or_default(),
         created_at: found.created_at().and_then(timestamp),
+        more: Some(Box::new(listed(found))),
     })
+}
+
+fn listed(found: &CertificateSummary) -> Listed {
+    let changed = [found.imported_at(), found.issued_at(), found.revoked_at()];
+    Listed {
+        state: found.status().map(|s| s.as_str().to_owned()).unwrap_or_default(),
+        kind: found.r#type().map(|t| t.as_str().to_owned()).unwrap_or_default(),
+        key_algorithm: found.key_algorithm().map(|a| a.as_str().to_owned()).unwrap_or_default(),
+        renewal: found.renewal_eligibility().map(|r| r.as_str().to_owned()).unwrap_or_default(),
+        not_before: found.not_before().and_then(timestamp),
+        not_after: found.not_after().and_then(timestamp),
+        changed_at: changed.into_iter().flatten().filter_map(timestamp).max(),
+    }
 }
 
 /// The first domain and the others, each once.
@@ -99,6 +113,10 @@ fn description(found: &CertificateDetail) -> Description {
         names: names(found.domain_name(), found.subject_alternative_names()),
         in_use_by: found.in_use_by().to_vec(),
         not_after: found.not_after().and_then(timestamp),
+        not_before: found.not_before().and_then(timestamp),
+        state: found.status().map(|s| s.as_str().to_owned()).unwrap_or_default(),
+        kind: found.r#type().map(|t| t.as_str().to_owned()).unwrap_or_default(),
+        renewal: found.renewal_eligibility().map(|r| r.as_str().to_owned()).unwrap_or_default(),
     }
 }
 

@@ -20,7 +20,15 @@ fn name(id: usize) -> String {
 }
 
 fn summary(id: usize) -> Summary {
-    Summary { arn: arn(id), names: vec![name(id)], more_names: false, imported: true, in_use: false, created_at: None }
+    Summary {
+        arn: arn(id),
+        names: vec![name(id)],
+        more_names: false,
+        imported: true,
+        in_use: false,
+        created_at: None,
+        more: None,
+    }
 }
 
 fn tags(value: &str) -> Tags {
@@ -469,4 +477,41 @@ async fn however_many_ask_however_often_a_place_is_listed_six_times_a_minute() {
         s.clock.pass(1);
     }
     assert!((10..=12).contains(&s.aws.count(LIST)), "{}", s.aws.count(LIST));
+}
+
+#[tokio::test]
+async fn a_list_of_everything_is_new_and_serves_the_others() {
+    let s = Stand::with(&[1]);
+    let listed = Some(Box::new(crate::aws::port::Listed { state: "ISSUED".into(), ..Default::default() }));
+    put(&s.aws, Summary { imported: false, more: listed.clone(), ..summary(2) });
+    let all = || async { s.inventory.all(&s.aws, &region(), &s.clock).await.unwrap() };
+    let Listing::All(list) = all().await else { panic!("the first one may begin") };
+    assert_eq!((list.len(), &list[1].more), (2, &listed));
+    assert_eq!(s.found(1).await, [arn(1)]);
+    assert_eq!(s.aws.count(LIST), 1, "whoever looks for candidates shares it");
+    let Listing::NotYet { until } = all().await else { panic!("too soon") };
+    assert_eq!(until, after(s.clock.now(), 3));
+    s.clock.pass(3);
+    assert!(matches!(all().await, Listing::All(_)));
+    assert_eq!(s.aws.count(LIST), 2);
+}
+
+#[tokio::test]
+async fn tags_that_are_remembered_are_not_read_again_unless_they_are_wanted_fresh() {
+    let s = Stand::with(&[1, 2]);
+    s.found(1).await;
+    let read = s.aws.count(TAGS);
+    let tags_of = |id, fresh| {
+        let s = &s;
+        async move { s.inventory.tags(&s.aws, &arn(id), fresh).await.unwrap() }
+    };
+    assert_eq!((tags_of(1, false).await, s.aws.count(TAGS)), (Some(tags("web")), read));
+    s.aws.world().tags.insert(arn(1), tags("other"));
+    assert_eq!((tags_of(1, true).await, s.aws.count(TAGS)), (Some(tags("other")), read + 1));
+    assert_eq!((tags_of(1, false).await, s.aws.count(TAGS)), (Some(tags("other")), read + 1));
+    // Nothing is remembered for this alone.
+    tags_of(2, false).await;
+    tags_of(2, false).await;
+    assert_eq!(s.aws.count(TAGS), read + 3);
+    assert_eq!(tags_of(3, false).await, None, "it is gone");
 }

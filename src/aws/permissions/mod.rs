@@ -19,6 +19,8 @@ pub enum Use {
     Import,
     /// Certificates are deleted from its ACM (`deletionPolicy: Delete`, and a second one that a failed import left).
     Delete,
+    /// The certificates in its ACM are found and watched.
+    Discover,
     /// Roles are assumed: needed by the identity before the role.
     Assume,
     /// An organization is read, and its members are entered: needed by the identity in the management account.
@@ -37,6 +39,7 @@ impl Use {
             Self::Issue => "issue",
             Self::Import => "import",
             Self::Delete => "delete",
+            Self::Discover => "discover",
             Self::Assume => "assume",
             Self::Organization => "organization",
             Self::Secrets => "secrets",
@@ -50,6 +53,7 @@ impl Use {
             Self::Issue => "Issuing from a private CA",
             Self::Import => "Delivery to ACM",
             Self::Delete => "Deleting from ACM",
+            Self::Discover => "Discovery of what is in ACM, and certificates that are only watched",
             Self::Assume => "Other accounts, for the identity before the role",
             Self::Organization => "An organization and its members, for the identity in the management account",
             Self::Secrets => "Access keys in AWS Secrets Manager, for the operator's own identity",
@@ -103,7 +107,7 @@ const fn helpful(used: Use, on: On, action: &'static str, why: &'static str) -> 
 }
 
 /// Every action that is called, but for `sts:GetCallerIdentity`, which needs no permission.
-pub const PERMISSIONS: [Permission; 24] = [
+pub const PERMISSIONS: [Permission; 27] = [
     helpful(
         Use::Issue,
         On::All,
@@ -131,6 +135,14 @@ pub const PERMISSIONS: [Permission; 24] = [
         On::Certificate,
         "acm:DeleteCertificate",
         "`deletionPolicy: Delete`, and a second certificate that a failed import left behind",
+    ),
+    needed(Use::Discover, On::All, "acm:ListCertificates", "all certificates of a region, once a discovery"),
+    needed(Use::Discover, On::Certificate, "acm:DescribeCertificate", "a new certificate, and one that changed"),
+    needed(
+        Use::Discover,
+        On::Certificate,
+        "acm:ListTagsForCertificate",
+        "whose a new one is, and rules that ask for tags",
     ),
     needed(Use::Assume, On::Role, "sts:AssumeRole", "`assumeRoles`"),
     helpful(Use::Assume, On::Role, "sts:TagSession", "with EKS Pod Identity, whose session tags go along"),

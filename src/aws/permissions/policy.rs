@@ -162,6 +162,7 @@ fn sid(permission: &Permission) -> &'static str {
         (On::All, _) if permission.used == Use::Organization => "ReadOrganization",
         (On::All, _) => "Lists",
         (On::Authority, _) => "LookAtCas",
+        (On::Certificate, _) if permission.used == Use::Discover => "LookAtCertificates",
         (On::Certificate, _) => "Deliver",
         (On::Role, _) => "AssumeRoles",
         (On::MemberRole, _) => "EnterMembers",
@@ -180,6 +181,7 @@ pub fn text(uses: &BTreeSet<Use>, scope: &Scope) -> Result<String, serde_json::E
     for permission in PERMISSIONS.iter().filter(|permission| uses.contains(&permission.used)) {
         let sid = sid(permission);
         match statement.iter_mut().find(|statement| statement.sid == sid) {
+            Some(statement) if statement.action.contains(&permission.action) => {}
             Some(statement) => statement.action.push(permission.action),
             None => statement.push(Statement {
                 sid,
@@ -200,6 +202,16 @@ mod tests {
 
     fn document(uses: &[Use], scope: &Scope) -> Value {
         serde_json::from_str(&text(&uses.iter().copied().collect(), scope).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn who_only_looks_may_change_nothing() {
+        let policy = document(&[Use::Discover], &Scope::default());
+        let look = ["acm:DescribeCertificate", "acm:ListTagsForCertificate"];
+        assert_eq!(named(&policy, "LookAtCertificates")["Action"], serde_json::json!(look));
+        assert_eq!(named(&policy, "Lists")["Action"], serde_json::json!(["acm:ListCertificates"]));
+        let both = document(&[Use::Discover, Use::Import], &Scope::default());
+        assert_eq!(named(&both, "Lists")["Action"], serde_json::json!(["acm:ListCertificates"]), "once");
     }
 
     /// The statement of a name.

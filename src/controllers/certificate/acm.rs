@@ -100,6 +100,32 @@ impl Certificates {
         }
     }
 
+    /// What ACM says of a certificate that is only watched. What is not issued yet has no serial number; where Describe tells none
+    /// of what is, the certificate itself may.
+    pub(super) async fn watched(&self, o: &mut Observed, target: &str, arn: &CertificateArn) {
+        let Some((aws, _)) = self.place(o, target).await else { return };
+        let installed = match aws.describe_certificate(arn).await {
+            Ok(description) => {
+                let mut serial = description.serial.clone();
+                if serial.is_none() && ["ISSUED", "EXPIRED", "INACTIVE"].contains(&&*description.state) {
+                    let body = aws.certificate_body(arn).await.ok();
+                    serial =
+                        body.and_then(|body| parse_pem(&body.certificate).ok()).map(|certificate| certificate.serial);
+                }
+                Some(Installed { description, serial })
+            }
+            Err(error) if error.kind == ErrorKind::NotFound => None,
+            Err(error) => return self.fail_target(o, target, error),
+        };
+        if !o.is_discovered() {
+            o.memory.looked.note(target, self.context.clock.now());
+        }
+        o.memory.target_failures.remove(target);
+        let serial = installed.as_ref().and_then(|i| i.serial.as_ref()).map(ToString::to_string);
+        self.see_holders(o, serial.as_deref());
+        seen(o, target).installed = Some(installed);
+    }
+
     pub(super) async fn body(&self, o: &mut Observed, target: &str, arn: &CertificateArn) {
         let Some((aws, _)) = self.place(o, target).await else { return };
         match aws.certificate_body(arn).await {

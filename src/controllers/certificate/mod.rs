@@ -24,6 +24,7 @@ use crate::{
         },
         secret::SecretObject,
     },
+    kube::key::Key,
     pki::algorithm::KeyAlgorithm,
 };
 use acm::{located, seen};
@@ -31,8 +32,8 @@ use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use kube::{Api, Client, ResourceExt};
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    sync::{Arc, Mutex, PoisonError},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
 
@@ -46,13 +47,15 @@ pub struct Certificates {
     records: Mutex<HashMap<(String, String), Instant>>,
     /// When this process began an import without an ARN whose answer it does not know, by namespace, name and target.
     begun: Mutex<HashMap<(String, String, String), Timestamp>>,
+    /// Serial numbers that a Certificate that is only watched shares with another one.
+    shared: Mutex<HashSet<String>>,
 }
 
 impl Certificates {
     /// The controller.
     #[must_use]
     pub fn new(context: Arc<Context>) -> Self {
-        Self { context, records: Mutex::default(), begun: Mutex::default() }
+        Self { context, records: Mutex::default(), begun: Mutex::default(), shared: Mutex::default() }
     }
 
     async fn aws(&self, o: &mut Observed, account: &str) -> Option<Arc<dyn Aws>> {
@@ -100,6 +103,26 @@ impl Certificates {
         {
             self.context.metrics.renewed(trigger.name(), false);
         }
+    }
+
+    /// In which other accounts its certificate is. Of what is managed that is asked only where somebody was found to have it, too.
+    fn see_holders(&self, o: &mut Observed, serial: Option<&str>) {
+        let Some(serial) = serial else { return };
+        let told = o.certificate.status.as_ref().is_some_and(|s| s.accounts.is_some());
+        if !(o.certificate.spec.is_observed() || told || self.shared().contains(serial)) {
+            return;
+        }
+        o.held_by = self.context.holders(&Key::of(&*o.certificate), serial);
+        if o.held_by.is_empty() {
+            self.shared().remove(serial);
+        } else if o.certificate.spec.is_observed() {
+            // Whoever manages it looks, too, when it is woken.
+            self.shared().insert(serial.to_owned());
+        }
+    }
+
+    fn shared(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Puts the Secret into view, and parses it once.
@@ -166,9 +189,12 @@ impl Kind for Certificates {
             drift_interval: self.context.drift_interval,
             published: vec![],
             publish_interval: self.context.publish_interval,
+            held_by: BTreeSet::new(),
             memory,
             failed: false,
         };
+        let serial = o.certificate.status.as_ref().and_then(|s| s.serial_number.clone());
+        self.see_holders(&mut o, serial.as_deref());
         if o.secret.is_some() {
             self.see_requests(&mut o);
             // Before anything is paid for it is looked at once more: somebody may have made it meanwhile, or it is another one.
@@ -189,8 +215,11 @@ impl Kind for Certificates {
             view.begun = begun.get(&(namespace.clone(), own.clone(), name.clone())).copied();
         }
         drop((records, begun));
-        for name in o.targets.keys() {
-            o.memory.looked.note_first(name, now);
+        // What discovery found has its looks from there: nothing has to be remembered of it.
+        if !(o.certificate.spec.is_observed() && o.is_discovered()) {
+            for name in o.targets.keys() {
+                o.memory.looked.note_first(name, now);
+            }
         }
         if !o.certificate.spec.publish.is_empty() {
             o.memory.looked.note_first(published::LOOK, now);
@@ -238,6 +267,7 @@ impl Kind for Certificates {
             Read::Shown(target) => self.shown(o, &target).await,
             Read::Tags(target, arn) => self.tags(o, &target, &arn).await,
             Read::Installed(target, arn) => self.installed(o, &target, &arn).await,
+            Read::Watched(target, arn) => self.watched(o, &target, &arn).await,
             Read::Body(target, arn) => self.body(o, &target, &arn).await,
             Read::Turn(target, ends) => self.turn(o, &target, ends).await,
             Read::Published { object, data } => self.see_published(o, &object, data).await,

@@ -18,6 +18,7 @@ mod status;
 mod tests;
 mod under_arn;
 pub mod wanted;
+mod watched;
 pub mod windows;
 pub use issuing::{SLOTS, is_staged_by, request_name, staged_name, still_wanted};
 pub mod write;
@@ -85,6 +86,9 @@ pub fn decide(o: &Observed, now: Timestamp) -> Decision<CertificateStatus, Read,
     let before = o.certificate.status.clone().unwrap_or_default();
     let mut after = before.clone();
     delivery::nothing_to_come(&mut after, now);
+    if o.certificate.spec.is_observed() {
+        return watched::decide(o, before, now);
+    }
     if o.certificate.metadata.deletion_timestamp.is_some() {
         let step = deletion::next(o, &mut after, now);
         return Decision { step, status: after, events: o.memory.happened.clone() };

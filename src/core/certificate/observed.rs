@@ -76,6 +76,8 @@ pub struct Observed {
     pub published: Vec<(ObjectRef, PublishedSeen)>,
     /// They are looked at once in so long; zero: never.
     pub publish_interval: SignedDuration,
+    /// Other AWS accounts that were found to hold a certificate with its serial number.
+    pub held_by: BTreeSet<String>,
     /// What this process remembers of it.
     pub memory: Memory,
     /// A call of this pass failed that belongs to no target; `memory.failure` tells how.
@@ -317,6 +319,8 @@ pub enum Read {
     Tags(String, CertificateArn),
     /// What ACM has under a target's ARN.
     Installed(String, CertificateArn),
+    /// What ACM says of a certificate that is only watched.
+    Watched(String, CertificateArn),
     /// The certificate itself that ACM has under a target's ARN.
     Body(String, CertificateArn),
     /// When it is a target's turn to be imported, whose certificate in use ends then; none: there is none. A turn that is

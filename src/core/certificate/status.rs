@@ -6,7 +6,7 @@ use super::{
     drift::DRIFT,
     publishing,
     renewal::{self, Due},
-    wanted,
+    wanted, watched,
     write::TRIGGER_ANNOTATION,
 };
 use crate::{
@@ -99,6 +99,10 @@ fn wait(next: &Next) -> Option<jiff::SignedDuration> {
 
 /// What the certificate in the Secret is.
 fn facts(o: &Observed, after: &mut CertificateStatus, now: Timestamp) {
+    let delivered = after.targets.iter().filter(|t| t.arn.is_some()).filter_map(|t| t.account_id.as_deref());
+    after.accounts = watched::several(delivered.collect(), o);
+    // Of the time when it was only watched.
+    after.found = None;
     let Some(pair) = o.current() else { return };
     let leaf = &pair.chain.leaf;
     let revision = o.base_revision();
@@ -279,6 +283,7 @@ pub(super) fn events(before: &CertificateStatus, after: &CertificateStatus) -> V
         let note = format!("Revision {revision} ({trigger}) with serial number {serial}{place}");
         events.push(Event { warning: false, reason: reason.into(), note });
     }
+    events.extend(watched::in_several(before, after));
     for target in after.targets.iter().filter(|t| t.state == TargetState::Pending) {
         let was = before.targets.iter().find(|t| t.name == target.name && t.state == TargetState::Delivered);
         if let Some(message) = target.message.as_ref().filter(|_| was.is_some()) {

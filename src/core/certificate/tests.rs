@@ -11,6 +11,7 @@ mod keystores;
 mod publishing;
 mod secrets;
 mod trouble;
+mod watched;
 mod windows;
 mod world;
 

@@ -69,6 +69,21 @@ fn members_are_entered_in_the_partition_of_their_organization() {
 }
 
 #[test]
+fn members_inherit_discovery() {
+    let mut owner = owner(&json!({}));
+    owner.spec.discovery = serde_json::from_value(json!({ "namespace": "inventory", "interval": "6h" })).unwrap();
+    let organization = organization(vec![member(1, ACTIVE, "a", "ou-abcd-11111111")]);
+    let mut around = Around::default();
+    let made = changes(&owner, &organization, &around);
+    apply(&mut around, made);
+    assert_eq!(around.members["000000000001"].spec.discovery, owner.spec.discovery);
+    owner.spec.discovery = None;
+    let made = changes(&owner, &organization, &around);
+    apply(&mut around, made);
+    assert_eq!(around.members["000000000001"].spec.discovery, None);
+}
+
+#[test]
 fn who_leaves_goes_unless_it_is_used() {
     let owner = owner(&json!({}));
     let both =

@@ -76,7 +76,18 @@ impl<'a, E> Gathering<'a, E> {
                 needs.add(Use::Organization, &home);
             }
         }
-        Self { needs, account, name, listed }
+        let mut gathering = Self { needs, account, name, listed };
+        gathering.discovers();
+        gathering
+    }
+
+    /// Discovery looks into every region.
+    fn discovers(&mut self) {
+        if self.account.spec.discovery.is_some() {
+            for region in &self.account.spec.regions {
+                self.needs.add(Use::Discover, region);
+            }
+        }
     }
 
     fn issues(&mut self, region: &Region, which: &AuthorityRef) {
@@ -96,13 +107,21 @@ impl<'a, E> Gathering<'a, E> {
         if !spec.enabled {
             return;
         }
-        if spec.account_ref.name == self.name {
+        if spec.account_ref.name == self.name && !spec.is_observed() {
             self.issues(&spec.region, &spec.source.private_ca.certificate_authority);
         }
         for target in &spec.acm {
             let place = target.account_ref.as_ref().unwrap_or(&spec.account_ref);
             let region = target.region.as_ref().unwrap_or(&spec.region);
             if place.name != self.name || !self.account.spec.regions.contains(region) {
+                continue;
+            }
+            if spec.is_observed() {
+                self.needs.add(Use::Discover, region);
+                let arn = target.certificate_arn.clone().filter(|arn| arn.region() == region.as_str());
+                if let Some(arn) = arn {
+                    self.needs.certificates.entry(region.clone()).or_insert(arn);
+                }
                 continue;
             }
             self.needs.add(Use::Import, region);

@@ -96,6 +96,21 @@ fn needs_follow_what_uses_the_account() {
 }
 
 #[test]
+fn who_only_watches_needs_no_more_than_that() {
+    let discovering = account(&json!({ "discovery": { "namespace": "inventory" } }));
+    let needs = gathered(&discovering, "prod", &[]);
+    assert_eq!((needs.uses.keys().copied().collect::<Vec<_>>(), needs.guessed), (vec![Use::Discover], false));
+    assert_eq!(needs.uses[&Use::Discover].len(), discovering.spec.regions.len());
+    let arn = "arn:aws:acm:eu-west-1:111122223333:certificate/1";
+    let watched = serde_json::from_value(json!({ "metadata": { "name": "app", "namespace": "pay" }, "spec": {
+        "management": "Observe", "accountRef": { "name": "prod" }, "region": "eu-west-1",
+        "acm": [{ "name": "acm", "certificateArn": arn }] } }));
+    let needs = gathered(&account(&json!({})), "prod", &[watched.unwrap()]);
+    assert_eq!(needs.uses, BTreeMap::from([(Use::Discover, BTreeSet::from([region()]))]));
+    assert_eq!(needs.certificates[&region()].as_str(), arn);
+}
+
+#[test]
 fn an_account_that_nothing_uses_is_looked_at_for_what_it_offers() {
     let needs = gathered(&account(&json!({})), "prod", &[]);
     assert!(needs.guessed);

@@ -134,6 +134,8 @@ pub struct World {
     pub shelf: Vec<shelf::Shelved>,
     pub shelf_reads: usize,
     pub shelf_writes: usize,
+    /// Other AWS accounts that hold the same certificate.
+    pub held_by: BTreeSet<String>,
     /// Events that were published.
     pub events: Vec<String>,
     uids: u32,
@@ -180,6 +182,7 @@ impl World {
             shelf: vec![],
             shelf_reads: 0,
             shelf_writes: 0,
+            held_by: BTreeSet::new(),
             events: vec![],
             uids: 0,
         }
@@ -220,6 +223,7 @@ impl World {
             drift_interval: SignedDuration::from_hours(24),
             published: vec![],
             publish_interval: SignedDuration::from_mins(30),
+            held_by: self.held_by.clone(),
             memory,
             failed: false,
         }

@@ -38,11 +38,14 @@ impl World {
     pub(super) fn read(&mut self, o: &mut Observed, read: Read) {
         match &read {
             Read::Tags(..) => self.tag_reads += 1,
-            Read::Installed(..) => self.describes += 1,
+            Read::Installed(..) | Read::Watched(..) => self.describes += 1,
             _ => {}
         }
-        if let Read::Lookup(target, _) | Read::Tags(target, _) | Read::Installed(target, _) | Read::Body(target, _) =
-            &read
+        if let Read::Lookup(target, _)
+        | Read::Tags(target, _)
+        | Read::Installed(target, _)
+        | Read::Watched(target, _)
+        | Read::Body(target, _) = &read
             && self.deaf > 0
         {
             self.deaf -= 1;
@@ -120,6 +123,13 @@ impl World {
                 let seen = o.targets.entry(target).or_default();
                 seen.look_at(&arn);
                 seen.installed = Some(found);
+            }
+            Read::Watched(target, arn) => {
+                let found = self.shown(&arn).map(installed);
+                if !o.is_discovered() {
+                    o.memory.looked.note(&target, self.now);
+                }
+                o.targets.entry(target).or_default().installed = Some(found);
             }
             Read::Turn(target, _) => o.targets.entry(target).or_default().turn = Some(SignedDuration::ZERO),
             Read::Body(target, arn) => {
@@ -324,6 +334,7 @@ pub(super) fn summary(c: &InAcm) -> Summary {
         imported: true,
         in_use: c.in_use,
         created_at: Some(c.created),
+        more: None,
     }
 }
 
@@ -338,6 +349,10 @@ pub(super) fn installed(c: &InAcm) -> Installed {
         names: c.leaf.names.dns.iter().cloned().collect(),
         in_use_by: if c.in_use { vec!["arn:aws:elasticloadbalancing:x".into()] } else { vec![] },
         not_after: Some(c.leaf.not_after),
+        not_before: Some(c.leaf.not_before),
+        state: "ISSUED".into(),
+        kind: "IMPORTED".into(),
+        renewal: "INELIGIBLE".into(),
     };
     Installed { description, serial: Some(c.leaf.serial.clone()) }
 }
