@@ -17,7 +17,7 @@ use crate::{
     kube::store::Kept,
     pki::key::PrivateKey,
 };
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 use std::{collections::BTreeMap, sync::Arc};
@@ -77,27 +77,7 @@ impl World {
             Read::Staged(revision) => {
                 o.staged.insert(revision, self.staged.get(&revision).cloned().map(SecretObject::from));
             }
-            Read::Lookup(target, newer_than) => {
-                let subject = &o.certificate.spec.subject;
-                let mut names: Vec<&String> =
-                    std::iter::once(&subject.domain_name).chain(&subject.additional_names).collect();
-                names.extend(o.current().iter().flat_map(|pair| &pair.chain.leaf.names.dns));
-                let found = |c: &&InAcm| {
-                    (self.now >= c.created + LAG || self.process.own.contains(&c.arn))
-                        && c.leaf.names.dns.iter().any(|name| names.contains(&name))
-                };
-                let lookup = if self.now > newer_than {
-                    self.lists += 1;
-                    let found: Vec<_> = self.acm.iter().filter(found).map(|c| (summary(c), c.tags.clone())).collect();
-                    if search::is_clear(o, &target, &found, newer_than) {
-                        self.process.begun.remove(&target);
-                    }
-                    Lookup::Found(found)
-                } else {
-                    Lookup::NotYet(newer_than + SignedDuration::from_secs(1))
-                };
-                o.targets.entry(target).or_default().lookup = Some(lookup);
-            }
+            Read::Lookup(target, newer_than) => self.lookup(o, target, newer_than),
             Read::Shown(target) => {
                 // Others make lists all the time: what is a minute old is in them.
                 let names: Vec<String> = o.current().iter().flat_map(|p| p.chain.leaf.names.dns.clone()).collect();
@@ -140,6 +120,27 @@ impl World {
             }
             Read::Published { object, data } => self.see_published(o, &object, data),
         }
+    }
+
+    fn lookup(&mut self, o: &mut Observed, target: String, newer_than: Timestamp) {
+        let subject = &o.certificate.spec.subject;
+        let mut names: Vec<&String> = std::iter::once(&subject.domain_name).chain(&subject.additional_names).collect();
+        names.extend(o.current().iter().flat_map(|pair| &pair.chain.leaf.names.dns));
+        let found = |c: &&InAcm| {
+            (self.now >= c.created + LAG || self.process.own.contains(&c.arn))
+                && c.leaf.names.dns.iter().any(|name| names.contains(&name))
+        };
+        let lookup = if self.now > newer_than {
+            self.lists += 1;
+            let found: Vec<_> = self.acm.iter().filter(found).map(|c| (summary(c), c.tags.clone())).collect();
+            if search::is_clear(o, &target, &found, newer_than) {
+                self.process.begun.remove(&target);
+            }
+            Lookup::Found(found)
+        } else {
+            Lookup::NotYet(newer_than + SignedDuration::from_secs(1))
+        };
+        o.targets.entry(target).or_default().lookup = Some(lookup);
     }
 
     pub(super) fn see_secret(&self, o: &mut Observed) {
