@@ -18,7 +18,9 @@ use crate::{
     core::{
         Decision,
         access::Refusal,
-        certificate::{Imported, Memory, Observed, Read, TargetObserved, Write, decide, request_name, wanted, write},
+        certificate::{
+            Imported, Memory, Observed, Read, TargetObserved, Write, adoption, decide, request_name, wanted, write,
+        },
         secret::SecretObject,
     },
     pki::algorithm::KeyAlgorithm,
@@ -231,6 +233,9 @@ impl Kind for Certificates {
     }
 
     async fn write(&self, o: &mut Observed, write: Write) -> Result<(), kube::Error> {
+        if adoption::takes_over(o, &write) {
+            self.unchanged(o).await?;
+        }
         match write {
             Write::Finalizer(wanted) => self.finalizer(o, wanted).await?,
             Write::Stage { revision, algorithm, keep_key } => self.stage(o, revision, algorithm, keep_key).await?,

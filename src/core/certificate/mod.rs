@@ -1,5 +1,6 @@
 //! Decides about a Certificate: issued, kept, delivered to ACM, renewed under the ARN it has.
 
+pub mod adoption;
 pub mod budget;
 mod deletion;
 pub mod delivery;
