@@ -68,6 +68,9 @@ pub struct AwsAccountSpec {
     /// Default of the targets' `reimport`: whether a renewal keeps the ARN.
     #[serde(default = "yes")]
     pub reimport: bool,
+    /// What may be done here at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<Policy>,
     /// Present: every active member of the account's AWS organization gets an AwsAccount of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub organization: Option<Organization>,
@@ -81,6 +84,28 @@ pub struct AwsAccountSpec {
     /// How much may be bought through this AwsAccount, by all namespaces together. Left out: no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget: Option<AccountBudget>,
+}
+
+/// What may be done through an AwsAccount at all.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Policy {
+    /// Which certificates in ACM a target's `certificateArn` may take over. Deny (default): none. Consent: those with the tag
+    /// `arnkeeper.dev/adopt-by: <namespace>/<name>` of the Certificate. Any: all but those of other Certificates.
+    #[serde(default)]
+    pub adoption: Adoption,
+}
+
+/// Which certificates in ACM may be taken over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum Adoption {
+    #[default]
+    #[expect(missing_docs, reason = "Policy.adoption explains them, and docs of variants vanish from a CRD")]
+    Deny,
+    #[expect(missing_docs, reason = "see above")]
+    Consent,
+    #[expect(missing_docs, reason = "see above")]
+    Any,
 }
 
 /// How much may be bought through an AwsAccount.

@@ -55,7 +55,9 @@ use std::collections::BTreeMap;
     validation = Rule::new("!has(self.publish) || self.publish.all(p, has(self.acm) && self.acm.exists(t, t.name == p.target))")
         .message("the target of each entry of publish must be an entry of acm"),
     validation = Rule::new("!has(self.publish) || self.publish.all(p, self.publish.exists_one(q, p.kind == q.kind && p.name == q.name && (has(p.annotation) ? has(q.annotation) && p.annotation == q.annotation : has(p.configMapKey) && has(q.configMapKey) && p.configMapKey == q.configMapKey) && (has(p.apiVersion) && p.apiVersion.contains('/') ? p.apiVersion.split('/')[0] : (p.kind == 'Ingress' ? 'networking.k8s.io' : '')) == (has(q.apiVersion) && q.apiVersion.contains('/') ? q.apiVersion.split('/')[0] : (q.kind == 'Ingress' ? 'networking.k8s.io' : ''))))")
-        .message("two entries of publish are for the same field")
+        .message("two entries of publish are for the same field"),
+    validation = Rule::new("!has(self.acm) || self.acm.all(t, !has(t.certificateArn) || t.certificateArn.contains(':acm:' + (has(t.region) ? t.region : self.region) + ':'))")
+        .message("certificateArn of a target must lie in the target's region")
 )]
 pub struct CertificateSpec {
     /// False: nothing is issued, renewed or imported; what is there stays as it is.
@@ -365,7 +367,9 @@ pub enum DeletionPolicy {
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("has(self.accountRef) == has(oldSelf.accountRef) && (!has(self.accountRef) || self.accountRef == oldSelf.accountRef)").message("accountRef of a target can't be changed: add another target"),
-    validation = Rule::new("has(self.region) == has(oldSelf.region) && (!has(self.region) || self.region == oldSelf.region)").message("region of a target can't be changed: add another target")
+    validation = Rule::new("has(self.region) == has(oldSelf.region) && (!has(self.region) || self.region == oldSelf.region)").message("region of a target can't be changed: add another target"),
+    validation = Rule::new("!has(oldSelf.certificateArn) || !has(self.certificateArn) || self.certificateArn == oldSelf.certificateArn").message("certificateArn of a target can't be changed: add another target"),
+    validation = Rule::new("!has(self.certificateArn) || !has(self.reimport) || self.reimport").message("certificateArn is kept for good, so it does not go with reimport: false")
 )]
 pub struct Target {
     /// Its name. A renamed target is a new one, with a new ARN.
@@ -377,7 +381,8 @@ pub struct Target {
     /// The region. Default: the Certificate's. CloudFront reads us-east-1 only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<Region>,
-    /// The certificate in ACM.
+    /// The certificate in ACM to take over: the first delivery is imported in its place, with a new key, and it keeps this ARN.
+    /// With management Observe: the one to watch. Left out: one is made. The account's `policy.adoption` says what may be taken over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate_arn: Option<CertificateArn>,
     /// Whether a renewal keeps the ARN. Default: the account's. False: each renewal is a new ARN, and the old one is left alone.
@@ -490,6 +495,9 @@ pub struct TargetStatus {
     /// What uses it, as ACM told when it was looked at last: at most 20 ARNs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub in_use_by: Vec<String>,
+    /// The certificate that is, or was, taken over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adoption: Option<AdoptionStatus>,
     /// What the target's deletionPolicy was when it was delivered: an entry that is gone from the spec follows it.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
@@ -498,6 +506,17 @@ pub struct TargetStatus {
     /// For people: why the state is not Delivered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+}
+
+/// How a certificate in ACM came to a target.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AdoptionStatus {
+    /// The `certificateArn` that the spec named when it began.
+    pub certificate_arn: CertificateArn,
+    /// When it was taken over; absent: it is under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adopted_at: Option<Time>,
 }
 
 /// The state of a target.
@@ -525,7 +544,7 @@ pub struct HistoryEntry {
     pub not_before: Time,
     /// When it ends.
     pub not_after: Time,
-    /// Why it was made: Issued, Renewal, RenewalOutsideWindow, SpecChanged, Requested, SecretLost, Restored.
+    /// Why it was made: Issued, Adopted, Renewal, RenewalOutsideWindow, SpecChanged, Requested, SecretLost, Restored.
     pub trigger: String,
     /// The CertificateRequest that it was signed by.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,7 +1,7 @@
 //! The organization of an AwsAccount: how its members are reached, which of them are taken, and who may use them.
 
 use super::{
-    account::AllowedNamespaces,
+    account::{AllowedNamespaces, Policy},
     names::{AccountId, Region, RoleArn},
 };
 use schemars::JsonSchema;
@@ -107,6 +107,9 @@ pub struct Settings {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 40))]
     pub regions: Vec<Region>,
+    /// What may be done there at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<Policy>,
 }
 
 /// How the members of an organization stand.

@@ -11,7 +11,8 @@ use crate::{
 };
 use jiff::{SignedDuration, Timestamp};
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DnType, IsCa, Issuer, KeyPair, SerialNumber,
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyPair, KeyUsagePurpose, SerialNumber,
 };
 use serde_json::json;
 use std::sync::Arc;
@@ -44,6 +45,9 @@ impl Ca {
         csr.params.not_before = hours_from(now, -1);
         csr.params.not_after = OffsetDateTime::from_unix_timestamp(not_after.as_second()).unwrap();
         csr.params.serial_number = Some(SerialNumber::from(serial));
+        // As the template of end-entity certificates has it.
+        csr.params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
+        csr.params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         csr.signed_by(&self.issuer).unwrap().pem()
     }
 

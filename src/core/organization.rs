@@ -201,6 +201,7 @@ fn object(owner: &AwsAccount, organization: &Organization, member: &Member) -> A
         regions: regions.clone(),
         allowed_namespaces: set.and_then(|s| s.allowed_namespaces.clone()),
         reimport: owner.spec.reimport,
+        policy: set.and_then(|s| s.policy.clone()),
         organization: None,
         discovery: owner.spec.discovery.clone(),
         quotas: owner.spec.quotas.clone(),

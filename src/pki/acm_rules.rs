@@ -55,6 +55,40 @@ impl CurrentInAcm {
     }
 }
 
+/// Why ACM would not import it in place of somebody else's: an extension that is not there can't be introduced (ACM user guide,
+/// "Reimport a certificate").
+#[must_use]
+pub fn introduced_problems(current: &CurrentInAcm, planned: &PlannedCertificate) -> Vec<Problem> {
+    let (key_usages, extended) = split(&planned.usages);
+    let kinds = [
+        ("key usages", key_usages, &current.key_usages),
+        ("extended key usages", extended, &current.extended_key_usages),
+    ];
+    let introduced = kinds.into_iter().filter(|(_, planned, there)| there.is_empty() && !planned.is_empty());
+    introduced
+        .map(|(kind, ..)| Problem::new(format!("the one there has no {kind}, and ACM lets none be introduced")))
+        .collect()
+}
+
+/// What to ask for, where the key would be of another type or size than the one there.
+#[must_use]
+pub fn key_to_ask_for(current: &CurrentInAcm, planned: &PlannedCertificate) -> Option<String> {
+    let there = current.algorithm.filter(|there| *there != planned.algorithm)?;
+    if KeyAlgorithm::from_family_and_size(there.family(), Some(there.size())).is_err() {
+        return Some(format!("keys of the kind {} are not made any more, so it can't be kept", there.acm_name()));
+    }
+    let kind = family(there.family());
+    let ask = format!("set spec.privateKey to algorithm {kind} and size {}", there.size());
+    Some(if planned.signing_family == there.family() {
+        ask
+    } else {
+        format!(
+            "{ask}, and spec.source.privateCa.certificateAuthority to a private CA whose own key is {kind}, since ACM takes such a \
+             key from no other"
+        )
+    })
+}
+
 /// Why ACM would not import it at all; empty: it would.
 #[must_use]
 pub fn import_problems(planned: &PlannedCertificate) -> Vec<Problem> {
@@ -213,6 +247,27 @@ mod tests {
         let fewer = [Usage::DigitalSignature, Usage::ServerAuth];
         assert!(reimport_problems(&current(EC, &ALL), &planned(EC, &fewer)).is_empty());
         assert_eq!(reimport_problems(&current(RSA, &ALL), &planned(RSA, &fewer)).len(), 1);
+    }
+
+    #[test]
+    fn an_extension_is_not_introduced() {
+        assert!(introduced_problems(&current(EC, &ALL), &planned(EC, &ALL)).is_empty());
+        let none = introduced_problems(&current(EC, &[]), &planned(EC, &ALL));
+        assert_eq!(none.len(), 2);
+        assert!(none[0].to_string().contains("no key usages"), "{none:?}");
+        let extended = introduced_problems(&current(EC, &[Usage::DigitalSignature]), &planned(EC, &ALL));
+        assert!(extended.len() == 1 && extended[0].to_string().contains("no extended key usages"), "{extended:?}");
+        assert!(introduced_problems(&current(EC, &[]), &planned(EC, &[])).is_empty());
+    }
+
+    #[test]
+    fn the_key_to_ask_for_is_told() {
+        assert_eq!(key_to_ask_for(&current(EC, &ALL), &planned(EC, &ALL)), None);
+        let ask = |there| key_to_ask_for(&current(there, &ALL), &planned(EC, &ALL)).unwrap();
+        assert_eq!(ask(KeyAlgorithm::EcSecp384r1), "set spec.privateKey to algorithm ECDSA and size 384");
+        let other = ask(KeyAlgorithm::Rsa4096);
+        assert!(other.starts_with("set spec.privateKey to algorithm RSA and size 4096, and spec.source"), "{other}");
+        assert!(ask(KeyAlgorithm::Rsa1024).contains("can't be kept"));
     }
 
     #[test]

@@ -15,6 +15,10 @@ use aws_sdk_acmpca::types::{
     Asn1Subject, CertificateAuthorityConfiguration, CertificateAuthorityType, KeyAlgorithm as AuthorityKey,
     SigningAlgorithm,
 };
+use rcgen::{
+    CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
+    PKCS_ECDSA_P384_SHA384, PKCS_RSA_SHA256, SignatureAlgorithm,
+};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -113,10 +117,29 @@ impl Authority {
         }
     }
 
+    /// The key that a certificate from this CA has by default.
+    pub fn usual_key(&self) -> &'static SignatureAlgorithm {
+        if self.rsa { &PKCS_RSA_SHA256 } else { &PKCS_ECDSA_P256_SHA256 }
+    }
+
+    /// One that no certificate from this CA has by default.
+    pub fn unusual_key(&self) -> &'static SignatureAlgorithm {
+        if self.rsa { &PKCS_ECDSA_P256_SHA256 } else { &PKCS_ECDSA_P384_SHA384 }
+    }
+
     /// How a PEM text in the traditional encoding of its family's keys begins.
     pub fn traditional_key_header(&self) -> &'static str {
         if self.rsa { "-----BEGIN RSA PRIVATE KEY-----" } else { "-----BEGIN EC PRIVATE KEY-----" }
     }
+}
+
+/// A certificate that somebody else has in ACM.
+pub struct Theirs<'a> {
+    /// Its DNS names.
+    pub names: &'a [String],
+    /// Its key: this one, such as `rcgen::PKCS_ECDSA_P384_SHA384`.
+    pub key: &'static SignatureAlgorithm,
+    pub tags: &'a [(&'a str, &'a str)],
 }
 
 /// What ACM has in one region of one account.
@@ -126,7 +149,12 @@ pub struct View {
 
 impl View {
     pub async fn new(world: &World, region: &str) -> Self {
-        Self { client: aws_sdk_acm::Client::new(&config(world, region).await) }
+        Self::with(&config(world, region).await)
+    }
+
+    /// By the configuration of a client.
+    pub fn with(config: &SdkConfig) -> Self {
+        Self { client: aws_sdk_acm::Client::new(config) }
     }
 
     /// All ARNs, of every key type.
@@ -168,9 +196,9 @@ impl View {
 
     /// The same, with the name as its common name, too: moto's list tells no other.
     pub async fn import_named(&self, name: &str) -> String {
-        let key = rcgen::KeyPair::generate().expect("a key");
-        let mut params = rcgen::CertificateParams::new([name.to_owned()]).expect("a name");
-        params.distinguished_name.push(rcgen::DnType::CommonName, name);
+        let key = KeyPair::generate().expect("a key");
+        let mut params = CertificateParams::new([name.to_owned()]).expect("a name");
+        params.distinguished_name.push(DnType::CommonName, name);
         let own = params.self_signed(&key).expect("a certificate");
         let arn = self.import_pair(&own.pem(), &key.serialize_pem()).await;
         let tag = Tag::builder().key("owner").value("somebody else").build().expect("a tag");
@@ -187,6 +215,28 @@ impl View {
     /// Deletes what is under an ARN, as somebody else would.
     pub async fn delete(&self, arn: &str) {
         self.client.delete_certificate().certificate_arn(arn).send().await.expect("it is deleted");
+    }
+
+    /// Imports a self-signed certificate, with the usages of a server's and a client's; returns its ARN.
+    pub async fn import_theirs(&self, theirs: &Theirs<'_>) -> String {
+        let key = KeyPair::generate_for(theirs.key).expect("a key");
+        let mut params = CertificateParams::new(theirs.names).expect("names");
+        params.distinguished_name.push(DnType::CommonName, theirs.names[0].clone());
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        let own = params.self_signed(&key).expect("a certificate");
+        let import = self.client.import_certificate().certificate(Blob::new(own.pem()));
+        let import = import.private_key(Blob::new(key.serialize_pem()));
+        let tag = |(key, value): &(&str, &str)| Tag::builder().key(*key).value(*value).build().expect("a tag");
+        let tags: Vec<Tag> = theirs.tags.iter().map(tag).collect();
+        let import = import.set_tags((!tags.is_empty()).then_some(tags));
+        import.send().await.expect("an import").certificate_arn.expect("an ARN")
+    }
+
+    /// Adds a tag.
+    pub async fn tag(&self, arn: &str, key: &str, value: &str) {
+        let tag = Tag::builder().key(key).value(value).build().expect("a tag");
+        self.client.add_tags_to_certificate().certificate_arn(arn).tags(tag).send().await.expect("it is tagged");
     }
 
     /// Imports what a Secret holds once more, with the tags of another ARN; returns the new ARN.

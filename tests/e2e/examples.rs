@@ -1,6 +1,7 @@
 //! Every file of `examples/` is applied as it stands, and what it asks for comes about.
 
 use crate::{
+    aws::{Theirs, View},
     harness::{BASE_KEY, SYSTEM, Stand, from, let_publish, merge},
     wait::{Conditions, until},
 };
@@ -118,7 +119,29 @@ async fn prepare(stand: &Stand, manifests: &mut [Value]) -> bool {
             }
         }
     }
+    import_what_is_adopted(stand, manifests, &sim).await;
     true
+}
+
+/// What is taken over has to be in ACM, with the consent of its owner; its ARN is another each time.
+async fn import_what_is_adopted(stand: &Stand, manifests: &mut [Value], sim: &crate::sim::Sim) {
+    let accounts: Vec<AwsAccount> = of(manifests, "AwsAccount");
+    for manifest in manifests.iter_mut().filter(|m| m["kind"] == "Certificate") {
+        let certificate: Certificate = from(manifest.clone());
+        let spec = &certificate.spec;
+        for (at, target) in spec.acm.iter().enumerate().filter(|(_, target)| target.certificate_arn.is_some()) {
+            let account = accounts.iter().find(|a| a.name_any() == spec.account_ref.name).expect("its account");
+            let key = sim.access_key(account.spec.account_id.as_ref().expect("an id").as_str(), false).await;
+            let region = target.region.as_ref().unwrap_or(&spec.region);
+            let there = Credentials::new(key.access_key_id, key.secret_access_key, None, None, "e2e");
+            let view = View::with(&crate::aws::configured(&stand.endpoint, region.as_str(), there));
+            let by = format!("{}/{}", certificate.namespace().expect("a namespace"), certificate.name_any());
+            let names = [spec.subject.domain_name.clone()];
+            let tags = [("arnkeeper.dev/adopt-by", &*by)];
+            let theirs = Theirs { names: &names, key: &rcgen::PKCS_ECDSA_P256_SHA256, tags: &tags };
+            manifest["spec"]["acm"][at]["certificateArn"] = json!(view.import_theirs(&theirs).await);
+        }
+    }
 }
 
 /// The CAs that the examples name in an account: region and common name.

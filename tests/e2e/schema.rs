@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 
 const CA: &str = "arn:aws:acm-pca:eu-west-1:111122223333:certificate-authority/12345678-1234-1234-1234-123456789012";
 
+const IN_ACM: &str = "arn:aws:acm:eu-west-1:111122223333:certificate/12345678-1234-1234-1234-123456789012";
+
 /// Tries to create `base` with each change; all have to be refused, with all these words.
 async fn refused<K: Resource<DynamicType = ()>>(base: Value, cases: &[(Value, &[&str])]) {
     let stand = Stand::get().await;
@@ -110,6 +112,7 @@ async fn accounts() {
             (json!({ "accountId": "11112222333" }), &["spec.accountId", "twelve digits"]),
             (json!({ "accountId": 111_122_223_333_u64 }), &["spec.accountId", "string"]),
             (json!({ "regions": [] }), &["spec.regions"]),
+            (json!({ "policy": { "adoption": "Maybe" } }), &["spec.policy.adoption", "Consent"]),
             (json!({ "budget": {} }), &["spec.budget.issuesPerDay", "Required"]),
             (json!({ "budget": { "issuesPerDay": 0 } }), &["spec.budget.issuesPerDay", "greater than or equal to 1"]),
             (
@@ -298,6 +301,19 @@ async fn certificates() {
         &[
             (json!({ "source": null }), &["spec", "source, subject and secret are needed"]),
             (json!({ "subject": null }), &["spec", "source, subject and secret are needed"]),
+            (target(json!({ "name": "a", "certificateArn": "x" })), &["spec.acm[0].certificateArn", "in ACM"]),
+            (
+                target(json!({ "name": "a", "certificateArn": IN_ACM, "region": "us-east-1" })),
+                &["spec", "target's region"],
+            ),
+            (
+                target(json!({ "name": "a", "certificateArn": IN_ACM.replace("eu-west-1", "us-east-1") })),
+                &["spec", "target's region"],
+            ),
+            (
+                target(json!({ "name": "a", "certificateArn": IN_ACM, "reimport": false })),
+                &["spec.acm[0]", "reimport: false"],
+            ),
             (json!({ "subject": { "domainName": null } }), &["spec.subject.domainName", "Required"]),
             (json!({ "secret": null }), &["spec", "source, subject and secret are needed"]),
             (json!({ "management": "Watch" }), &["spec.management", "Observe"]),

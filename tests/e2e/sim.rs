@@ -169,6 +169,11 @@ impl Sim {
         self.post("in-use", json!({ "arn": arn, "by": by })).await;
     }
 
+    /// Makes a certificate in ACM one that was not imported.
+    pub async fn certificate_type(&self, arn: &str, kind: &str) {
+        self.post("certificate-type", json!({ "arn": arn, "type": kind })).await;
+    }
+
     /// Nobody may do these IAM actions in an account.
     pub async fn deny(&self, account: &str, actions: &[&str]) {
         self.post("deny", json!({ "account": account, "actions": actions })).await;

@@ -14,7 +14,7 @@ use crate::{
         port::Material,
     },
     controllers::context::account_id,
-    core::certificate::{Imported, Installed, Lookup, Observed, RECORD_FRESH, TargetObserved, search, write},
+    core::certificate::{Imported, Installed, Lookup, Observed, RECORD_FRESH, TargetObserved, adoption, search, write},
     pki::certificate::parse_pem,
 };
 use jiff::{SignedDuration, Timestamp};
@@ -209,10 +209,10 @@ impl Certificates {
 
     pub(super) fn imported(&self, o: &mut Observed, target: &str, arn: CertificateArn) {
         let Some(serial) = o.current().map(|pair| pair.chain.leaf.serial.clone()) else { return };
+        adoption::note_import(o, target, &arn);
         o.memory.imported.insert(target.to_owned(), Imported { arn, serial, at: self.context.clock.now() });
         o.memory.refused.remove(target);
         o.memory.target_failures.remove(target);
-        seen(o, target).installed = None;
     }
 
     pub(super) async fn retag(
@@ -249,8 +249,11 @@ impl Certificates {
         let surplus = !known && target_spec(o, target).is_some();
         // What was known of its tags may be old: somebody may have taken it over since.
         let tags = aws.tags(&arn).await;
+        // What was taken over is no second one that was made by mistake.
+        let spared = |tags: &Tags| surplus && adoption::is_adopted(&arn, tags);
         if let Ok(tags) = &tags
-            && !write::ownership_tags(o, target).iter().all(|(key, value)| tags.get(key) == Some(value))
+            && (spared(tags)
+                || !write::ownership_tags(o, target).iter().all(|(key, value)| tags.get(key) == Some(value)))
         {
             self.context.inventory.note_tags(&arn, tags);
             if imported && other {

@@ -20,7 +20,8 @@ use crate::{
         Decision,
         access::Refusal,
         certificate::{
-            Imported, Memory, Observed, Read, TargetObserved, Write, decide, published, request_name, wanted, write,
+            Imported, Memory, Observed, Read, TargetObserved, Write, adoption, decide, published, request_name, wanted,
+            write,
         },
         secret::SecretObject,
     },
@@ -276,6 +277,9 @@ impl Kind for Certificates {
     }
 
     async fn write(&self, o: &mut Observed, write: Write) -> Result<(), kube::Error> {
+        if adoption::takes_over(o, &write) {
+            self.unchanged(o).await?;
+        }
         match write {
             Write::Finalizer(wanted) => self.finalizer(o, wanted).await?,
             Write::Stage { revision, algorithm, keep_key } => self.stage(o, revision, algorithm, keep_key).await?,

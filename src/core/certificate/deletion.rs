@@ -2,7 +2,8 @@
 //! asked any more, or a thing stays in use for a day, it is let go.
 
 use super::{
-    FINALIZER, Lookup, Observed, Read, TargetObserved, Write, deletes, delivery, entry, search, write::ownership_tags,
+    FINALIZER, Lookup, Observed, Read, TargetObserved, Write, adoption, deletes, delivery, entry, search,
+    write::ownership_tags,
 };
 use crate::{
     api::{
@@ -113,6 +114,10 @@ pub(super) fn target(o: &Observed, entry: &TargetStatus, now: Timestamp) -> Fate
             Some(_) => return Fate::Wait(why.clone(), IN_USE),
         },
         Some(Ok(_)) => {}
+    }
+    // What was to be taken over, and was not known to be, is left to those whose it was.
+    if adoption::is_under_way(entry) && !o.memory.imported.contains_key(&entry.name) {
+        return Fate::Done;
     }
     let failure = o.memory.target_failures.get(&entry.name).filter(|_| seen.failed);
     let found = find(o, entry, seen, now);

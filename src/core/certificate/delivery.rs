@@ -4,7 +4,7 @@
 //! stored, and whoever finds a record without an ARN first waits until ACM would show what came of it.
 
 use super::{
-    Next, Observed, Read, TargetObserved, Write, account_in_the_way, deletes,
+    Next, Observed, Read, Summary, TargetObserved, Write, account_in_the_way, adoption, deletes,
     deletion::{self, Fate},
     drift, entry,
     search::{ours, second, settles},
@@ -16,6 +16,7 @@ use crate::{
         certificate::{CertificateStatus, Target, TargetState, TargetStatus},
         conditions::whole_seconds,
         names::{CertificateArn, Located},
+        shared::Tags,
     },
     core::{access::Refusal, backoff::FOR_A_PERSON},
     pki::certificate::Serial,
@@ -96,7 +97,11 @@ pub(super) fn next(o: &Observed, status: &mut CertificateStatus, now: Timestamp)
     let mut quiet = false;
     for target in &spec.acm {
         let mut target_status = entry(status, &target.name).cloned().unwrap_or_else(|| fresh(o, target));
-        match need(o, target, &mut target_status, now) {
+        let need = need(o, target, &mut target_status, now);
+        if let (Need::Nothing | Need::Later(_), Some(why)) = (&need, adoption::conflict(target, &target_status)) {
+            stalled.push((target.name.clone(), why));
+        }
+        match need {
             Need::Nothing => later = later.min(drift::next_look(o, target, now)),
             Need::Later(rest) => later = later.min(rest),
             Need::Write(w) => write = write.or(Some(w)),
@@ -166,6 +171,7 @@ pub(super) fn fresh(o: &Observed, target: &Target) -> TargetStatus {
         attempts: None,
         tag_keys: vec![],
         in_use_by: vec![],
+        adoption: None,
         deletion_policy: target.deletion_policy,
         state: TargetState::Pending,
         message: None,
@@ -224,6 +230,14 @@ fn need(o: &Observed, target: &Target, status: &mut TargetStatus, now: Timestamp
     if !delivered && !keeps_arn && imported.is_none_or(|i| i.serial != *serial) {
         // Each renewal is a new ARN; the old one is left alone.
         status.arn = None;
+    }
+    if let Some(need) = adoption::withdrawn(o, target, seen, status) {
+        return need;
+    }
+    if let Some(arn) = adoption::pending(target, status)
+        && let Some(need) = adoption::next(o, target, seen, status, arn, &pair.chain.leaf, now)
+    {
+        return need;
     }
     match status.arn.clone() {
         Some(arn) => under_arn(o, target, seen, status, &arn, serial, now),
@@ -310,7 +324,9 @@ pub(super) fn without_arn(
         Err(need) => return need,
     };
     if let Some((first, rest)) = ours.split_first() {
-        if let Some((surplus, _)) = rest.iter().find(|(summary, _)| !summary.in_use) {
+        let surplus =
+            |(summary, tags): &&&(Summary, Tags)| !summary.in_use && !adoption::is_adopted(&summary.arn, tags);
+        if let Some((surplus, _)) = rest.iter().find(surplus) {
             return Need::Write(Write::DeleteFromAcm(target.name.clone(), surplus.arn.clone()));
         }
         let arn = first.0.arn.clone();

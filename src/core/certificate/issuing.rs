@@ -1,7 +1,7 @@
 //! The way to a new revision: key, request, signature, Secret.
 
 use super::{
-    Next, Observed, Read, Write, account_in_the_way, budget, preflight,
+    Next, Observed, Read, Write, account_in_the_way, adoption, budget, preflight,
     wanted::{self, Trigger},
     write,
 };
@@ -151,7 +151,8 @@ pub(super) fn next(o: &Observed, trigger: &Trigger, now: Timestamp) -> Next {
     }
     match o.staged.get(&revision) {
         Some(Some(staged)) if is_for(o, staged, algorithm) => {
-            Next::Write(Write::Request { revision, trigger: trigger.name() })
+            let adopts = *trigger == Trigger::First && adoption::is_wanted(o);
+            Next::Write(Write::Request { revision, trigger: if adopts { adoption::TRIGGER } else { trigger.name() } })
         }
         // Made for another spec.
         Some(Some(_)) => Next::Write(Write::DeleteStaged(revision)),

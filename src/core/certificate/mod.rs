@@ -1,5 +1,6 @@
 //! Decides about a Certificate: issued, kept, delivered to ACM, renewed under the ARN it has.
 
+pub mod adoption;
 pub mod budget;
 mod deletion;
 pub mod delivery;
@@ -27,7 +28,7 @@ use held::What;
 pub use observed::{Imported, Installed, Looks, Lookup, Memory, Observed, Read, TargetObserved, Write};
 
 use super::{
-    Decision,
+    Decision, Step,
     access::{Access, Refusal, access},
     backoff::{FOR_A_PERSON, Failure},
     request::{LONG, PATIENCE},
@@ -88,6 +89,9 @@ pub fn decide(o: &Observed, now: Timestamp) -> Decision<CertificateStatus, Read,
     delivery::nothing_to_come(&mut after, now);
     if o.certificate.spec.is_observed() {
         return watched::decide(o, before, now);
+    }
+    if watched::was_watched(&before) {
+        return Decision { step: Step::SaveStatus, status: watched::begun_anew(before), events: vec![] };
     }
     if o.certificate.metadata.deletion_timestamp.is_some() {
         let step = deletion::next(o, &mut after, now);

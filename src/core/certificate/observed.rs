@@ -1,7 +1,7 @@
 //! What is seen of a Certificate, what a process remembers of it, and the steps that there are.
 
 use super::{
-    SLOTS, believed, budget,
+    SLOTS, adoption, believed, budget,
     held::{self, What},
     published::{PublishedSeen, Unpublished},
 };
@@ -160,7 +160,8 @@ impl Observed {
     pub fn keeps_arn(&self, target: &Target) -> bool {
         let (account, _) = self.place(target);
         let default = self.accounts.get(account).and_then(|a| a.as_ref()).is_none_or(|a| a.spec.reimport);
-        target.reimport.unwrap_or(default)
+        let stored = self.certificate.status.as_ref().and_then(|s| super::entry(s, &target.name));
+        target.reimport.unwrap_or(default || adoption::keeps_arn(target, stored))
     }
 }
 

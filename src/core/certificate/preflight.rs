@@ -1,11 +1,12 @@
 //! What ACM would refuse, told before anything is paid for.
 
 use super::{
-    Installed, Next, Observed, Read, account_in_the_way,
+    Installed, Next, Observed, Read, account_in_the_way, adoption,
     delivery::{self, Need},
     entry, search, wanted,
 };
 use crate::{
+    aws::port::Description,
     core::{access::Refusal, authority::KnownAuthority, backoff::FOR_A_PERSON, request::PATIENCE},
     pki::{
         acm_rules::{CurrentInAcm, PlannedCertificate, import_problems, reimport_problems},
@@ -42,17 +43,31 @@ pub(super) fn next(o: &Observed, authority: &KnownAuthority, algorithm: KeyAlgor
     if let Some(problem) = import_problems(&planned).first() {
         return stalled(format!("ACM would refuse the certificate, so it is not asked for: {problem}"));
     }
+    let changed = o.current().is_some() && matches!(wanted::trigger(o, now), Some(wanted::Trigger::SpecChanged));
     for target in spec.acm.iter().filter(|t| o.keeps_arn(t)) {
         let (account, region) = o.place(target);
         // It can't be looked at, and must not keep the others from their renewal.
         if account_in_the_way(o, account, region, now).is_some() {
             continue;
         }
+        let known = o.certificate.status.as_ref().and_then(|s| entry(s, &target.name)).cloned();
+        let known = known.unwrap_or_else(|| delivery::fresh(o, target));
+        let adopts = adoption::pending(target, &known);
+        // What may not be taken over keeps no certificate from its renewal; only a changed spec is looked at for its sake.
+        if adopts.is_some() && o.current().is_some() && !changed {
+            continue;
+        }
         if let Some(need) = delivery::failed(o, &target.name) {
             return waits(need);
         }
-        let known = o.certificate.status.as_ref().and_then(|s| entry(s, &target.name)).cloned();
-        let known = known.unwrap_or_else(|| delivery::fresh(o, target));
+        if let Some(arn) = adopts {
+            match adoption::preflight(o, target, &known, arn, &planned, now) {
+                Ok(true) => continue,
+                Ok(false) => {}
+                Err(Need::Stalled(why, _)) if changed && why.reason != adoption::MISFIT => continue,
+                Err(need) => return waits(need),
+            }
+        }
         let serial = o.current().map(|pair| &pair.chain.leaf.serial);
         let arn = match known.arn.clone() {
             Some(arn) => arn,
@@ -93,6 +108,16 @@ fn waits(need: Need) -> Option<Next> {
     }
 }
 
+/// What DescribeCertificate tells.
+pub(super) fn described(description: &Description) -> CurrentInAcm {
+    CurrentInAcm {
+        algorithm: description.algorithm,
+        key_usages: description.key_usages.clone(),
+        extended_key_usages: description.extended_key_usages.clone(),
+        domains: description.names.clone(),
+    }
+}
+
 enum Current {
     Known(CurrentInAcm),
     Nothing,
@@ -110,11 +135,6 @@ fn current(o: &Observed, target: &str) -> Current {
     match o.targets.get(target).and_then(|seen| seen.installed.as_ref()) {
         None => Current::Unknown,
         Some(None) => Current::Nothing,
-        Some(Some(Installed { description: d, .. })) => Current::Known(CurrentInAcm {
-            algorithm: d.algorithm,
-            key_usages: d.key_usages.clone(),
-            extended_key_usages: d.extended_key_usages.clone(),
-            domains: d.names.clone(),
-        }),
+        Some(Some(Installed { description, .. })) => Current::Known(described(description)),
     }
 }

@@ -1,7 +1,7 @@
 //! What is said of a Certificate: conditions, times, targets, history, events.
 
 use super::{
-    Next, Observed, Read, Write,
+    Next, Observed, Read, Write, adoption,
     delivery::Outcome,
     drift::DRIFT,
     publishing,
@@ -278,12 +278,19 @@ pub(super) fn events(before: &CertificateStatus, after: &CertificateStatus) -> V
             .collect();
         let serial = after.serial_number.as_deref().unwrap_or_default();
         let place = if arns.is_empty() { String::new() } else { format!(", in ACM as {}", arns.join(", ")) };
-        let reason = if trigger == wanted::Trigger::First.name() { "Issued" } else { "Renewed" };
+        let first = [wanted::Trigger::First.name(), adoption::TRIGGER].contains(&trigger);
+        let reason = if first { "Issued" } else { "Renewed" };
         let revision = after.revision.unwrap_or_default();
         let note = format!("Revision {revision} ({trigger}) with serial number {serial}{place}");
         events.push(Event { warning: false, reason: reason.into(), note });
     }
     events.extend(watched::in_several(before, after));
+    for target in &after.targets {
+        let known = before.targets.iter().any(|t| t.name == target.name && adoption::adopted(t).is_some());
+        if let Some(note) = adoption::adopted(target).filter(|_| !known) {
+            events.push(Event { warning: false, reason: adoption::TRIGGER.into(), note });
+        }
+    }
     for target in after.targets.iter().filter(|t| t.state == TargetState::Pending) {
         let was = before.targets.iter().find(|t| t.name == target.name && t.state == TargetState::Delivered);
         if let Some(message) = target.message.as_ref().filter(|_| was.is_some()) {

@@ -1,7 +1,7 @@
 //! What is done about a target whose ARN is known: is it ours still, has it the current certificate, are its tags right.
 
 use super::{
-    Lookup, Observed, Read, Summary, TargetObserved, Write,
+    Lookup, Observed, Read, Summary, TargetObserved, Write, adoption,
     delivery::{Need, in_turn, without_arn},
     drift,
     search::{CONSISTENT, is_ours, settles, surplus, unanswered},
@@ -143,9 +143,10 @@ fn twin<'a>(
     if !o.keeps_arn(target) {
         return None;
     }
-    // With a serial number in its tags it is an earlier revision, left alone.
+    // With a serial number in its tags it is an earlier revision, left alone; what was taken over is nobody's to delete so.
+    let spared = |arn: &CertificateArn, tags: &Tags| tags.contains_key(TAG_SERIAL) || adoption::is_adopted(arn, tags);
     let twin = |(summary, tags): &&(Summary, Tags)| {
-        summary.arn != *arn && !summary.in_use && !tags.contains_key(TAG_SERIAL) && is_ours(o, target, tags)
+        summary.arn != *arn && !summary.in_use && !spared(&summary.arn, tags) && is_ours(o, target, tags)
     };
     candidates.iter().find(twin).map(|(summary, _)| &summary.arn)
 }
@@ -175,6 +176,7 @@ fn gone(
     if let Some(need) = drift::tell(status, message) {
         return need;
     }
+    adoption::lost(target, status, now);
     status.arn = None;
     status.serial_number = None;
     status.in_use_by.clear();
@@ -239,6 +241,7 @@ fn retag_or_done(
     status.tag_keys = wanted.into_keys().filter(|key| key.as_str() != TAG_SERIAL).collect();
     status.serial_number = Some(serial.to_string());
     status.pending_since = None;
+    adoption::done(status, now);
     status.state = TargetState::Delivered;
     status.message = None;
     Need::Nothing

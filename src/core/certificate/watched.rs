@@ -67,6 +67,22 @@ pub(super) fn decide(
     finish(o, &before, after, finding, stalled, rest, now)
 }
 
+/// Whether the status is that of a Certificate that was only watched.
+pub(super) fn was_watched(status: &CertificateStatus) -> bool {
+    status.found.is_some()
+}
+
+/// It is to be managed from now on: what ACM was seen to have is to be taken over, and nothing of it was delivered by us.
+pub(super) fn begun_anew(status: CertificateStatus) -> CertificateStatus {
+    let (conditions, accounts) = (status.conditions, status.accounts);
+    CertificateStatus {
+        observed_generation: status.observed_generation,
+        conditions,
+        accounts,
+        ..CertificateStatus::default()
+    }
+}
+
 /// What a look gives.
 enum Look<'a> {
     Step(Step<Read, Write>),

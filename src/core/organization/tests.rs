@@ -34,7 +34,7 @@ fn apply(around: &mut Around, changes: Vec<Change>) {
 #[test]
 fn an_active_member_gets_an_object_that_nobody_may_use_where_no_rule_matches() {
     let owner = owner(&json!({ "rules": [{ "match": { "namePattern": "pay-*" },
-        "set": { "allowedNamespaces": { "from": "All" }, "regions": ["us-east-1"] } }] }));
+        "set": { "allowedNamespaces": { "from": "All" }, "regions": ["us-east-1"], "policy": { "adoption": "Any" } } }] }));
     let organization = organization(vec![
         member(1, ACTIVE, "pay-one", "ou-abcd-11111111"),
         member(2, ACTIVE, "other", "ou-abcd-11111111"),
@@ -48,6 +48,7 @@ fn an_active_member_gets_an_object_that_nobody_may_use_where_no_rule_matches() {
     let (pay, other) = (&around.members["000000000001"], &around.members["000000000002"]);
     assert!(pay.spec.allowed_namespaces.is_some() && other.spec.allowed_namespaces.is_none());
     assert_eq!((pay.spec.regions[0].as_str(), other.spec.regions[0].as_str()), ("us-east-1", "eu-west-1"));
+    assert!(pay.spec.policy.is_some() && other.spec.policy.is_none());
     let role = pay.spec.assume_roles[0].role_arn.as_str();
     assert_eq!(role, "arn:aws:iam::000000000001:role/OrganizationAccountAccessRole");
     assert_eq!(pay.annotations()[PATH_ANNOTATION], "Root/Pay");

@@ -1,6 +1,6 @@
 //! The endpoints under `/_sim/` that arrange and watch the emulated world.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use axum::extract::State as Shared;
 use axum::http::{StatusCode, Uri};
@@ -57,6 +57,7 @@ pub fn routes(router: Router<Arc<Sim>>) -> Router<Arc<Sim>> {
         .route("/_sim/faults", post(add_fault).delete(clear_faults))
         .route("/_sim/clock", get(read_clock).post(advance_clock))
         .route("/_sim/in-use", post(set_in_use))
+        .route("/_sim/tags", post(set_tags))
         .route("/_sim/certificate-type", post(set_certificate_type))
         .route("/_sim/deny", post(deny).delete(allow))
         .route("/_sim/quotas", post(set_quotas))
@@ -303,6 +304,20 @@ async fn set_in_use(Shared(sim): Shared<Arc<Sim>>, Json(given): Json<InUse>) -> 
     let mut state = sim.lock();
     let store = state.acm.get_mut(&place(&given.arn)?).ok_or_else(|| missing("such certificate"))?;
     store.set_in_use(&given.arn, given.by)?;
+    done()
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Tags {
+    arn: String,
+    tags: BTreeMap<String, String>,
+}
+
+async fn set_tags(Shared(sim): Shared<Arc<Sim>>, Json(given): Json<Tags>) -> Answer {
+    let mut state = sim.lock();
+    let store = state.acm.get_mut(&place(&given.arn)?).ok_or_else(|| missing("such certificate"))?;
+    store.set_tags(&given.arn, given.tags)?;
     done()
 }
 

@@ -129,7 +129,8 @@ pub async fn finished(world: &mut World, scenario: Scenario) -> Answer<()> {
         }
         return Ok(());
     }
-    world.delivered(if scenario == Scenario::First || scenario == Scenario::FanOut { 1 } else { 2 }, CONVERGENCE).await
+    let first = matches!(scenario, Scenario::First | Scenario::FanOut | Scenario::Adoption);
+    world.delivered(if first { 1 } else { 2 }, CONVERGENCE).await
 }
 
 /// What is not as it must be in the end.

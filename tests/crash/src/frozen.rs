@@ -48,7 +48,7 @@ pub fn is_told_of(scenario: Scenario, point: &Point, thaw: Thaw) -> bool {
         Thaw::After => match scenario {
             Scenario::First | Scenario::Renewal => point.matters(),
             Scenario::FanOut => imports,
-            Scenario::Deletion => point.aws,
+            Scenario::Deletion | Scenario::Adoption => point.aws,
             // The first signature has to come, or nothing changes while it is made.
             Scenario::Changed => false,
         },
@@ -127,10 +127,15 @@ async fn taken_over(
     Ok(faults)
 }
 
+/// Whether the import of a scenario is one under an ARN that was there before.
+fn imports_over(scenario: Scenario) -> bool {
+    matches!(scenario, Scenario::Renewal | Scenario::Adoption)
+}
+
 /// How many certificates and how many imports without an ARN there may be besides those of the undisturbed run. A frozen
 /// import without an ARN makes a second certificate, which is deleted again.
 fn allowed(case: &Case, thaw: Thaw) -> (usize, usize) {
-    let new = case.point.operation() == Some("ImportCertificate") && case.scenario != Scenario::Renewal;
+    let new = case.point.operation() == Some("ImportCertificate") && !imports_over(case.scenario);
     (usize::from(thaw == Thaw::Overtaken), usize::from(new))
 }
 
@@ -138,7 +143,7 @@ fn allowed(case: &Case, thaw: Thaw) -> (usize, usize) {
 fn twice_imported(ledger: &[Entry], case: &Case, thaw: Thaw) -> Option<String> {
     let imports = ledger.iter().filter(|entry| entry.operation == "ImportCertificate" && entry.effective).count();
     let (_, usual) = case.scenario.price();
-    let renewals = usize::from(case.scenario == Scenario::Renewal) + usize::from(thaw == Thaw::Overtaken);
+    let renewals = usize::from(imports_over(case.scenario)) + usize::from(thaw == Thaw::Overtaken);
     let expected = usual + renewals + 1;
     (case.point.operation() == Some("ImportCertificate") && imports < expected)
         .then(|| format!("{imports} imports had an effect instead of {expected}: the frozen one is missing"))

@@ -2,7 +2,7 @@
 
 use crate::{
     stand::{Answer, until, words},
-    world::{SOON, World},
+    world::{SOON, World, in_acm},
 };
 use arnkeeper::api::RENEW_ANNOTATION;
 use fault_proxy::rules::{Act, Rule};
@@ -22,11 +22,13 @@ pub enum Scenario {
     Changed,
     /// Deletion, with all that is the Certificate's.
     Deletion,
+    /// First issue, over a certificate that is in ACM already.
+    Adoption,
 }
 
 /// All of them.
-pub const ALL: [Scenario; 5] =
-    [Scenario::First, Scenario::Renewal, Scenario::FanOut, Scenario::Changed, Scenario::Deletion];
+pub const ALL: [Scenario; 6] =
+    [Scenario::First, Scenario::Renewal, Scenario::FanOut, Scenario::Changed, Scenario::Deletion, Scenario::Adoption];
 
 impl Scenario {
     /// Its name in a table and in `--only`.
@@ -37,6 +39,7 @@ impl Scenario {
             Self::FanOut => "fan-out",
             Self::Changed => "changed",
             Self::Deletion => "deletion",
+            Self::Adoption => "adoption",
         }
     }
 
@@ -45,6 +48,7 @@ impl Scenario {
         match self {
             Self::First | Self::FanOut | Self::Changed => return Ok(()),
             Self::Renewal => world.certificate(json!({})).await?,
+            Self::Adoption => return leave_behind(world).await,
             Self::Deletion => {
                 let secret = json!({ "name": "app-tls", "deletionPolicy": "Delete" });
                 let acm = json!([{ "name": "edge", "deletionPolicy": "Delete" }]);
@@ -69,6 +73,10 @@ impl Scenario {
                 world.change(json!({ "metadata": { "annotations": { RENEW_ANNOTATION: now.to_string() } } })).await
             }
             Self::Deletion => world.delete().await,
+            Self::Adoption => {
+                let arn = in_acm(&world.ledger().await?).into_keys().next();
+                world.certificate(json!({ "acm": [{ "name": "edge", "certificateArn": arn }] })).await
+            }
             Self::Changed => {
                 let in_progress = Act::Status {
                     status: 400,
@@ -98,8 +106,21 @@ impl Scenario {
     pub fn price(self) -> (usize, usize) {
         match self {
             Self::First | Self::Deletion => (1, 1),
-            Self::Renewal | Self::Changed => (2, 1),
+            Self::Renewal | Self::Changed | Self::Adoption => (2, 1),
             Self::FanOut => (1, 3),
         }
     }
+}
+
+/// A certificate is in ACM that nobody keeps any more, with the consent of its owner, and the account lets it be taken over.
+async fn leave_behind(world: &mut World) -> Answer<()> {
+    world.certificate(json!({})).await?;
+    world.delivered(1, SOON).await?;
+    world.operator.settle(Duration::from_secs(1), SOON).await?;
+    world.forget().await?;
+    let arn = in_acm(&world.ledger().await?).into_keys().next().ok_or("nothing is in ACM")?;
+    let by = format!("{}/app", world.namespace);
+    world.sim.post("tags", json!({ "arn": arn, "tags": { "arnkeeper.dev/adopt-by": by } })).await?;
+    world.change_account(json!({ "spec": { "policy": { "adoption": "Consent" } } })).await?;
+    world.operator.settle(Duration::from_secs(1), SOON).await
 }

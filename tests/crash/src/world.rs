@@ -132,6 +132,25 @@ impl World {
         self.api::<Certificate>().delete("app", &DeleteParams::default()).await.map(drop).map_err(words)
     }
 
+    /// Changes the AwsAccount.
+    pub async fn change_account(&self, patch: Value) -> Answer<()> {
+        let changed = self.accounts().patch(&self.namespace, &PatchParams::default(), &Patch::Merge(patch)).await;
+        changed.map(drop).map_err(words)
+    }
+
+    /// Deletes the Certificate and its Secret, and waits until its requests are gone.
+    pub async fn forget(&mut self) -> Answer<()> {
+        self.delete().await?;
+        self.api::<Secret>().delete("app-tls", &DeleteParams::default()).await.map(drop).map_err(words)?;
+        let requests = self.api::<CertificateRequest>();
+        until("the requests are gone", SOON, async || {
+            self.operator.keep_alive()?;
+            let left = requests.list(&kube::api::ListParams::default()).await.map_err(words)?;
+            Ok(left.items.is_empty().then_some(()))
+        })
+        .await
+    }
+
     /// It, as it is now.
     pub async fn look(&self) -> Answer<Option<Certificate>> {
         self.api::<Certificate>().get_opt("app").await.map_err(words)

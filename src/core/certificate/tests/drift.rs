@@ -1,7 +1,10 @@
 //! What somebody else does to a certificate in ACM or to the Secret is told, and put right.
 
 use super::*;
-use crate::api::names::CertificateArn;
+use crate::api::{
+    certificate::{TargetState, TargetStatus},
+    names::CertificateArn,
+};
 
 /// Time passes until every target was looked at: a day, and an hour.
 fn a_day(world: &mut World) {
@@ -234,4 +237,43 @@ fn what_uses_a_certificate_is_told_when_it_changes() {
     a_day(&mut world);
     assert_eq!(world.certificate.status.as_ref().unwrap().targets[0].in_use_by.len(), 1);
     put_right(&mut world);
+}
+
+/// Somebody wrote it, or it was deleted by hand while another one with our tags stayed in use.
+#[test]
+fn an_arn_that_is_gone_gives_way_to_the_one_that_acm_has() {
+    let mut world = delivered();
+    let there = arn(&world, "edge");
+    let target = &mut world.certificate.status.as_mut().unwrap().targets[0];
+    target.arn =
+        Some("arn:aws:acm:eu-west-1:111122223333:certificate/00000000-0000-0000-0000-000000000000".parse().unwrap());
+    target.state = TargetState::Pending;
+    world.touch();
+    world.crash();
+    world.converge();
+    assert_eq!((arn(&world, "edge"), world.new_imports, world.paid), (there, 1, 1));
+    put_right(&mut world);
+}
+
+#[test]
+fn a_target_that_is_not_where_its_status_says_is_told_and_no_other_is_made() {
+    type Edit = fn(&mut TargetStatus);
+    let edits: [(&str, Edit); 2] = [
+        ("PlaceChanged", |target| target.region = "us-east-1".parse().unwrap()),
+        ("AccountChanged", |target| {
+            let there = target.arn.as_ref().unwrap().as_str().replace("111122223333", "444455556666");
+            target.arn = Some(there.parse().unwrap());
+        }),
+    ];
+    for (reason, edit) in edits {
+        let mut world = delivered();
+        let target = &mut world.certificate.status.as_mut().unwrap().targets[0];
+        edit(target);
+        target.state = TargetState::Pending;
+        world.touch();
+        world.crash();
+        world.converge();
+        assert!(stalled(&world).unwrap().starts_with(reason), "{:?}", stalled(&world));
+        assert_eq!((world.acm.len(), world.new_imports, world.paid), (1, 1, 1));
+    }
 }

@@ -87,8 +87,14 @@ impl Hands {
         let tags = [("cluster", "cluster"), ("namespace", "pay"), ("name", "another"), ("target", "theirs")];
         let tags =
             tags.into_iter().filter(|_| tagged).map(|(key, value)| (format!("arnkeeper.dev/{key}"), value.to_owned()));
-        let theirs =
-            InAcm { arn: self.arn(), leaf: world.foreign(), tags: tags.collect(), created: world.now, in_use: false };
+        let theirs = InAcm {
+            arn: self.arn(),
+            leaf: world.foreign(),
+            tags: tags.collect(),
+            created: world.now,
+            in_use: false,
+            imported: true,
+        };
         let mut entries = world.certificate.status.iter_mut().flat_map(|s| &mut s.targets);
         if let Some(entry) = entries.find(|t| t.name == target) {
             entry.arn = Some(theirs.arn.clone());

@@ -70,6 +70,28 @@ fn a_target_with_an_import_under_way_is_deleted_all_the_same() {
 }
 
 #[test]
+fn times_to_come_hold_up_no_deletion() {
+    for whole in [true, false] {
+        let mut world = World::new(&removable());
+        world.converge();
+        let to_come = Some(Time(world.now + SignedDuration::from_hours(9000)));
+        let target = &mut world.certificate.status.as_mut().unwrap().targets[0];
+        (target.pending_since, target.imported_at) = (to_come.clone(), to_come);
+        world.crash();
+        let began = world.now;
+        if whole {
+            world.certificate.metadata.deletion_timestamp = Some(Time(world.now));
+        } else {
+            change_spec(&mut world, |spec| spec.acm.clear());
+        }
+        world.touch();
+        world.converge();
+        assert!(world.of_target("edge").is_empty() && (world.gone || !whole), "{whole}");
+        assert!(world.now.duration_since(began) < SignedDuration::from_mins(10));
+    }
+}
+
+#[test]
 fn an_import_that_is_found_again_was_done_at_its_record() {
     for fault in [Fault::AnswerLost, Fault::CrashAfter] {
         let mut world = at_the_import(&one_target(), fault);

@@ -4,7 +4,7 @@ mod effects;
 pub mod shelf;
 mod somebody;
 
-use super::super::{Memory, Observed, TargetObserved, Write, decide, published, still_wanted};
+use super::super::{Memory, Observed, TargetObserved, Write, adoption, decide, published, still_wanted};
 use crate::{
     api::{
         AwsAccount, Certificate, CertificateRequest, REVISION_ANNOTATION,
@@ -65,6 +65,8 @@ pub struct InAcm {
     pub tags: Tags,
     pub created: Timestamp,
     pub in_use: bool,
+    /// It was imported, not issued by ACM.
+    pub imported: bool,
 }
 
 /// What a process holds and loses with its end.
@@ -119,6 +121,8 @@ pub struct World {
     pub hidden: SignedDuration,
     /// The API server takes so long to store a status.
     pub slow_save: SignedDuration,
+    /// An import under an ARN takes its tags away, as moto's does.
+    pub forgetful: bool,
     pub ca: Ca,
     /// Signatures that were paid for.
     pub paid: usize,
@@ -172,6 +176,7 @@ impl World {
             deaf: 0,
             hidden: SignedDuration::ZERO,
             slow_save: SignedDuration::ZERO,
+            forgetful: false,
             ca: Ca::new(),
             paid: 0,
             changes: 0,
@@ -267,7 +272,8 @@ impl World {
             }
             let fault = if fault == Fault::FrozenUnanswered { Fault::AnswerLost } else { fault };
             let to_kubernetes = !write.as_ref().is_some_and(to_aws);
-            let guarded = matches!(write, None | Some(Write::Finalizer(_) | Write::DeleteFromAcm(..)));
+            let guarded = matches!(write, None | Some(Write::Finalizer(_) | Write::DeleteFromAcm(..)))
+                || write.as_ref().is_some_and(|write| adoption::takes_over(&o, write));
             if !silent && guarded && self.certificate.resource_version() != o.certificate.resource_version() {
                 return self.end(o, SignedDuration::from_millis(500));
             }

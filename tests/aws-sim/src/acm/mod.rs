@@ -76,6 +76,15 @@ impl Store {
         Ok(())
     }
 
+    /// Gives the certificate these tags and no others, as somebody else may have done.
+    ///
+    /// # Errors
+    /// `ResourceNotFoundException` if the store has no such ARN.
+    pub fn set_tags(&mut self, arn: &str, tags: BTreeMap<String, String>) -> Result<(), ApiError> {
+        self.existing(arn)?.tags = tags;
+        Ok(())
+    }
+
     /// Makes the certificate one that ACM issued by itself, which `ImportCertificate` must not replace.
     ///
     /// # Errors

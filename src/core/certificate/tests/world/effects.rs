@@ -2,7 +2,7 @@
 
 use super::{
     super::super::{
-        FINALIZER, Imported, Installed, Lookup, Observed, Read, Write, request_name, search,
+        FINALIZER, Imported, Installed, Lookup, Observed, Read, Write, adoption, request_name, search,
         write::{self, import_tags},
     },
     Fault, InAcm, LAG, World,
@@ -243,7 +243,12 @@ impl World {
                 let accepted =
                     there.leaf.algorithm == leaf.algorithm && !there.leaf.names.dns.is_disjoint(&leaf.names.dns);
                 assert!(accepted, "paid for in vain: ACM takes no other key, and wants a domain to stay");
+                let ours = there.tags.get("arnkeeper.dev/name").is_some_and(|name| name == "app");
+                assert!(ours && there.imported, "imported over what is not ours");
                 there.leaf = leaf;
+                if self.forgetful {
+                    there.tags.clear();
+                }
                 self.imported(o, &target, arn);
             }
             Write::Retag(target, arn, add, remove) => {
@@ -253,7 +258,6 @@ impl World {
                 o.targets.entry(target).or_default().tags = Some(Some(there.tags.clone()));
             }
             Write::DeleteFromAcm(target, arn) => {
-                self.acm.retain(|c| c.arn != arn);
                 let stored = self.certificate.status.iter().flat_map(|s| &s.targets).find(|t| t.name == target);
                 let in_status = stored.and_then(|t| t.arn.as_ref());
                 let (stored, other) = (in_status == Some(&arn), in_status.is_some_and(|there| *there != arn));
@@ -262,9 +266,11 @@ impl World {
                     o.memory.imported.remove(&target);
                 }
                 let known = stored || (imported && !other);
-                if !known {
+                let spared = |c: &InAcm| !known && adoption::is_adopted(&c.arn, &c.tags);
+                if !known && !self.acm.iter().any(|c| c.arn == arn && spared(c)) {
                     o.memory.happened.push(write::twin_deleted(&target, &arn));
                 }
+                self.acm.retain(|c| c.arn != arn || spared(c));
                 let seen = o.targets.entry(target).or_default();
                 if let Some(Lookup::Found(found)) = &mut seen.lookup {
                     found.retain(|(summary, _)| summary.arn != arn);
@@ -302,16 +308,16 @@ impl World {
         let arn: CertificateArn =
             format!("arn:aws:acm:{region}:111122223333:certificate/00000000-0000-0000-0000-{n:012}").parse().unwrap();
         let leaf = o.current().unwrap().chain.leaf.clone();
-        self.acm.push(InAcm { arn: arn.clone(), leaf, tags, created: self.now, in_use: false });
+        self.acm.push(InAcm { arn: arn.clone(), leaf, tags, created: self.now, in_use: false, imported: true });
         self.process.own.push(arn.clone());
         self.imported(o, target, arn);
     }
 
     pub(super) fn imported(&mut self, o: &mut Observed, target: &str, arn: CertificateArn) {
         let serial = o.current().unwrap().chain.leaf.serial.clone();
+        adoption::note_import(o, target, &arn);
         o.memory.imported.insert(target.to_owned(), Imported { arn, serial, at: self.now });
         o.memory.target_failures.remove(target);
-        o.targets.entry(target.to_owned()).or_default().installed = None;
     }
 }
 
@@ -332,7 +338,7 @@ pub(super) fn summary(c: &InAcm) -> Summary {
         arn: c.arn.clone(),
         names,
         more_names: false,
-        imported: true,
+        imported: c.imported,
         in_use: c.in_use,
         created_at: Some(c.created),
         more: None,
@@ -342,7 +348,7 @@ pub(super) fn summary(c: &InAcm) -> Summary {
 pub(super) fn installed(c: &InAcm) -> Installed {
     let description = Description {
         serial: Some(c.leaf.serial.clone()),
-        imported: true,
+        imported: c.imported,
         algorithm: c.leaf.algorithm,
         algorithm_name: String::new(),
         key_usages: vec![],
