@@ -322,6 +322,8 @@ pub(super) fn done(status: &mut TargetStatus, now: Timestamp) {
     let arn = status.arn.as_ref();
     if let Some(adoption) = status.adoption.as_mut().filter(|a| Some(&a.certificate_arn) == arn) {
         adoption.adopted_at.get_or_insert(Time(whole_seconds(now)));
+        // Whoever imported it ended before it could say when.
+        status.imported_at.get_or_insert(Time(whole_seconds(now)));
     }
 }
 
