@@ -257,36 +257,38 @@ impl World {
                 there.tags.retain(|key, _| !remove.contains(key));
                 o.targets.entry(target).or_default().tags = Some(Some(there.tags.clone()));
             }
-            Write::DeleteFromAcm(target, arn) => {
-                let stored = self.certificate.status.iter().flat_map(|s| &s.targets).find(|t| t.name == target);
-                let in_status = stored.and_then(|t| t.arn.as_ref());
-                let (stored, other) = (in_status == Some(&arn), in_status.is_some_and(|there| *there != arn));
-                let imported = o.memory.imported.get(&target).is_some_and(|i| i.arn == arn);
-                if imported {
-                    o.memory.imported.remove(&target);
-                }
-                let known = stored || (imported && !other);
-                let spared = |c: &InAcm| !known && adoption::is_adopted(&c.arn, &c.tags);
-                if !known && !self.acm.iter().any(|c| c.arn == arn && spared(c)) {
-                    o.memory.happened.push(write::twin_deleted(&target, &arn));
-                }
-                self.acm.retain(|c| c.arn != arn || spared(c));
-                let seen = o.targets.entry(target).or_default();
-                if let Some(Lookup::Found(found)) = &mut seen.lookup {
-                    found.retain(|(summary, _)| summary.arn != arn);
-                }
-                if let Some(shown) = &mut seen.shown {
-                    shown.retain(|(summary, _)| summary.arn != arn);
-                }
-                if known {
-                    seen.look_at(&arn);
-                    seen.tags = Some(None);
-                    seen.deleted = true;
-                } else if imported {
-                    (seen.tags, seen.installed) = (None, None);
-                }
-            }
+            Write::DeleteFromAcm(target, arn) => self.delete_from_acm(o, target, &arn),
             Write::Publish { object, uid, fields } => self.publish(o, &object, &uid, fields),
+        }
+    }
+
+    fn delete_from_acm(&mut self, o: &mut Observed, target: String, arn: &CertificateArn) {
+        let stored = self.certificate.status.iter().flat_map(|s| &s.targets).find(|t| t.name == target);
+        let in_status = stored.and_then(|t| t.arn.as_ref());
+        let (stored, other) = (in_status == Some(arn), in_status.is_some_and(|there| *there != *arn));
+        let imported = o.memory.imported.get(&target).is_some_and(|i| i.arn == *arn);
+        if imported {
+            o.memory.imported.remove(&target);
+        }
+        let known = stored || (imported && !other);
+        let spared = |c: &InAcm| !known && adoption::is_adopted(&c.arn, &c.tags);
+        if !known && !self.acm.iter().any(|c| c.arn == *arn && spared(c)) {
+            o.memory.happened.push(write::twin_deleted(&target, arn));
+        }
+        self.acm.retain(|c| c.arn != *arn || spared(c));
+        let seen = o.targets.entry(target).or_default();
+        if let Some(Lookup::Found(found)) = &mut seen.lookup {
+            found.retain(|(summary, _)| summary.arn != *arn);
+        }
+        if let Some(shown) = &mut seen.shown {
+            shown.retain(|(summary, _)| summary.arn != *arn);
+        }
+        if known {
+            seen.look_at(arn);
+            seen.tags = Some(None);
+            seen.deleted = true;
+        } else if imported {
+            (seen.tags, seen.installed) = (None, None);
         }
     }
 
