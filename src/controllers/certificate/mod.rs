@@ -40,6 +40,9 @@ use std::{
 
 /// Before the first certificate, that there is no Secret is not asked again for so long.
 const ABSENT_LASTS: SignedDuration = SignedDuration::from_mins(1);
+/// As long as nothing is asked for yet, it is asked again sooner: what would be paid for may have no place any more. A key takes
+/// this long at most, as a rule.
+const ABSENT_LASTS_BEFORE: SignedDuration = SignedDuration::from_secs(10);
 
 /// The controller of Certificates.
 pub struct Certificates {
@@ -165,10 +168,11 @@ impl Kind for Certificates {
         let claimed_by = self.context.claim(&certificate);
         let targets = spec.acm.iter().map(|t| (t.name.clone(), TargetObserved::default())).collect();
         // Who makes such a Secret meanwhile is not overwritten: a new one is made by POST.
-        let absent = memory.absent.filter(|seen| {
-            certificate.status.as_ref().is_none_or(|s| s.revision.is_none())
-                && self.context.clock.now().duration_since(*seen).abs() < ABSENT_LASTS
+        let age = memory.absent.as_ref().filter(|(name, _)| **name == *spec.secret.name).and_then(|(_, seen)| {
+            let never = certificate.status.as_ref().is_none_or(|s| s.revision.is_none());
+            never.then(|| self.context.clock.now().duration_since(*seen).abs())
         });
+        let absent = age.filter(|age| *age < ABSENT_LASTS);
         let account_spent = self.context.spending().spent(&spec.account_ref.name, self.context.clock.now());
         let mut o = Observed {
             cluster: self.context.cluster.clone(),
@@ -198,10 +202,10 @@ impl Kind for Certificates {
         self.see_holders(&mut o, serial.as_deref());
         if o.secret.is_some() {
             self.see_requests(&mut o);
-            // Before anything is paid for it is looked at once more: somebody may have made it meanwhile, or it is another one.
             let uid = o.uid();
             let asked = |request: &CertificateRequest| request.owner_references().iter().any(|owner| owner.uid == uid);
-            if !o.requests.values().any(|request| asked(request.as_ref())) {
+            let is_old = absent.is_some_and(|age| age >= ABSENT_LASTS_BEFORE);
+            if is_old && !o.requests.values().any(|request| asked(request.as_ref())) {
                 o.secret = None;
             }
         }
@@ -258,7 +262,8 @@ impl Kind for Certificates {
             }
             Read::Secret => {
                 let secret = self.context.secret(&o.namespace(), &o.certificate.spec.secret.name).await?;
-                o.memory.absent = secret.is_none().then(|| self.context.clock.now());
+                let name = &*o.certificate.spec.secret.name;
+                o.memory.absent = secret.is_none().then(|| (name.into(), self.context.clock.now()));
                 self.see_secret(o, secret);
             }
             Read::Password => self.password(o).await?,

@@ -241,8 +241,8 @@ pub struct Memory {
     pub target_failures: BTreeMap<String, Failure>,
     /// The last failures that belong to no target.
     pub failure: Option<Failure>,
-    /// When there was no Secret; while there never was a certificate, that is believed for a moment.
-    pub absent: Option<Timestamp>,
+    /// The Secret that was not there, and when; while there never was a certificate, that is believed for a moment.
+    pub absent: Option<(Box<str>, Timestamp)>,
     /// The revision whose staged key is known to be gone, or to go with its owner.
     pub unstaged: Option<i64>,
     /// When the Secret was put right last.
