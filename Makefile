@@ -19,7 +19,7 @@ help: ## List the targets
 	@sed -nE 's/^([a-z0-9-]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
 
 .PHONY: test
-test: build unit emulator e2e-sim e2e-moto drift crash-some move replicas chart uninstall metrics ## Every test: units, the emulator, end to end on both AWS, crashes, the chart, the alerts
+test: build unit emulator demo e2e-sim e2e-moto drift crash-some move replicas chart uninstall metrics ## Every test: units, the emulator, the demo, end to end on both AWS, crashes, the chart, the alerts
 	$(call say,"all tests passed")
 
 .PHONY: check
