@@ -48,7 +48,7 @@ use std::collections::BTreeMap;
         .message("with management Observe, acm has one entry, with certificateArn: the certificate to watch"),
     validation = Rule::new("!(has(self.management) && self.management == 'Observe') || !has(self.acm) || size(self.acm) != 1 || !has(self.acm[0].certificateArn) || self.acm[0].certificateArn.split(':').size() < 4 || self.acm[0].certificateArn.split(':')[3] == (has(self.acm[0].region) ? self.acm[0].region : self.region)")
         .message("with management Observe, acm[0].certificateArn must lie in its region"),
-    validation = Rule::new("!has(self.source) || !has(self.source.privateCa.certificateAuthority.arn) || self.source.privateCa.certificateAuthority.arn.split(':').size() < 4 || self.source.privateCa.certificateAuthority.arn.split(':')[3] == self.region")
+    validation = Rule::new("!has(self.source) || !has(self.source.privateCa) || !has(self.source.privateCa.certificateAuthority.arn) || self.source.privateCa.certificateAuthority.arn.split(':').size() < 4 || self.source.privateCa.certificateAuthority.arn.split(':')[3] == self.region")
         .message("source.privateCa.certificateAuthority.arn must lie in region"),
     validation = Rule::new("!has(self.renewal) || !has(self.renewal.before) || !self.renewal.before.matches('^[0-9hms]+$') || !self.duration.matches('^[0-9hms]+$') || duration(self.renewal.before) < duration(self.duration)")
         .message("renewal.before must be shorter than duration"),
@@ -150,9 +150,26 @@ pub struct Budget {
 /// Where the certificate comes from: exactly one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("[has(self.privateCa)].filter(given, given).size() == 1").message("exactly one source: privateCa"))]
 pub struct Source {
     /// An AWS private CA signs; the operator makes the key.
-    pub private_ca: PrivateCaSource,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub private_ca: Option<PrivateCaSource>,
+}
+
+/// The one source that a Certificate has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin<'a> {
+    /// An AWS private CA signs; the operator makes the key.
+    PrivateCa(&'a PrivateCaSource),
+}
+
+impl Source {
+    /// The one that is given; none where nothing is issued (`management: Observe`).
+    #[must_use]
+    pub fn origin(&self) -> Option<Origin<'_>> {
+        self.private_ca.as_ref().map(Origin::PrivateCa)
+    }
 }
 
 /// A private CA as the source.

@@ -248,11 +248,8 @@ impl Kind for Certificates {
                 let account = o.certificate.spec.account_ref.name.clone();
                 let Some(aws) = self.aws(o, &account).await else { return Ok(()) };
                 let spec = &o.certificate.spec;
-                match self
-                    .context
-                    .authority(&*aws, &spec.region, &spec.source.private_ca.certificate_authority, false)
-                    .await
-                {
+                let Some(source) = &spec.source.private_ca else { return Ok(()) };
+                match self.context.authority(&*aws, &spec.region, &source.certificate_authority, false).await {
                     Ok(authority) => {
                         o.authority = Some(authority);
                         o.memory.failure = None;

@@ -6,8 +6,8 @@ use crate::{
     api::{
         ADOPT_BY_ANNOTATION, CertificateRequest, ISSUED_FOR_ANNOTATION, OWNED_BY_ANNOTATION, RENEW_ANNOTATION,
         REVISION_ANNOTATION,
-        certificate::{FirstIssuance, KeyEncoding, Renewals, Target},
-        names::CertificateArn,
+        certificate::{CertificateSpec, FirstIssuance, KeyEncoding, Renewals, Target},
+        names::{CertificateArn, TemplateArn},
         request::CertificateRequestSpec,
         shared::Tags,
     },
@@ -87,6 +87,10 @@ fn owner(o: &Observed) -> Option<OwnerReference> {
     o.certificate.controller_owner_ref(&())
 }
 
+fn template_arn(spec: &CertificateSpec) -> Option<&TemplateArn> {
+    spec.source.private_ca.as_ref()?.template_arn.as_ref()
+}
+
 /// The Secret with a revision's key and its CSR.
 ///
 /// # Errors
@@ -95,7 +99,7 @@ pub fn staged(o: &Observed, revision: i64, key: &PrivateKey, now: Timestamp) -> 
     let spec = &o.certificate.spec;
     let subject = wanted::subject_request(&spec.subject).map_err(|e| format!("spec.subject: {e}"))?;
     let (_, passthrough) = template::for_usages(&spec.usages, &spec.region).map_err(|e| e.to_string())?;
-    let copies = spec.source.private_ca.template_arn.as_ref().map_or(passthrough, template::copies_csr);
+    let copies = template_arn(spec).map_or(passthrough, template::copies_csr);
     let usages = wanted::usages(spec);
     let csr =
         csr::create_csr(key, &subject, copies.then_some(&usages[..])).map_err(|e| format!("spec.subject: {e}"))?;
@@ -125,6 +129,7 @@ pub(super) fn signs(o: &Observed) -> bool {
 #[must_use]
 pub fn request(o: &Observed, revision: i64, trigger: &str, now: Timestamp) -> Option<CertificateRequest> {
     let spec = &o.certificate.spec;
+    let private_ca = spec.source.private_ca.as_ref()?;
     let staged = o.staged.get(&revision)?.as_ref()?;
     let csr = staged.text("tls.csr")?.to_string();
     let name = issuing::request_name(&o.name(), revision);
@@ -133,14 +138,14 @@ pub fn request(o: &Observed, revision: i64, trigger: &str, now: Timestamp) -> Op
         CertificateRequestSpec {
             account_ref: spec.account_ref.clone(),
             region: spec.region.clone(),
-            certificate_authority: spec.source.private_ca.certificate_authority.clone(),
+            certificate_authority: private_ca.certificate_authority.clone(),
             csr: Some(csr),
             subject: None,
             private_key: None,
             secret_name: None,
             usages: spec.usages.clone(),
             duration: spec.duration,
-            template_arn: spec.source.private_ca.template_arn.clone(),
+            template_arn: private_ca.template_arn.clone(),
             tags: Tags::new(),
             signature: signs(o).then(|| spec.signature.clone().unwrap_or_default()),
         },

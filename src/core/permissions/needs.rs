@@ -3,7 +3,7 @@
 use crate::{
     api::{
         AwsAccount, Certificate, CertificateRequest,
-        certificate::DeletionPolicy,
+        certificate::{DeletionPolicy, Origin},
         conditions::{READY, is_true},
         names::{AuthorityArn, CertificateArn, Located, Region, RoleArn},
         shared::AuthorityRef,
@@ -108,7 +108,10 @@ impl<'a, E> Gathering<'a, E> {
             return;
         }
         if spec.account_ref.name == self.name && !spec.is_observed() {
-            self.issues(&spec.region, &spec.source.private_ca.certificate_authority);
+            match spec.source.origin() {
+                Some(Origin::PrivateCa(source)) => self.issues(&spec.region, &source.certificate_authority),
+                None => {}
+            }
         }
         for target in &spec.acm {
             let place = target.account_ref.as_ref().unwrap_or(&spec.account_ref);
