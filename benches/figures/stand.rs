@@ -107,7 +107,20 @@ impl Stand {
         }
         self.sim("POST", "reset", Value::Null).await?;
         drop(self.post("/api/v1/namespaces", &json!({ "metadata": { "name": NAMESPACE } })).await);
-        Ok(())
+        self.settle().await
+    }
+
+    /// Until the API server and etcd are done with what was deleted: a twentieth of a processor, for a second.
+    async fn settle(&self) -> Outcome<()> {
+        let (servers, began) = ([self.process("kube-apiserver")?, self.process("etcd")?], Instant::now());
+        let used = || servers.iter().map(|server| server.cpu()).sum::<f64>();
+        loop {
+            let before = used();
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            if used() - before <= 0.05 || began.elapsed() > Duration::from_mins(1) {
+                return Ok(());
+            }
+        }
     }
 
     async fn wipe_prefix(&self, prefix: &str) -> Outcome<()> {
