@@ -186,34 +186,51 @@ pub async fn rsa(stand: &Stand, many: usize) -> Outcome<Vec<Row>> {
     let created = created.ok_or("they were not created")?;
     let is_look = |r: &&super::audit::Request| r.is_ours() && r.verb == "get" && r.object.name == "other-tls";
     let looks: Vec<Timestamp> = made.iter().filter(is_look).map(|r| r.received).collect();
-    let (during, after) = (waits(&made, &looks, |at| at < created), waits(&made, &looks, |at| at >= created));
+    let during = waits(&made, &looks, |at| at < created);
+    let (after, bare) = (waits(&made, &looks, |at| at >= created), waits(&made, &seen, |at| at >= created));
+    let own = lags(&made, &seen, &looks, |at| at >= created);
     let measured = format!(
-        "{:.0} ms (half of them {:.0} ms, {} looks; a bare watch beside it: {:.0} ms; {:.0} ms while they are created); all \
-         Ready after {wall:.0} s",
+        "{:.0} ms after a bare watch had it (half of them {:.0} ms, {} looks); after the API server's answer {:.0} ms, the bare \
+         watch {:.0} ms; {:.0} ms while they are created; all Ready after {wall:.0} s",
+        percentile(&own, 99),
+        percentile(&own, 50),
+        own.len(),
         percentile(&after, 99),
-        percentile(&after, 50),
-        after.len(),
-        percentile(&waits(&made, &seen, |at| at >= created), 99),
+        percentile(&bare, 99),
         percentile(&during, 99),
     );
     let what = format!("While {many} RSA-2048 keys are made: p99 from a change of another object to its reconcile");
-    Ok(vec![Row::new(&what, "≤ 50 ms", measured, percentile(&after, 99) <= 50.0)])
+    Ok(vec![Row::new(&what, "≤ 50 ms", measured, percentile(&own, 99) <= 50.0)])
 }
 
 fn percentile(sorted: &[f64], percent: usize) -> f64 {
     sorted.get((sorted.len() * percent / 100).min(sorted.len().saturating_sub(1))).copied().unwrap_or(f64::NAN)
 }
 
-/// Milliseconds from the answer to a change of `other` at such a time until it is seen, by the machine's clock, sorted.
-fn waits(all: &[super::audit::Request], seen: &[Timestamp], counts: impl Fn(Timestamp) -> bool) -> Vec<f64> {
+type Requests = [super::audit::Request];
+
+fn changes(all: &Requests, counts: impl Fn(Timestamp) -> bool) -> impl Iterator<Item = &super::audit::Request> {
     let changes = all.iter().filter(|r| !r.is_ours() && r.verb == "patch" && r.object.name == "other");
-    let changes = changes.filter(|change| counts(change.received));
-    let wait = |change: &super::audit::Request| {
-        // It may be seen before the answer was written.
-        let first = seen.iter().filter(|at| **at > change.received).min()?;
-        Some(first.duration_since(change.answered).as_secs_f64().max(0.0) * 1000.0)
-    };
-    let mut waits: Vec<f64> = changes.filter_map(wait).collect();
-    waits.sort_by(f64::total_cmp);
-    waits
+    changes.filter(move |change| counts(change.received))
+}
+
+/// The first time after the beginning of a change: it may be seen before the answer was written.
+fn first(times: &[Timestamp], change: &super::audit::Request) -> Option<Timestamp> {
+    times.iter().filter(|at| **at > change.received).min().copied()
+}
+
+/// Milliseconds from the answer to a change of `other` at such a time until it is seen, by the machine's clock, sorted.
+fn waits(all: &Requests, seen: &[Timestamp], counts: impl Fn(Timestamp) -> bool) -> Vec<f64> {
+    sorted(changes(all, counts).filter_map(|change| Some((change.answered, first(seen, change)?))))
+}
+
+/// Milliseconds from when such a change of `other` is seen until the operator looks, sorted.
+fn lags(all: &Requests, seen: &[Timestamp], looks: &[Timestamp], counts: impl Fn(Timestamp) -> bool) -> Vec<f64> {
+    sorted(changes(all, counts).filter_map(|change| Some((first(seen, change)?, first(looks, change)?))))
+}
+
+fn sorted(spans: impl Iterator<Item = (Timestamp, Timestamp)>) -> Vec<f64> {
+    let mut all: Vec<f64> = spans.map(|(from, to)| to.duration_since(from).as_secs_f64().max(0.0) * 1000.0).collect();
+    all.sort_by(f64::total_cmp);
+    all
 }
