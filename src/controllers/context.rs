@@ -207,7 +207,8 @@ impl Context {
     /// # Errors
     /// Why it does not let us in.
     pub async fn session(&self, account: Option<&AwsAccount>) -> Result<Arc<dyn Aws>, Refusal> {
-        let missing = || Refusal { reason: "AccountNotReady", message: "the AwsAccount is gone".into() };
+        let message = "the AwsAccount is gone: make it again, or name another one";
+        let missing = || Refusal { reason: "AccountNotReady", message: message.into() };
         self.sessions.open(account.ok_or_else(missing)?).await.map_err(|problem| refusal(&problem))
     }
 
