@@ -47,6 +47,9 @@ use std::{
 /// A staged key that was just stored is used again for so long, instead of being read back.
 const STAGED_LASTS: Duration = Duration::from_mins(1);
 
+/// Said where the schema let through what names no CA.
+const NO_AUTHORITY: &str = "no private CA is named: give certificateAuthority an arn or a name";
+
 /// What all controllers share.
 pub struct Context {
     /// For calls to the API server.
@@ -238,7 +241,7 @@ impl Context {
                 Err(message) => return Ok(Err(Refusal { reason: "AuthorityNotFound", message })),
             },
             (None, None) => {
-                return Ok(Err(Refusal { reason: "AuthorityNotFound", message: "no private CA is named".into() }));
+                return Ok(Err(Refusal { reason: "AuthorityNotFound", message: NO_AUTHORITY.into() }));
             }
         };
         self.authorities.known(aws, &arn, again, now).await

@@ -224,7 +224,9 @@ mod tests {
         let elsewhere = account(&json!({ "regions": ["us-east-1"], "allowedNamespaces": { "from": "All" } }));
         assert_eq!(reason(access(Some(&elsewhere), "prod", "pay", None, &region())), "RegionNotAllowed");
         for (account, cure) in [(off, "have it enabled"), (elsewhere, "have it added to spec.regions")] {
-            let Access::Refused(why) = access(Some(&account), "prod", "pay", None, &region()) else { panic!("granted") };
+            let Access::Refused(why) = access(Some(&account), "prod", "pay", None, &region()) else {
+                panic!("granted")
+            };
             assert!(why.message.contains(cure), "{}", why.message);
         }
     }

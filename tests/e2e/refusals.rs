@@ -234,7 +234,11 @@ async fn that_aws_can_not_be_reached_is_told_of_a_new_certificate_at_once() {
     world.certificate("app", &authority, json!({ "acm": [{ "name": "edge" }] })).await;
     let told = until(&world.certificates(), "app", "AwsUnavailable", |c| c.because(READY, "AwsUnavailable")).await;
     assert!(told_after(&told) < 8, "told after {} s", told_after(&told));
-    assert!(told.condition(STALLED).is_none() && told.message(READY).contains("tried again"), "{}", told.message(READY));
+    assert!(
+        told.condition(STALLED).is_none() && told.message(READY).contains("tried again"),
+        "{}",
+        told.message(READY)
+    );
     sim.heal(&world.id).await;
     world.ready("app").await;
     world.assert_paid(1).await;

@@ -271,8 +271,9 @@ fn next_step(
     step("Renew", first, blocked_by)
 }
 
+/// Whether every target has the newest one; a target that was delivered may have the one before still.
 fn all_delivered(status: &CertificateStatus) -> bool {
-    status.targets.iter().all(|t| t.state == TargetState::Delivered)
+    status.targets.iter().all(|t| t.state == TargetState::Delivered && t.serial_number == status.serial_number)
 }
 
 /// The newest revision, once it was everywhere.
