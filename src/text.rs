@@ -29,9 +29,22 @@ const fn is_invisible(c: char) -> bool {
     matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
 }
 
+/// A number of things, for people: `1 certificate`, `3 certificates`.
+#[must_use]
+pub fn counted(number: impl TryInto<i64>, one: &str) -> String {
+    let number = number.try_into().unwrap_or(i64::MAX);
+    if number == 1 { format!("1 {one}") } else { format!("{number} {one}s") }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_is_one_and_all_else_are_many() {
+        let told = [0, 1, 2, -1].map(|number| counted(number, "certificate"));
+        assert_eq!(told, ["0 certificates", "1 certificate", "2 certificates", "-1 certificates"]);
+    }
 
     #[test]
     fn one_line_that_moves_nothing() {

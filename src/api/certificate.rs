@@ -568,4 +568,7 @@ pub struct HistoryEntry {
     pub request: Option<String>,
     /// When the operator stored it.
     pub issued_at: Time,
+    /// When every target had it for the first time; without targets, when it was in the Secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivered_at: Option<Time>,
 }

@@ -68,7 +68,53 @@ impl fmt::Display for AwsError {
                 f,
                 "a quota of the AWS account is used up at {action}: ask AWS for more, or delete what is not needed ({code}: {message})"
             ),
-            Kind::NotFound | Kind::InUse | Kind::Refused | Kind::Conflict => write!(f, "{action}: {code}: {message}"),
+            Kind::NotFound => {
+                let cure = match action.split(':').next() {
+                    Some("acm-pca") => ": create the private CA, or correct the certificateAuthority that names it",
+                    Some("acm") => {
+                        ": correct the certificateArn that names it; what was deleted is imported anew by itself"
+                    }
+                    // Whoever asks knows better.
+                    Some("secretsmanager") => "",
+                    _ => ": create it, or correct what names it",
+                };
+                write!(f, "there is nothing of what {action} asks for ({code}: {message}){cure}")
+            }
+            Kind::InUse => write!(
+                f,
+                "{action} has to wait, since something uses it ({code}: {message}): take it off whatever serves it, such as a load \
+                 balancer; it is tried again by itself"
+            ),
+            Kind::Refused => write!(f, "AWS refuses {action} ({code}: {message}): correct what these words name"),
+            Kind::Conflict => {
+                write!(
+                    f,
+                    "{action} met somebody else's change of the same thing, and is tried again ({code}: {message})"
+                )
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_can_be_done_is_told() {
+        for (kind, action, cure) in [
+            (Kind::NotFound, "acm-pca:DescribeCertificateAuthority", "create the private CA"),
+            (Kind::NotFound, "acm:ImportCertificate", "correct the certificateArn"),
+            (Kind::NotFound, "organizations:DescribeOrganization", "create it"),
+            (Kind::InUse, "acm:DeleteCertificate", "take it off"),
+            (Kind::Refused, "acm-pca:IssueCertificate", "correct what these words name"),
+            (Kind::Conflict, "acm:AddTagsToCertificate", "tried again"),
+            (Kind::LimitExceeded, "acm:ImportCertificate", "ask AWS for more"),
+            (Kind::Credentials, "sts:AssumeRole", "check the keys"),
+        ] {
+            let error = AwsError { kind, action, code: Some("Code".into()), message: "words".into() };
+            let told = error.to_string();
+            assert!(told.contains(action) && told.contains("Code: words") && told.contains(cure), "{told}");
         }
     }
 }

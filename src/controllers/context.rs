@@ -47,6 +47,9 @@ use std::{
 /// A staged key that was just stored is used again for so long, instead of being read back.
 const STAGED_LASTS: Duration = Duration::from_mins(1);
 
+/// Said where the schema let through what names no CA.
+const NO_AUTHORITY: &str = "no private CA is named: give certificateAuthority an arn or a name";
+
 /// What all controllers share.
 pub struct Context {
     /// For calls to the API server.
@@ -207,7 +210,8 @@ impl Context {
     /// # Errors
     /// Why it does not let us in.
     pub async fn session(&self, account: Option<&AwsAccount>) -> Result<Arc<dyn Aws>, Refusal> {
-        let missing = || Refusal { reason: "AccountNotReady", message: "the AwsAccount is gone".into() };
+        let message = "the AwsAccount is gone: make it again, or name another one";
+        let missing = || Refusal { reason: "AccountNotReady", message: message.into() };
         self.sessions.open(account.ok_or_else(missing)?).await.map_err(|problem| refusal(&problem))
     }
 
@@ -237,7 +241,7 @@ impl Context {
                 Err(message) => return Ok(Err(Refusal { reason: "AuthorityNotFound", message })),
             },
             (None, None) => {
-                return Ok(Err(Refusal { reason: "AuthorityNotFound", message: "no private CA is named".into() }));
+                return Ok(Err(Refusal { reason: "AuthorityNotFound", message: NO_AUTHORITY.into() }));
             }
         };
         self.authorities.known(aws, &arn, again, now).await

@@ -6,7 +6,7 @@ use crate::{
         AwsAccount, Certificate, CertificateRequest, OWNED_BY_ANNOTATION,
         conditions::{READY, STALLED, is_true},
     },
-    core::organization::is_member_of,
+    core::{certificate::REQUEST_CONFLICT, organization::is_member_of},
     kube::{
         key::Key,
         store::{Change, Gist},
@@ -182,6 +182,7 @@ impl Waker {
                         if !is_done(&request) {
                             self.wake_owner(&request);
                         }
+                        self.wake_namesake(&key);
                     }
                 }
             }
@@ -309,6 +310,19 @@ impl Waker {
     fn wake_owner(&self, request: &CertificateRequest) {
         for owner in request.owner_references().iter().filter(|o| o.kind == "Certificate") {
             self.wake_certificate(request.metadata.namespace.as_deref(), &owner.name);
+        }
+    }
+
+    /// Wakes the Certificate whose next request could have had this name, if it waits for that.
+    fn wake_namesake(&self, request: &Key) {
+        let (Some((name, _)), namespace) = (request.name().rsplit_once('-'), request.namespace()) else { return };
+        let Some(key) = self.context.certificates.find(namespace, name) else { return };
+        let waits = |c: &Certificate| {
+            let conditions = c.status.iter().flat_map(|s| &s.conditions);
+            conditions.into_iter().any(|c| c.type_ == STALLED && c.reason == REQUEST_CONFLICT)
+        };
+        if self.context.certificates.at(&key).is_some_and(|certificate| waits(&certificate)) {
+            self.certificates.wake(&key);
         }
     }
 

@@ -79,7 +79,8 @@ fn usable(account: &AwsAccount, name: &str, region: &Region) -> Access {
         return Access::Refused(Refusal {
             reason: "AccountDisabled",
             message: format!(
-                "AwsAccount {:?} is disabled (spec.enabled is false): no AWS call is made for it",
+                "AwsAccount {:?} is disabled (spec.enabled is false), and no AWS call is made for it: have it enabled, or name \
+                 another account",
                 account.name_any()
             ),
         });
@@ -88,7 +89,11 @@ fn usable(account: &AwsAccount, name: &str, region: &Region) -> Access {
         let regions: Vec<&str> = account.spec.regions.iter().map(Region::as_str).collect();
         return Access::Refused(Refusal {
             reason: "RegionNotAllowed",
-            message: format!("region {region} is not among the regions of AwsAccount {name:?}: {}", regions.join(", ")),
+            message: format!(
+                "region {region} is not among the regions of AwsAccount {name:?} ({}): name one of those, or have it added to \
+                 spec.regions of the AwsAccount",
+                regions.join(", ")
+            ),
         });
     }
     Access::Granted
@@ -218,6 +223,12 @@ mod tests {
         assert_eq!(reason(access(Some(&off), "prod", "pay", None, &region())), "AccountDisabled");
         let elsewhere = account(&json!({ "regions": ["us-east-1"], "allowedNamespaces": { "from": "All" } }));
         assert_eq!(reason(access(Some(&elsewhere), "prod", "pay", None, &region())), "RegionNotAllowed");
+        for (account, cure) in [(off, "have it enabled"), (elsewhere, "have it added to spec.regions")] {
+            let Access::Refused(why) = access(Some(&account), "prod", "pay", None, &region()) else {
+                panic!("granted")
+            };
+            assert!(why.message.contains(cure), "{}", why.message);
+        }
     }
 
     #[test]

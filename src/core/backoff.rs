@@ -50,6 +50,12 @@ impl Failure {
         self.needs_a_person() || (self.count >= TOLD_FROM && !self.is_quiet())
     }
 
+    /// The same of an object: where nothing was told of it yet, that AWS can't be reached is told at once.
+    #[must_use]
+    pub fn is_told_of(&self, is_new: bool) -> bool {
+        self.is_told() || (is_new && self.error.kind == Kind::Transient)
+    }
+
     /// CamelCase, for a condition.
     #[must_use]
     pub fn reason(&self) -> &'static str {
@@ -95,6 +101,19 @@ mod tests {
         let waits: Vec<i64> = [1, 2, 3, 9, 10, 40].into_iter().map(|n| exponential(n).as_secs()).collect();
         assert_eq!(waits, [1, 2, 4, 256, 300, 300]);
         assert_eq!(exponential(0), FIRST);
+    }
+
+    #[test]
+    fn of_a_new_object_the_first_passing_fault_is_told() {
+        let failure = |kind, count| {
+            let error = AwsError { kind, action: "acm-pca:IssueCertificate", code: None, message: "no".into() };
+            Failure { error, count }
+        };
+        assert!(failure(Kind::Transient, 1).is_told_of(true) && !failure(Kind::Transient, 1).is_told_of(false));
+        assert!(failure(Kind::Transient, TOLD_FROM).is_told_of(false));
+        for kind in [Kind::Throttled, Kind::Credentials, Kind::NotYourTurn(std::time::Duration::from_secs(3))] {
+            assert!(!failure(kind, 1).is_told_of(true), "{kind:?}");
+        }
     }
 
     #[test]

@@ -5,10 +5,13 @@
 //! nothing is listed and nothing is written for a single certificate.
 
 use super::request::attempt::ungated;
-use crate::api::{
-    AwsAccount, CertificateRequest,
-    account::{BudgetStatus, HourStatus},
-    conditions::STALLED,
+use crate::{
+    api::{
+        AwsAccount, CertificateRequest,
+        account::{BudgetStatus, HourStatus},
+        conditions::STALLED,
+    },
+    text::counted,
 };
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -40,9 +43,10 @@ impl Spent {
     #[must_use]
     pub fn message(&self, account: &str) -> String {
         format!(
-            "AwsAccount {account:?} was asked for {} certificates within a day, which is its budget; it goes on at {}, or at once \
+            "AwsAccount {account:?} was asked for {} within a day, which is its budget; it goes on at {}, or at once \
              with a greater spec.budget.issuesPerDay of the AwsAccount. What is there stays, and goes on to be delivered",
-            self.budget, self.until
+            counted(self.budget, "certificate"),
+            self.until
         )
     }
 }

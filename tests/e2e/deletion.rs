@@ -4,7 +4,7 @@ use crate::{
     harness::{REGIONS, World, arn, secret_name},
     wait::{Conditions, gone, until},
 };
-use arnkeeper::api::conditions::READY;
+use arnkeeper::api::{Certificate, conditions::READY};
 use k8s_openapi::api::core::v1::Secret;
 use kube::{ResourceExt, api::DeleteParams};
 use serde_json::json;
@@ -51,7 +51,7 @@ async fn what_is_in_use_is_deleted_once_it_is_not() {
         format!("arn:aws:elasticloadbalancing:{}:{}:loadbalancer/app/web/0123456789abcdef", REGIONS[0], world.id);
     sim.in_use(&arn, &[&balancer]).await;
     delete(&world).await;
-    let told = |c: &arnkeeper::api::Certificate| c.because(READY, "Deleting") && c.message(READY).contains("InUse");
+    let told = |c: &Certificate| c.because(READY, "Deleting") && c.message(READY).contains("InUse");
     until(&world.certificates(), "app", "it is told that the certificate is in use", told).await;
     let acm = world.acm(REGIONS[0]).await;
     assert_eq!(acm.arns().await, from_ref(&arn));
@@ -70,24 +70,45 @@ async fn a_removed_target_follows_its_policy() {
     ]);
     let before = world.issued("app", &authority, json!({ "acm": acm })).await;
     world.change(&world.certificates(), "app", json!({ "spec": { "acm": [{ "name": "kept" }] } })).await;
-    let one = |c: &arnkeeper::api::Certificate| c.is(READY) && c.status.as_ref().is_some_and(|s| s.targets.len() == 1);
+    let one = |c: &Certificate| c.is(READY) && c.status.as_ref().is_some_and(|s| s.targets.len() == 1);
     let after = until(&world.certificates(), "app", "one target is left", one).await;
     assert_eq!(arn(&after, "kept"), arn(&before, "kept"));
     let acm = world.acm(REGIONS[1]).await;
     acm.gone(&arn(&before, "dropped")).await;
     assert_eq!(acm.arns().await, [arn(&before, "left")]);
-    let freed = |c: &arnkeeper::api::Certificate| c.finalizers().is_empty();
+    let freed = |c: &Certificate| c.finalizers().is_empty();
     until(&world.certificates(), "app", "nothing has to be undone any more", freed).await;
 }
 
 #[tokio::test]
 async fn a_deletion_does_not_wait_for_an_account_that_is_gone() {
     let (world, authority) = World::new("no-means").await;
-    world.issued("app", &authority, json!({ "acm": [{ "name": "edge", "deletionPolicy": "Delete" }] })).await;
+    let certificate =
+        world.issued("app", &authority, json!({ "acm": [{ "name": "edge", "deletionPolicy": "Delete" }] })).await;
     world.accounts().delete(&world.account, &DeleteParams::default()).await.expect("it can be deleted");
     gone(&world.accounts(), &world.account).await;
     delete(&world).await;
     gone(&world.certificates(), "app").await;
+    told_once(&world, &certificate, "AccountNotAvailable").await;
+}
+
+/// One event names the ARN that is left behind, and why.
+async fn told_once(world: &World, certificate: &Certificate, why: &str) {
+    let notes = world.events(&certificate.uid().expect("a uid"), "LeftBehind").await;
+    assert!(notes.len() == 1 && notes[0].contains(&arn(certificate, "edge")) && notes[0].contains(why), "{notes:?}");
+    assert_eq!(world.acm(REGIONS[0]).await.arns().await, [arn(certificate, "edge")]);
+}
+
+#[tokio::test]
+async fn what_a_disabled_account_keeps_of_a_removed_target_is_told() {
+    let (world, authority) = World::new("kept-there").await;
+    let certificate =
+        world.issued("app", &authority, json!({ "acm": [{ "name": "edge", "deletionPolicy": "Delete" }] })).await;
+    world.change(&world.accounts(), &world.account, json!({ "spec": { "enabled": false } })).await;
+    world.change(&world.certificates(), "app", json!({ "spec": { "acm": [] } })).await;
+    let freed = |c: &Certificate| c.finalizers().is_empty() && c.status.as_ref().is_some_and(|s| s.targets.is_empty());
+    until(&world.certificates(), "app", "the target is forgotten", freed).await;
+    told_once(&world, &certificate, "AccountDisabled").await;
 }
 
 #[tokio::test]

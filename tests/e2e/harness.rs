@@ -15,13 +15,13 @@ use k8s_openapi::{
     NamespaceResourceScope,
     api::{
         authorization::v1::SubjectAccessReview,
-        core::v1::{Namespace, Secret},
+        core::v1::{Event, Namespace, Secret},
         rbac::v1::{Role, RoleBinding},
     },
 };
 use kube::{
     Api, Client, Resource, ResourceExt,
-    api::{Patch, PatchParams, PostParams},
+    api::{ListParams, Patch, PatchParams, PostParams},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
@@ -292,6 +292,17 @@ impl World {
     pub async fn request_stalled(&self, name: &str, reason: &str) -> CertificateRequest {
         until(&self.requests(), name, &format!("Stalled: {reason}"), |r| r.is(STALLED) && r.because(STALLED, reason))
             .await
+    }
+
+    /// The notes of the events about an object that have this reason, as soon as there is one.
+    pub async fn events(&self, uid: &str, reason: &str) -> Vec<String> {
+        let about = ListParams::default().fields(&format!("involvedObject.uid={uid},reason={reason}"));
+        eventually(&format!("an event {reason}"), || async {
+            let list = self.api::<Event>().list(&about).await.map_err(|e| e.to_string())?.items;
+            let notes: Vec<String> = list.into_iter().filter_map(|event| event.message).collect();
+            if notes.is_empty() { Err("none yet".into()) } else { Ok(notes) }
+        })
+        .await
     }
 
     /// Changes an object by a JSON merge patch.

@@ -6,11 +6,14 @@ use crate::{
     aws::Authority,
     harness::{REGIONS, World, random_account, secret_name},
     tls::csr,
-    wait::Conditions,
+    wait::{Conditions, until},
 };
-use arnkeeper::api::conditions::STALLED;
+use arnkeeper::api::{
+    Certificate,
+    conditions::{READY, STALLED},
+};
 use k8s_openapi::api::core::v1::Secret;
-use kube::ResourceExt;
+use kube::{ResourceExt, api::DeleteParams};
 use serde_json::json;
 
 /// A request for this CSR is Stalled as invalid, and nothing is asked of AWS.
@@ -64,8 +67,8 @@ async fn a_region_that_the_account_does_not_have() {
 async fn refused_authority(world: &World, authority: &Authority, arn: &str) {
     let ca = json!({ "arn": arn });
     world.certificate("app", authority, json!({ "source": { "privateCa": { "certificateAuthority": ca } } })).await;
-    let stalled = |c: &arnkeeper::api::Certificate| c.is(STALLED) && c.message(STALLED).contains(arn);
-    crate::wait::until(&world.certificates(), "app", "Stalled, and the ARN is named", stalled).await;
+    let stalled = |c: &Certificate| c.is(STALLED) && c.message(STALLED).contains(arn);
+    until(&world.certificates(), "app", "Stalled, and the ARN is named", stalled).await;
     world.assert_nothing_asked().await;
 }
 
@@ -204,4 +207,57 @@ async fn a_denied_look_at_the_ca_names_the_iam_action() {
     sim.allow(&world.id).await;
     world.change(&world.certificates(), "app", json!({ "spec": { "historyLimit": 5 } })).await;
     world.ready("app").await;
+}
+
+/// How long after its making an object told first that it is not Ready, in seconds.
+fn told_after(certificate: &Certificate) -> i64 {
+    let created = certificate.creation_timestamp().expect("a time").0;
+    certificate.condition(READY).expect("a condition").last_transition_time.0.duration_since(created).as_secs()
+}
+
+#[tokio::test]
+async fn that_an_account_is_not_there_is_told_soon_and_over_when_it_comes() {
+    let world = World::bare("no-account").await;
+    let authority = Authority::new(&world, json!({})).await;
+    world.certificate("app", &authority, json!({})).await;
+    let told = world.stalled("app", "AccountNotAvailable").await;
+    assert!((2..8).contains(&told_after(&told)), "told after {} s", told_after(&told));
+    world.open_account(json!({})).await;
+    world.ready("app").await;
+    world.assert_paid(1).await;
+}
+
+#[tokio::test]
+async fn that_aws_can_not_be_reached_is_told_of_a_new_certificate_at_once() {
+    let Some((world, authority, sim)) = World::on_sim("away", "moto makes no faults").await else { return };
+    sim.error(&world.id, "DescribeCertificateAuthority", None, 503, "ServiceUnavailable").await;
+    world.certificate("app", &authority, json!({ "acm": [{ "name": "edge" }] })).await;
+    let told = until(&world.certificates(), "app", "AwsUnavailable", |c| c.because(READY, "AwsUnavailable")).await;
+    assert!(told_after(&told) < 8, "told after {} s", told_after(&told));
+    assert!(
+        told.condition(STALLED).is_none() && told.message(READY).contains("tried again"),
+        "{}",
+        told.message(READY)
+    );
+    sim.heal(&world.id).await;
+    world.ready("app").await;
+    world.assert_paid(1).await;
+}
+
+#[tokio::test]
+async fn a_request_that_has_the_name_of_the_next_one_is_told_and_gone_when_it_is_deleted() {
+    let (world, authority) = World::new("names-taken").await;
+    let theirs = |name: String| {
+        let csr = csr(&[&world.domain("theirs")]).1;
+        world.request_manifest(&name, &authority, json!({ "csr": csr, "signature": null }))
+    };
+    for revision in 1..=8 {
+        world.make(&world.requests(), theirs(format!("app-{revision}"))).await;
+    }
+    world.certificate("app", &authority, json!({ "acm": [{ "name": "edge" }] })).await;
+    world.stalled("app", "RequestConflict").await;
+    world.assert_nothing_asked().await;
+    world.requests().delete("app-5", &DeleteParams::default()).await.expect("it can be deleted");
+    world.revision("app", 5).await;
+    world.assert_paid(1).await;
 }

@@ -117,3 +117,22 @@ async fn a_disabled_ca_is_told_before_it_is_asked() {
     world.request_stalled("app", "AuthorityDisabled").await;
     world.assert_nothing_asked().await;
 }
+
+/// What was seen of a CA is used for a minute: what happens to it meanwhile is told all the same.
+#[tokio::test]
+async fn a_ca_that_was_disabled_a_moment_ago_is_told_as_that() {
+    let Some((world, authority, sim, csr)) = faulty("just-disabled").await else { return };
+    world.issued("seen", &authority, json!({})).await;
+    sim.authority_state(&authority.arn, "DISABLED").await;
+    world.request("app", &authority, json!({ "csr": csr })).await;
+    let request = world.request_stalled("app", "AuthorityDisabled").await;
+    let message = request.message(STALLED);
+    assert!(message.contains(&authority.arn) && message.contains("enable it"), "{message}");
+    world.certificate("late", &authority, json!({ "acm": [{ "name": "edge" }] })).await;
+    let why = until(&world.certificates(), "late", "it tells the CA's state", |c: &Certificate| {
+        c.is(STALLED) && c.message(STALLED).contains("somebody has to enable it")
+    })
+    .await;
+    assert!(["AuthorityDisabled", "RequestStalled"].iter().any(|reason| why.because(STALLED, reason)));
+    world.assert_paid(1).await;
+}

@@ -195,7 +195,8 @@ impl Sessions {
     /// What keeps us out.
     pub async fn open(&self, account: &AwsAccount) -> Result<Arc<dyn Aws>, SessionProblem> {
         if !account.spec.enabled {
-            let message = "spec.enabled is false: no AWS call is made for this account";
+            let message =
+                "spec.enabled is false, and no AWS call is made for this account: set it to true to use the account";
             return Err(SessionProblem::new(ProblemKind::Disabled, message));
         }
         if let Some((_, message)) = inactive(account) {

@@ -13,6 +13,9 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 use kube::ResourceExt;
 use std::time::Instant;
 
+const NO_CHAIN: &str = "there is no default provider of credentials: give the operator an identity (IRSA, EKS Pod Identity, an \
+                        instance profile, the environment), or name other spec.credentials";
+
 impl Sessions {
     /// The first credentials of an account that is no member of an organization.
     pub(super) async fn first(
@@ -79,7 +82,8 @@ impl Sessions {
             Ok(None) => Err(SessionProblem::new(
                 ProblemKind::SecretMissing,
                 format!(
-                    "there is no Secret {name:?} in the operator's namespace: make it, with accessKeyId and secretAccessKey"
+                    "there is no Secret {name:?} in the operator's namespace: create it there with accessKeyId and \
+                     secretAccessKey, or correct credentials.accessKeys.secretRef of the AwsAccount"
                 ),
             )),
             Err(why) => Err(SessionProblem::new(
@@ -109,5 +113,5 @@ fn chain(base: &Base) -> Result<SharedCredentialsProvider, SessionProblem> {
     base.chain
         .clone()
         .map(SharedCredentialsProvider::new)
-        .ok_or_else(|| SessionProblem::new(ProblemKind::Credentials, "there is no default provider of credentials"))
+        .ok_or_else(|| SessionProblem::new(ProblemKind::Credentials, NO_CHAIN))
 }

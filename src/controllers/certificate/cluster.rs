@@ -5,7 +5,7 @@ use crate::{
     api::{Certificate, CertificateRequest},
     core::{
         access::Refusal,
-        certificate::{FINALIZER, Observed, is_staged_by, request_name, staged_name, write},
+        certificate::{FINALIZER, Observed, is_staged_by, left_behind, request_name, staged_name, write},
         keystores::Password,
     },
     pki::{algorithm::KeyAlgorithm, key::PrivateKey},
@@ -153,7 +153,13 @@ impl Certificates {
         let patch =
             json!({ "metadata": { "finalizers": finalizers, "resourceVersion": o.certificate.resource_version() } });
         let api: Api<Certificate> = Api::namespaced(self.context.client.clone(), &o.namespace());
+        let left = if wanted { vec![] } else { left_behind(o, self.context.clock.now()) };
         o.certificate = Arc::new(api.patch(&o.name(), &PatchParams::default(), &Patch::Merge(&patch)).await?);
+        for event in &left {
+            // A namespace that ends takes no event.
+            tracing::warn!(certificate = o.name(), namespace = o.namespace(), "{}", event.note);
+        }
+        o.memory.happened.extend(left);
         Ok(())
     }
 }

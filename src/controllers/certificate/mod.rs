@@ -11,7 +11,7 @@ use super::{
 use crate::{
     api::{
         Certificate, CertificateRequest,
-        certificate::CertificateStatus,
+        certificate::{CertificateStatus, HistoryEntry},
         conditions::{STALLED, is_true, refused},
         names::Region,
     },
@@ -98,7 +98,9 @@ impl Certificates {
     fn count(&self, o: &Observed, after: &Certificate) {
         let newest = |c: &Certificate| c.status.as_ref().and_then(|s| s.history.first().cloned());
         let stalled = |c: &Certificate| c.status.as_ref().is_some_and(|s| is_true(&s.conditions, STALLED));
-        if let Some(newest) = newest(after).filter(|new| newest(&o.certificate).as_ref() != Some(new)) {
+        let same =
+            |a: &HistoryEntry, b: &HistoryEntry| (a.revision, &a.serial_number) == (b.revision, &b.serial_number);
+        if let Some(newest) = newest(after).filter(|new| !newest(&o.certificate).is_some_and(|old| same(&old, new))) {
             self.context.metrics.renewed(&newest.trigger, true);
         }
         if stalled(after)

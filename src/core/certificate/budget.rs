@@ -13,6 +13,7 @@ use crate::{
         request::attempt::{DAY, DEFAULT_BUDGET},
         spending::BUDGET_SPENT,
     },
+    text::counted,
 };
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
@@ -53,8 +54,8 @@ pub(super) fn spent(o: &Observed, now: Timestamp) -> Option<Next> {
     let over = attempts.len().checked_sub(usize::try_from(budget).unwrap_or(1))?;
     let until = attempts.get(over)?.checked_add(DAY).ok()?;
     let message = format!(
-        "{budget} certificates were asked for within a day, which is the budget; it goes on at {}, or at once with a greater \
-         spec.budget.issuesPerDay",
+        "the budget of {} a day is used up; it goes on at {}, or at once with a greater spec.budget.issuesPerDay",
+        counted(budget, "certificate"),
         crate::api::conditions::whole_seconds(until)
     );
     Some(Next::Stalled(Refusal { reason: BUDGET_SPENT, message }, until.duration_since(now)))

@@ -15,7 +15,7 @@ use crate::{
     },
     aws::error::Kind,
     core::{
-        Step,
+        Event, Step,
         access::{Access, Refusal, access},
         request::LONG,
     },
@@ -29,6 +29,8 @@ const GIVE_UP: SignedDuration = SignedDuration::from_hours(24);
 const IN_USE: SignedDuration = SignedDuration::from_mins(1);
 /// The reason of an account that is out of reach only for now.
 const PASSES: &str = "AwsUnavailable";
+/// The reason of the event that tells what was let go.
+const LEFT_BEHIND: &str = "LeftBehind";
 /// The tag on a certificate that was let go.
 pub const RELEASED_TAG: &str = "arnkeeper.dev/released";
 
@@ -45,7 +47,7 @@ pub(super) fn next(o: &Observed, status: &mut CertificateStatus, now: Timestamp)
     }
     for entry in condemned(o, status) {
         match target(o, &entry, now) {
-            Fate::Done => {}
+            Fate::Done | Fate::LetGo(_) => {}
             Fate::Read(read) => return Step::Read(read),
             Fate::Write(write) => return Step::Write(write),
             Fate::Quiet(rest) => return Step::Rest(rest),
@@ -61,6 +63,37 @@ pub(super) fn next(o: &Observed, status: &mut CertificateStatus, now: Timestamp)
         }
     }
     Step::Write(Write::Finalizer(false))
+}
+
+/// What stays in ACM of a Certificate that is let go, though it was to be deleted.
+#[must_use]
+pub fn left_behind(o: &Observed, now: Timestamp) -> Vec<Event> {
+    if o.certificate.metadata.deletion_timestamp.is_none() || o.certificate.spec.is_observed() {
+        return vec![];
+    }
+    let status = o.certificate.status.clone().unwrap_or_default();
+    let left = |entry: &TargetStatus| match target(o, entry, now) {
+        Fate::LetGo(why) => left(o, entry, &why),
+        _ => None,
+    };
+    condemned(o, &status).iter().filter_map(left).collect()
+}
+
+/// Tells of what is left in ACM of one target, if anything is.
+pub(super) fn left(o: &Observed, entry: &TargetStatus, why: &Refusal) -> Option<Event> {
+    let TargetStatus { name, account, region, .. } = entry;
+    let imported = o.memory.imported.get(name).map(|imported| &imported.arn);
+    let what = match (imported.or(entry.arn.as_ref()), &entry.pending_since) {
+        (Some(arn), _) => arn.to_string(),
+        (None, Some(since)) => format!("what came of the import of {}, if anything,", since.0),
+        (None, None) => return None,
+    };
+    let note = format!(
+        "target {name}: {what} is left in ACM (AwsAccount {account:?}, {region}), though its deletionPolicy is Delete: delete it \
+         there when nothing uses it. Why it was not deleted: {}: {}",
+        why.reason, why.message
+    );
+    Some(Event { warning: true, reason: LEFT_BEHIND.into(), note })
 }
 
 /// The targets to delete, from spec and status.
@@ -80,8 +113,10 @@ fn condemned(o: &Observed, status: &CertificateStatus) -> Vec<TargetStatus> {
 
 /// What becomes of one target.
 pub(super) enum Fate {
-    /// It is gone, or let go.
+    /// It is gone, or was never ours.
     Done,
+    /// It can't be deleted, and is left where it is.
+    LetGo(Refusal),
     /// Look at this.
     Read(Read),
     /// Do this.
@@ -102,15 +137,15 @@ pub(super) fn target(o: &Observed, entry: &TargetStatus, now: Timestamp) -> Fate
     match access(account, &entry.account, &o.namespace(), o.namespace_labels.as_ref(), &entry.region) {
         Access::NeedsLabels => return Fate::Read(Read::Namespace),
         // The means are gone: account deleted, disabled or refused.
-        Access::Refused(_) => return Fate::Done,
+        Access::Refused(why) => return Fate::LetGo(why),
         Access::Granted => {}
     }
     match o.sessions.get(&entry.account) {
         None => return Fate::Read(Read::Session(entry.account.clone())),
-        Some(Err(_)) if overdue => return Fate::Done,
+        Some(Err(why)) if overdue => return Fate::LetGo(why.clone()),
         Some(Err(why)) => match ends(o) {
             None => return Fate::Read(Read::Namespace),
-            Some(true) if why.reason != PASSES => return Fate::Done,
+            Some(true) if why.reason != PASSES => return Fate::LetGo(why.clone()),
             Some(_) => return Fate::Wait(why.clone(), IN_USE),
         },
         Some(Ok(_)) => {}
@@ -130,12 +165,15 @@ pub(super) fn target(o: &Observed, entry: &TargetStatus, now: Timestamp) -> Fate
         if stays && !overdue && ends(o).is_none() {
             return Fate::Read(Read::Namespace);
         }
+        let why = Refusal { reason: failure.reason(), message: failure.error.to_string() };
         if overdue || (stays && o.namespace_ends) {
             // Where even the mark fails, or it was never found, it is let go as it is.
-            let unmarked = |arn: &CertificateArn| in_use.then(|| release(entry, seen, arn));
-            return found.ok().flatten().as_ref().and_then(unmarked).unwrap_or(Fate::Done);
+            return match found {
+                Ok(Some(arn)) if in_use => release(entry, seen, &arn, why),
+                Ok(None) => Fate::Done,
+                Ok(Some(_)) | Err(_) => Fate::LetGo(why),
+            };
         }
-        let why = Refusal { reason: failure.reason(), message: failure.error.to_string() };
         return Fate::Wait(why, if in_use { IN_USE } else { failure.wait() });
     }
     let arn = match found {
@@ -152,8 +190,13 @@ pub(super) fn target(o: &Observed, entry: &TargetStatus, now: Timestamp) -> Fate
         Some(None) if seen.deleted && entry.pending_since.is_none() && seen.begun.is_none() => Fate::Done,
         // It is gone already, or ACM does not show it yet.
         Some(None) => unsettled(o, entry, now).unwrap_or(Fate::Done),
+        // Marked by an earlier pass, when it was in use.
+        Some(Some(tags)) if ours(o, &entry.name, tags) => {
+            let message = format!("it was in use, and has the tag {RELEASED_TAG}");
+            Fate::LetGo(Refusal { reason: "InUse", message })
+        }
         // It is not ours.
-        Some(_) => Fate::Done,
+        Some(Some(_)) => Fate::Done,
     }
 }
 
@@ -204,10 +247,10 @@ fn ours(o: &Observed, target: &str, tags: &Tags) -> bool {
 }
 
 /// It stays in ACM, marked as let go.
-fn release(entry: &TargetStatus, seen: &TargetObserved, arn: &CertificateArn) -> Fate {
+fn release(entry: &TargetStatus, seen: &TargetObserved, arn: &CertificateArn, why: Refusal) -> Fate {
     let marked = seen.tags.as_ref().and_then(|t| t.as_ref()).is_none_or(|tags| tags.contains_key(RELEASED_TAG));
     if marked {
-        return Fate::Done;
+        return Fate::LetGo(why);
     }
     let tags = Tags::from([(RELEASED_TAG.to_owned(), "true".to_owned())]);
     Fate::Write(Write::Retag(entry.name.clone(), arn.clone(), tags, vec![]))

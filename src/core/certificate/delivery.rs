@@ -18,7 +18,11 @@ use crate::{
         names::{CertificateArn, Located},
         shared::Tags,
     },
-    core::{access::Refusal, backoff::FOR_A_PERSON},
+    core::{
+        Event,
+        access::Refusal,
+        backoff::{FOR_A_PERSON, Failure},
+    },
     pki::certificate::Serial,
     text::plain,
 };
@@ -51,12 +55,14 @@ pub(super) struct Outcome {
     pub stalled: Vec<(String, Refusal)>,
     /// Nothing is worth telling: some target waits for a moment, for what all targets share.
     pub quiet: bool,
+    /// What is left in ACM of targets that the spec does not name any more, by their names.
+    pub left: Vec<(String, Event)>,
 }
 
 impl Outcome {
     /// Nothing to deliver.
     pub(super) fn idle() -> Self {
-        Self { next: Next::Settled(super::LONG), stalled: vec![], quiet: false }
+        Self { next: Next::Settled(super::LONG), stalled: vec![], quiet: false, left: vec![] }
     }
 }
 
@@ -154,7 +160,7 @@ pub(super) fn next(o: &Observed, status: &mut CertificateStatus, now: Timestamp)
         Next::Settled(later)
     };
     let quiet = quiet && stalled.is_empty() && matches!(next, Next::Wait(..));
-    Outcome { next, stalled, quiet }
+    Outcome { next, stalled, quiet, left: removed.left }
 }
 
 pub(super) fn fresh(o: &Observed, target: &Target) -> TargetStatus {
@@ -267,9 +273,14 @@ fn elsewhere(o: &Observed, target: &Target, status: &TargetStatus) -> Option<Ref
     })
 }
 
+/// The call of this pass that failed for a target.
+pub(super) fn failure<'a>(o: &'a Observed, target: &str) -> Option<&'a Failure> {
+    o.memory.target_failures.get(target).filter(|_| o.targets.get(target).is_some_and(|t| t.failed))
+}
+
 /// What a failed call of this pass makes of a target.
 pub(super) fn failed(o: &Observed, target: &str) -> Option<Need> {
-    let failure = o.memory.target_failures.get(target).filter(|_| o.targets.get(target).is_some_and(|t| t.failed))?;
+    let failure = failure(o, target)?;
     if failure.is_quiet() {
         return Some(Need::Quiet(failure.wait()));
     }
@@ -359,10 +370,11 @@ pub(super) fn without_arn(
     Need::Save
 }
 
-/// Entries of removed targets that stay for now, and what the first of them needs.
+/// Entries of removed targets that stay for now, what the first of them needs, and what the others leave behind.
 struct Removed {
     kept: Vec<TargetStatus>,
     need: Need,
+    left: Vec<(String, Event)>,
 }
 
 /// Targets that the spec does not name any more: retained ones are forgotten, the others are deleted from ACM first.
@@ -380,7 +392,7 @@ fn removed(o: &Observed, status: &CertificateStatus, now: Timestamp) -> Removed 
         _ => Fate::Done,
     };
     let mut gone: Vec<&TargetStatus> = status.targets.iter().filter(|t| !named(t)).collect();
-    let mut need = None;
+    let (mut need, mut left) = (None, vec![]);
     gone.retain(|old| {
         let fate = match fate(old) {
             Fate::Read(read) => Need::Read(read),
@@ -388,10 +400,14 @@ fn removed(o: &Observed, status: &CertificateStatus, now: Timestamp) -> Removed 
             Fate::Wait(why, rest) => Need::Wait(why, rest),
             Fate::Quiet(rest) => Need::Quiet(rest),
             Fate::Done => Need::Save,
+            Fate::LetGo(why) => {
+                left.extend(deletion::left(o, old, &why).map(|event| (old.name.clone(), event)));
+                Need::Save
+            }
         };
         let stays = !matches!(fate, Need::Save);
         need.get_or_insert(fate);
         stays
     });
-    Removed { kept: gone.into_iter().cloned().collect(), need: need.unwrap_or(Need::Nothing) }
+    Removed { kept: gone.into_iter().cloned().collect(), need: need.unwrap_or(Need::Nothing), left }
 }

@@ -37,6 +37,10 @@ const LOST_WAKE_UP: SignedDuration = SignedDuration::from_mins(1);
 const PASSING: [&str; 1] = ["Issuing"];
 /// The reason of a request that its Certificate did not want when it was looked at.
 const SUPERSEDED: &str = "Superseded";
+/// The reason where other objects have the names of the next requests.
+pub const REQUEST_CONFLICT: &str = "RequestConflict";
+/// The first look whether one of these names is free again.
+const FIRST_LOOK: SignedDuration = SignedDuration::from_secs(30);
 /// How many revisions a search for a free one passes over.
 pub const SLOTS: i64 = 8;
 
@@ -125,7 +129,7 @@ pub(super) fn next(o: &Observed, trigger: &Trigger, now: Timestamp) -> Next {
         }
         let message =
             format!("the next {SLOTS} names of requests ({}-<revision>) are taken by others: delete them", o.name());
-        return Next::Stalled(Refusal { reason: "RequestConflict", message }, FOR_A_PERSON);
+        return Next::Stalled(Refusal { reason: REQUEST_CONFLICT, message }, until_free(o, now));
     };
     if let Some(request) = request {
         // It was made for a person to sign, and the spec does not want that any more: another one takes its place.
@@ -158,6 +162,15 @@ pub(super) fn next(o: &Observed, trigger: &Trigger, now: Timestamp) -> Next {
         Some(Some(_)) => Next::Write(Write::DeleteStaged(revision)),
         _ => Next::Write(Write::Stage { revision, algorithm, keep_key: keeps_key(o, algorithm) }),
     }
+}
+
+/// How long until it is looked again whether a name is free: sooner while it has not been told for long. The deletion of a
+/// request wakes its namesake; that of a Secret does not.
+fn until_free(o: &Observed, now: Timestamp) -> SignedDuration {
+    let conditions = o.certificate.status.iter().flat_map(|s| &s.conditions);
+    let told = conditions.into_iter().find(|c| c.type_ == STALLED && c.reason == REQUEST_CONFLICT);
+    let since = told.map_or(SignedDuration::ZERO, |c| now.duration_since(c.last_transition_time.0));
+    since.clamp(FIRST_LOOK, FOR_A_PERSON)
 }
 
 /// The revision to work on, and its request if it is there. Slots that something else sits in are passed over.

@@ -21,8 +21,9 @@ mod under_arn;
 pub mod wanted;
 mod watched;
 pub mod windows;
-pub use issuing::{SLOTS, is_staged_by, request_name, staged_name, still_wanted};
+pub use issuing::{REQUEST_CONFLICT, SLOTS, is_staged_by, request_name, staged_name, still_wanted};
 pub mod write;
+pub use deletion::left_behind;
 pub use delivery::RECORD_FRESH;
 use held::What;
 pub use observed::{Imported, Installed, Looks, Lookup, Memory, Observed, Read, TargetObserved, Write};
@@ -99,8 +100,9 @@ pub fn decide(o: &Observed, now: Timestamp) -> Decision<CertificateStatus, Read,
     }
     let issuance = issuance(o, now);
     // A renewal that waits does not keep the certificate that is there from its targets.
-    let delivery =
+    let mut delivery =
         if !issuance.is_step() && delivers(o) { delivery::next(o, &mut after, now) } else { delivery::Outcome::idle() };
+    let left = std::mem::take(&mut delivery.left);
     let publishing = if !issuance.is_step() && !delivery.next.is_step() && delivers(o) {
         publishing::next(o, &mut after, now)
     } else {
@@ -108,6 +110,8 @@ pub fn decide(o: &Observed, now: Timestamp) -> Decision<CertificateStatus, Read,
     };
     let step = status::tell(o, &before, &mut after, &issuance, delivery, &publishing, now);
     let mut events = status::events(&before, &after);
+    // Told with the status that does not name the target any more, so once.
+    events.extend(left.into_iter().filter(|(name, _)| entry(&after, name).is_none()).map(|(_, event)| event));
     events.extend(o.memory.happened.iter().cloned());
     Decision { step, status: after, events }
 }
@@ -132,7 +136,7 @@ fn issuance(o: &Observed, now: Timestamp) -> Next {
     if o.failed
         && let Some(failure) = &o.memory.failure
     {
-        return failed(failure);
+        return failed(failure, o.is_untold());
     }
     let Some(secret) = &o.secret else { return Next::Read(Read::Secret) };
     if !spec.enabled {
@@ -258,11 +262,11 @@ fn secret_is_taken(o: &Observed, secret: Option<&SecretObject>) -> Option<Next> 
     }
 }
 
-fn failed(failure: &Failure) -> Next {
+fn failed(failure: &Failure, is_new: bool) -> Next {
     let why = Refusal { reason: failure.reason(), message: failure.error.to_string() };
     if failure.needs_a_person() {
         Next::Stalled(why, failure.wait())
-    } else if failure.is_told() {
+    } else if failure.is_told_of(is_new) {
         Next::Wait(why, failure.wait())
     } else {
         Next::Quiet(failure.wait())

@@ -103,6 +103,12 @@ impl Observed {
         self.certificate.namespace().unwrap_or_default()
     }
 
+    /// Whether nothing was told of it yet.
+    #[must_use]
+    pub fn is_untold(&self) -> bool {
+        self.certificate.status.as_ref().is_none_or(|s| s.conditions.is_empty())
+    }
+
     /// The last revision that is known to have been finished.
     #[must_use]
     pub fn base_revision(&self) -> i64 {

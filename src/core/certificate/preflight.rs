@@ -7,14 +7,17 @@ use super::{
 };
 use crate::{
     aws::port::Description,
-    core::{access::Refusal, authority::KnownAuthority, backoff::FOR_A_PERSON, request::PATIENCE},
+    core::{access::Refusal, authority::KnownAuthority, backoff::FOR_A_PERSON},
     pki::{
         acm_rules::{CurrentInAcm, PlannedCertificate, import_problems, reimport_problems},
         algorithm::KeyAlgorithm,
         key::PrivateKey,
     },
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
+
+/// So much passes before anybody could read of it.
+const MOMENT: SignedDuration = SignedDuration::from_secs(10);
 
 /// What has to be looked at, or what is in the way, before a certificate for these targets is asked for.
 pub(super) fn next(o: &Observed, authority: &KnownAuthority, algorithm: KeyAlgorithm, now: Timestamp) -> Option<Next> {
@@ -56,6 +59,13 @@ pub(super) fn next(o: &Observed, authority: &KnownAuthority, algorithm: KeyAlgor
         // What may not be taken over keeps no certificate from its renewal; only a changed spec is looked at for its sake.
         if adopts.is_some() && o.current().is_some() && !changed {
             continue;
+        }
+        if let Some(failure) = delivery::failure(o, &target.name)
+            && failure.is_told_of(o.is_untold())
+            && !failure.needs_a_person()
+        {
+            let why = Refusal { reason: failure.reason(), message: failure.error.to_string() };
+            return Some(Next::Wait(why, failure.wait()));
         }
         if let Some(need) = delivery::failed(o, &target.name) {
             return waits(need);
@@ -99,8 +109,7 @@ pub(super) fn next(o: &Observed, authority: &KnownAuthority, algorithm: KeyAlgor
 fn waits(need: Need) -> Option<Next> {
     match need {
         Need::Read(read) => Some(Next::Read(read)),
-        // So much passes before anybody could read of it.
-        Need::Wait(why, rest) if rest <= PATIENCE || delivery::is_quiet(&why, rest) => Some(Next::Quiet(rest)),
+        Need::Wait(why, rest) if rest <= MOMENT || delivery::is_quiet(&why, rest) => Some(Next::Quiet(rest)),
         Need::Quiet(rest) => Some(Next::Quiet(rest)),
         Need::Wait(why, rest) => Some(Next::Wait(why, rest)),
         Need::Stalled(why, rest) => Some(Next::Stalled(why, rest)),

@@ -22,6 +22,8 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 
+/// The reason of a passing fault of AWS.
+const UNAVAILABLE: &str = "AwsUnavailable";
 /// Said of a Certificate that is not renewed by itself.
 const NOT_RENEWED: &str = "it is not renewed by itself, since spec.issuance.renewals is Disabled";
 
@@ -57,8 +59,12 @@ pub(super) fn tell(
     let nothing_new =
         matches!(issuance, Next::Quiet(_)) && !matches!(delivery.next, Next::Save) && after.targets == before.targets;
     let published = after.published != before.published;
+    // AWS could not be reached, which was told, and can be now.
+    let fails = o.failed || o.targets.values().any(|target| target.failed);
+    let is_over = !fails && before.conditions.iter().any(|c| c.type_ == READY && c.reason == UNAVAILABLE);
     if (nothing_new || delivery.quiet && matches!(issuance, Next::Quiet(_) | Next::Settled(_)))
         && !published
+        && !is_over
         && !is_true(&before.conditions, STALLED)
     {
         after.clone_from(before);
@@ -78,6 +84,10 @@ pub(super) fn tell(
     after.next = next_step(o, after, waits.as_ref(), &delivery, now);
     after.observed_generation = Some(generation);
     after.conditions = conditions(&before.conditions, &findings, generation, now);
+    let delivered = is_true(&after.conditions, READY) && all_delivered(after);
+    if let Some(newest) = after.history.first_mut().filter(|newest| delivered && newest.delivered_at.is_none()) {
+        newest.delivered_at = Some(Time(whole_seconds(now)));
+    }
     match (delivery.next, publishing) {
         (Next::Save, _) | (_, Next::Save) => Step::SaveStatus,
         _ => Step::Rest(rest),
@@ -137,6 +147,7 @@ fn remember(o: &Observed, after: &mut CertificateStatus, leaf: &X509, revision: 
                 trigger: trigger.to_owned(),
                 request: request.map(|r| r.name_any()),
                 issued_at: Time(whole_seconds(now)),
+                delivered_at: None,
             },
         );
     }
@@ -260,27 +271,32 @@ fn next_step(
     step("Renew", first, blocked_by)
 }
 
+/// Whether every target has the newest one; a target that was delivered may have the one before still.
+fn all_delivered(status: &CertificateStatus) -> bool {
+    status.targets.iter().all(|t| t.state == TargetState::Delivered && t.serial_number == status.serial_number)
+}
+
+/// The newest revision, once it was everywhere.
+fn arrived(status: &CertificateStatus) -> Option<&HistoryEntry> {
+    status.history.first().filter(|newest| newest.delivered_at.is_some())
+}
+
 /// Transitions worth an event: a revision in place, a new reason to be stalled.
 pub(super) fn events(before: &CertificateStatus, after: &CertificateStatus) -> Vec<Event> {
     let mut events = Vec::new();
-    let ready = is_true(&after.conditions, READY);
-    let news = before.revision != after.revision || !is_true(&before.conditions, READY);
-    let delivered = after.targets.iter().all(|t| t.state == TargetState::Delivered);
-    let was_delivered =
-        before.revision == after.revision && before.targets.iter().all(|t| t.state == TargetState::Delivered);
-    if ready && delivered && (news || !was_delivered) && after.serial_number.is_some() {
-        let trigger = after.history.first().map_or("Issued", |h| h.trigger.as_str());
+    let same = |a: &HistoryEntry, b: &HistoryEntry| (a.revision, &a.serial_number) == (b.revision, &b.serial_number);
+    // What is put right after a drift is no new certificate.
+    if let Some(newest) = arrived(after).filter(|new| !arrived(before).is_some_and(|old| same(old, new))) {
+        let (trigger, serial, revision) = (newest.trigger.as_str(), &newest.serial_number, newest.revision);
         let arns: Vec<&str> = after
             .targets
             .iter()
             .filter_map(|t| t.arn.as_ref())
             .map(crate::api::names::CertificateArn::as_str)
             .collect();
-        let serial = after.serial_number.as_deref().unwrap_or_default();
         let place = if arns.is_empty() { String::new() } else { format!(", in ACM as {}", arns.join(", ")) };
         let first = [wanted::Trigger::First.name(), adoption::TRIGGER].contains(&trigger);
         let reason = if first { "Issued" } else { "Renewed" };
-        let revision = after.revision.unwrap_or_default();
         let note = format!("Revision {revision} ({trigger}) with serial number {serial}{place}");
         events.push(Event { warning: false, reason: reason.into(), note });
     }

@@ -260,6 +260,45 @@ fn a_target_taken_out_of_the_spec_follows_its_deletion_policy() {
     assert!(world.certificate.metadata.finalizers.is_none());
 }
 
+/// The account is disabled: nothing is deleted there any more.
+fn without_means() -> (World, String) {
+    let mut world = World::new(&removable());
+    world.converge();
+    world.now += SignedDuration::from_mins(5);
+    world.events.clear();
+    world.account.spec.enabled = false;
+    let arn = arn(&world, "edge");
+    (world, arn)
+}
+
+fn assert_left_behind(world: &World, arn: &str) {
+    assert_eq!(world.events, ["LeftBehind"]);
+    let note = world.notes.last().unwrap();
+    assert!(note.contains(arn) && note.contains("AccountDisabled") && note.contains("delete it"), "{note}");
+    assert_eq!(world.acm.len(), 1);
+}
+
+#[test]
+fn a_deletion_tells_once_what_it_leaves_behind() {
+    let (mut world, arn) = without_means();
+    world.certificate.metadata.deletion_timestamp = Some(Time(world.now));
+    world.converge();
+    assert!(world.gone);
+    assert_left_behind(&world, &arn);
+}
+
+#[test]
+fn a_target_taken_out_of_the_spec_tells_once_what_it_leaves_behind() {
+    let (mut world, arn) = without_means();
+    change_spec(&mut world, |spec| spec.acm.clear());
+    world.converge();
+    assert!(world.certificate.status.as_ref().unwrap().targets.is_empty());
+    world.now += SignedDuration::from_hours(1);
+    world.converge();
+    assert_left_behind(&world, &arn);
+    assert_silent(&mut world);
+}
+
 #[test]
 fn a_disabled_certificate_does_nothing() {
     let mut spec = two_targets();

@@ -10,6 +10,7 @@ use super::{
 use crate::{
     api::{
         certificate::{Target, TargetState, TargetStatus},
+        conditions::whole_seconds,
         names::CertificateArn,
         shared::Tags,
     },
@@ -164,7 +165,12 @@ fn gone(
     if let Some(shown) = settles(o, status)
         && now <= shown
     {
-        let message = format!("ACM does not show {arn} yet, which was imported less than a minute ago");
+        // Which of them it is, nobody can tell before.
+        let message = format!(
+            "ACM does not show {arn}: either not yet, since it was imported within the last minute, or somebody deleted it; if \
+             it stays so, it is imported anew at {}",
+            whole_seconds(shown.saturating_add(SignedDuration::from_secs(1)).unwrap_or(shown))
+        );
         return Need::Wait(
             Refusal { reason: "NotReadBack", message },
             shown.duration_since(now) + SignedDuration::from_secs(1),

@@ -57,6 +57,7 @@ pub(super) fn decide(
         Some((target, arn)) => match watch(o, target, arn, &before, now) {
             Look::Step(step) => return quiet(step, before),
             Look::Refused(why, rest) => (Finding::no(READY, why.reason, why.message), true, rest),
+            Look::Passes(why, rest) => (Finding::no(READY, why.reason, why.message), false, rest),
             Look::Seen(seen) => {
                 take(o, target, arn, seen, &mut after);
                 told(arn, &after, now)
@@ -87,6 +88,8 @@ pub(super) fn begun_anew(status: CertificateStatus) -> CertificateStatus {
 enum Look<'a> {
     Step(Step<Read, Write>),
     Refused(Refusal, SignedDuration),
+    /// AWS can't be reached, and nothing was told yet.
+    Passes(Refusal, SignedDuration),
     /// ACM was asked; none: it has nothing there.
     Seen(Option<&'a Installed>),
     /// What was told before still stands.
@@ -125,11 +128,13 @@ fn watch<'a>(
     if seen.is_some_and(|seen| seen.failed)
         && let Some(failure) = o.memory.target_failures.get(&target.name)
     {
-        // A passing fault changes nothing of what is known.
+        let why = Refusal { reason: failure.reason(), message: failure.error.to_string() };
         return if failure.needs_a_person() {
-            let why = Refusal { reason: failure.reason(), message: failure.error.to_string() };
             Look::Refused(why, failure.wait())
+        } else if o.is_untold() && !o.is_discovered() && failure.is_told_of(true) {
+            Look::Passes(why, failure.wait())
         } else {
+            // A passing fault changes nothing of what is known.
             Look::Step(Step::Rest(failure.wait()))
         };
     }

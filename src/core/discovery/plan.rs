@@ -4,11 +4,14 @@ use super::{
     Change, GONE, Object, Place, Room, Run, Seen, Surroundings, Unread,
     place::{asks_for_tags, has_ended, is_taken, object},
 };
-use crate::api::{
-    ACM_VERSION_ANNOTATION, DISCOVERED_ANNOTATION,
-    discovery::{Discovery, RegionCounts},
-    names::{CertificateArn, Located, Region},
-    shared::Tags,
+use crate::{
+    api::{
+        ACM_VERSION_ANNOTATION, DISCOVERED_ANNOTATION,
+        discovery::{Discovery, RegionCounts},
+        names::{CertificateArn, Located, Region},
+        shared::Tags,
+    },
+    text::counted,
 };
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
@@ -290,8 +293,9 @@ impl<'a> Plan<'a> {
     fn missing(&mut self) {
         for (namespace, count) in std::mem::take(&mut self.closed) {
             let message = format!(
-                "namespace {namespace:?} is not there, or is being deleted: {count} certificates are not shown; make it, or \
-                 name another one in spec.discovery"
+                "namespace {namespace:?} is not there, or is being deleted, so discovery does not show {}: make it, or name \
+                 another one in spec.discovery",
+                counted(count, "certificate")
             );
             self.problems.push(Problem { reason: "NamespaceUnavailable", message });
         }

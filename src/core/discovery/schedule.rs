@@ -10,7 +10,7 @@ use crate::{
         names::{AccountId, Region},
     },
     core::certificate::renewal::per_mille,
-    text::plain,
+    text::{counted, plain},
 };
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -150,7 +150,8 @@ pub(in crate::core) fn tell(
         settings: Some(run.settings.clone()),
     });
     let Some(first) = outcome.problems.first() else {
-        let message = format!("ACM has {found} certificates in these regions, {managed} of them kept alive from here");
+        let found = counted(found, "certificate");
+        let message = format!("ACM has {found} in these regions; kept alive from here: {managed}");
         return Some(Finding::yes(DISCOVERED, "Discovered", message));
     };
     let told = outcome.problems.iter().take(MOST_PROBLEMS).map(|problem| problem.message.as_str());

@@ -4,6 +4,7 @@ pub mod attempt;
 mod plan;
 #[cfg(test)]
 mod tests;
+mod trouble;
 pub mod write;
 
 pub use plan::{Plan, algorithm, token};
@@ -25,6 +26,7 @@ use crate::{
     },
     aws::port::PemChain,
     pki::{algorithm::KeyAlgorithm, chain::Chain, csr::Csr, verify},
+    text::counted,
 };
 use attempt::Turn;
 use jiff::{SignedDuration, Timestamp};
@@ -34,7 +36,9 @@ use std::sync::Arc;
 /// The reason of the event that tells of an attempt which may have been paid for in vain.
 pub const ATTEMPT_REPEATED: &str = "AttemptRepeated";
 /// Objects younger than this do not complain yet that another object is missing: it may come with the same `kubectl apply`.
-pub const PATIENCE: SignedDuration = SignedDuration::from_secs(10);
+///
+/// Times of creation are cut to the second: it is two to three of them.
+pub const PATIENCE: SignedDuration = SignedDuration::from_secs(3);
 /// Nothing to wait for but a change.
 pub const LONG: SignedDuration = SignedDuration::from_hours(8);
 
@@ -197,10 +201,10 @@ fn next(o: &Observed, status: &mut CertificateRequestStatus, now: Timestamp) -> 
     if o.failed
         && let Some(failure) = &o.memory.failure
     {
-        let next = failed(failure);
+        let next = trouble::next(o, failure, now, status.conditions.is_empty());
         // A refusal is remembered by taking the record away: nothing is owed to it.
         let attempt = status.attempt.as_ref().map(|a| a.number);
-        if attempt.is_some() && attempt == o.memory.refused && !matches!(next, Next::Quiet(_)) {
+        if attempt.is_some() && attempt == o.memory.refused && matches!(next, Next::Wait(..) | Next::Stalled(..)) {
             status.attempt = None;
         }
         return next;
@@ -231,17 +235,6 @@ fn next(o: &Observed, status: &mut CertificateRequestStatus, now: Timestamp) -> 
             Next::Save
         }
         Some(arn) => fetch(o, &arn, authority, &csr, now),
-    }
-}
-
-fn failed(failure: &Failure) -> Next {
-    let why = Refusal { reason: failure.reason(), message: failure.error.to_string() };
-    if failure.needs_a_person() {
-        Next::Stalled(why, failure.wait())
-    } else if failure.is_told() {
-        Next::Wait(why, failure.wait())
-    } else {
-        Next::Quiet(failure.wait())
     }
 }
 
@@ -346,10 +339,10 @@ fn issue(
         Turn::Record(attempt) => {
             if let Some(until) = attempt::over_budget(&o.request, &attempt, o.budget, now) {
                 let message = format!(
-                    "IssueCertificate was called {} times without an answer that could be stored, and each may have been paid for: the \
+                    "IssueCertificate was called {} without an answer that could be stored, and each may have been paid for: the \
                      budget of the day is spent; it is called again at {}, or at once with a greater spec.budget.issuesPerDay of the \
                      Certificate",
-                    attempt.number.saturating_sub(1),
+                    counted(attempt.number.saturating_sub(1), "time"),
                     crate::api::conditions::whole_seconds(until)
                 );
                 let why = Refusal { reason: BUDGET_SPENT, message };

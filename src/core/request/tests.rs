@@ -175,6 +175,34 @@ fn a_refusal_is_remembered_over_a_restart() {
 }
 
 #[test]
+fn a_ca_that_was_disabled_a_moment_ago_is_told_as_that() {
+    let mut world = from_csr();
+    world.disabled = true;
+    world.now += SignedDuration::from_mins(10);
+    world.pass(|| Fault::Fine);
+    assert_eq!(reason(&world, STALLED).as_deref(), Some("AuthorityDisabled"));
+    assert!(world.request.status.as_ref().unwrap().attempt.is_none(), "nothing is owed to it");
+    assert_eq!(world.paid(), 0);
+    world.disabled = false;
+    world.now += SignedDuration::from_mins(10);
+    world.converge();
+    assert!(ready(&world));
+    assert_eq!(world.paid(), 1);
+}
+
+#[test]
+fn that_aws_can_not_be_reached_is_told_of_a_new_request_at_once() {
+    let mut world = from_csr();
+    let mut lost = std::iter::once(Fault::AnswerLost);
+    world.pass(|| lost.next().unwrap_or(Fault::Fine));
+    assert_eq!(reason(&world, READY).as_deref(), Some("AwsUnavailable"));
+    assert!(reason(&world, STALLED).is_none());
+    world.converge();
+    assert!(ready(&world));
+    assert_eq!((world.paid(), world.writes), (1, 3));
+}
+
+#[test]
 fn a_process_that_each_answer_kills_is_stopped_by_the_budget() {
     let mut world = from_csr();
     for _ in 0..24 * 20 {

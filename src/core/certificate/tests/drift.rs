@@ -65,7 +65,7 @@ fn a_certificate_that_somebody_deleted_is_told_and_imported_anew() {
     let old = arn(&world, "edge");
     world.acm.clear();
     a_day(&mut world);
-    assert!(told(&world));
+    assert_eq!(world.events, ["Drift"], "no new certificate was issued");
     assert_ne!(arn(&world, "edge"), old);
     assert_eq!((world.new_imports, world.paid), (2, 1));
     put_right(&mut world);
@@ -77,9 +77,48 @@ fn a_certificate_that_somebody_imported_over_is_told_and_put_right_under_its_arn
     let old = arn(&world, "edge");
     world.import_over("edge");
     a_day(&mut world);
-    assert!(told(&world));
+    assert_eq!(world.events, ["Drift"], "no new certificate was issued");
     assert_eq!((arn(&world, "edge"), world.new_imports, world.paid), (old, 1, 1));
     put_right(&mut world);
+}
+
+/// Whoever looks within a minute after the import can't tell one from the other.
+#[test]
+fn what_is_not_shown_within_a_minute_may_be_deleted_and_that_is_told() {
+    let mut world = World::new(&one_target());
+    until(&mut world, ready);
+    world.acm.clear();
+    world.process.own.clear();
+    world.crash();
+    change_spec(&mut world, |spec| {
+        spec.acm[0].tags.insert("team".into(), "ship".into());
+    });
+    world.pass(|| Fault::Fine);
+    let message = world.certificate.status.as_ref().unwrap().targets[0].message.clone().unwrap_or_default();
+    assert!(message.contains("either not yet") && message.contains("somebody deleted it"), "{message}");
+    world.converge();
+    assert!(ready(&world), "{:#?}", world.certificate.status);
+    assert_eq!((world.acm.len(), world.paid), (1, 1));
+}
+
+#[test]
+fn a_certificate_is_told_once_whatever_becomes_of_its_targets() {
+    let mut world = World::new(&one_target());
+    world.converge();
+    let another = serde_json::from_value(json!({ "name": "far", "region": "us-east-1" })).unwrap();
+    change_spec(&mut world, |spec| spec.acm.push(another));
+    world.converge();
+    assert!(ready(&world) && world.acm.len() == 2, "{:#?}", world.certificate.status);
+    assert_eq!(world.events, ["Issued"]);
+    let before = world.certificate.status.as_ref().unwrap().history[0].delivered_at.clone();
+    world.now += SignedDuration::from_mins(5);
+    force_renewal(&mut world);
+    world.converge();
+    assert_eq!(world.events, ["Issued", "Renewed"]);
+    let history = &world.certificate.status.as_ref().unwrap().history;
+    assert_eq!((history.len(), history[1].delivered_at.clone()), (2, before));
+    assert!(history[0].delivered_at > history[1].delivered_at);
+    assert_silent(&mut world);
 }
 
 /// Before it was read back, so that nobody can tell it from an ACM that does not show it yet.

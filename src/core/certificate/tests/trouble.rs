@@ -46,6 +46,64 @@ fn a_target_that_is_out_of_reach_does_not_keep_the_others_from_their_renewal() {
     assert_silent(&mut world);
 }
 
+fn why_not_ready(world: &World) -> Option<String> {
+    let conditions = &world.certificate.status.as_ref()?.conditions;
+    conditions.iter().find(|c| c.type_ == READY && c.status == "False").map(|c| c.reason.clone())
+}
+
+#[test]
+fn that_aws_can_not_be_reached_is_told_of_a_new_certificate_at_once_and_when_it_is_over() {
+    let mut world = World::new(&one_target());
+    world.deaf = 1;
+    world.pass(|| Fault::Fine);
+    assert_eq!(why_not_ready(&world).as_deref(), Some("AwsUnavailable"));
+    world.now += SignedDuration::from_secs(1);
+    world.pass(|| Fault::Fine);
+    assert_eq!(why_not_ready(&world).as_deref(), Some("Issuing"));
+    world.converge();
+    assert!(ready(&world), "{:#?}", world.certificate.status);
+    assert_eq!((world.events, world.paid), (vec!["Issued".to_owned()], 1));
+}
+
+#[test]
+fn what_an_account_does_not_allow_is_told_within_three_seconds() {
+    let mut world = World::new(&one_target());
+    world.account.spec.regions.clear();
+    // By now it is two seconds old: the account may come with the same `kubectl apply`.
+    let Pass::Rested(rest) = world.pass(|| Fault::Fine) else { panic!("no rest") };
+    assert!(rest <= SignedDuration::from_secs(1) && stalled(&world).is_none(), "{rest}");
+    world.now += rest;
+    world.pass(|| Fault::Fine);
+    assert!(stalled(&world).unwrap().starts_with("RegionNotAllowed"), "{:?}", stalled(&world));
+}
+
+#[test]
+fn names_of_requests_that_others_have_are_looked_at_soon_and_then_less_often() {
+    let mut other = World::new(&one_target());
+    until(&mut other, |w| !w.requests.is_empty());
+    let theirs = other.requests[&1].clone();
+    let mut world = World::new(&one_target());
+    for revision in 1..=super::super::SLOTS {
+        let mut request = theirs.clone();
+        request.metadata.owner_references = None;
+        request.annotations_mut().insert(crate::api::REVISION_ANNOTATION.into(), revision.to_string());
+        world.requests.insert(revision, request);
+    }
+    let mut rests = vec![];
+    for _ in 0..7 {
+        let Pass::Rested(rest) = world.pass(|| Fault::Fine) else { panic!("no rest") };
+        assert!(stalled(&world).unwrap().starts_with("RequestConflict"), "{:?}", stalled(&world));
+        rests.push(rest.as_secs());
+        world.now += rest;
+    }
+    assert_eq!(rests[..2], [30, 30]);
+    assert!(rests.is_sorted() && rests[6] == 600, "{rests:?}");
+    world.requests.remove(&5);
+    world.converge();
+    assert!(ready(&world) && stalled(&world).is_none(), "{:#?}", world.certificate.status);
+    assert_eq!((world.paid, world.new_imports), (1, 1));
+}
+
 #[test]
 fn a_renewal_asked_for_in_the_future_comes_in_its_time() {
     let mut world = World::new(&one_target());

@@ -14,7 +14,7 @@ use crate::{
         shared::Tags,
     },
     core::{
-        Step,
+        Event, Step,
         fixtures::{Ca, START, account},
         secret::SecretObject,
         spending::Spent,
@@ -142,6 +142,8 @@ pub struct World {
     pub held_by: BTreeSet<String>,
     /// Events that were published.
     pub events: Vec<String>,
+    /// And their notes.
+    pub notes: Vec<String>,
     uids: u32,
 }
 
@@ -189,6 +191,7 @@ impl World {
             shelf_writes: 0,
             held_by: BTreeSet::new(),
             events: vec![],
+            notes: vec![],
             uids: 0,
         }
     }
@@ -288,7 +291,7 @@ impl World {
                 if !silent {
                     self.save(&mut o, decision.status);
                 }
-                self.events.extend(decision.events.into_iter().map(|e| e.reason));
+                self.tell(decision.events);
                 o.memory.happened.clear();
             }
             if fault == Fault::CrashAfter {
@@ -299,6 +302,7 @@ impl World {
                 return self.end(o, SignedDuration::from_secs(1));
             }
             if self.gone {
+                self.tell(std::mem::take(&mut o.memory.happened));
                 return Pass::Rested(SignedDuration::from_hours(1));
             }
             if let Some(rest) = rest {
@@ -310,6 +314,13 @@ impl World {
             self.now += SignedDuration::from_millis(20);
         }
         panic!("a pass came to no end");
+    }
+
+    fn tell(&mut self, events: Vec<Event>) {
+        for event in events {
+            self.events.push(event.reason);
+            self.notes.push(event.note);
+        }
     }
 
     fn end(&mut self, o: Observed, rest: SignedDuration) -> Pass {

@@ -9,7 +9,7 @@ use crate::{
     },
     aws::{
         error::{AwsError, Kind},
-        port::PemChain,
+        port::{AuthorityState, PemChain},
     },
     core::{
         Step,
@@ -68,6 +68,8 @@ pub struct World {
     pub writes: usize,
     /// The reasons of the events that were told.
     pub events: Vec<String>,
+    /// The CA was disabled a moment ago: only a look past every cache shows it.
+    pub disabled: bool,
     /// How long the CA takes to sign.
     pub signing: SignedDuration,
     /// For the account's budget; a new process counts what stands.
@@ -96,6 +98,7 @@ impl World {
             forged: None,
             writes: 0,
             events: vec![],
+            disabled: false,
             signing: SignedDuration::from_secs(2),
             ledger: Ledger::default(),
             issued: vec![],
@@ -200,7 +203,11 @@ impl World {
             Read::Session => o.session = Some(Ok("111122223333".parse().unwrap())),
             Read::Authority | Read::AuthorityAgain => {
                 o.authority_is_fresh = read == Read::AuthorityAgain;
-                o.authority = Some(Ok(self.ca.known()));
+                let mut known = self.ca.known();
+                if self.disabled && o.authority_is_fresh {
+                    known.authority.state = AuthorityState::Disabled;
+                }
+                o.authority = Some(Ok(known));
             }
             Read::Owner => o.wanted = Some(self.wanted),
             Read::Budget(attempt) => {
@@ -252,8 +259,10 @@ impl World {
         let kind = match fault {
             Fault::Throttled => Kind::Throttled,
             Fault::Refused => Kind::Refused,
+            _ if self.disabled => Kind::Refused,
             _ => Kind::Transient,
         };
+        let code = self.disabled.then(|| "InvalidStateException".to_owned());
         let answered = (kind == Kind::Transient).then(|| self.effect(plan));
         match answered {
             Some(arn) if fault != Fault::AnswerLost => {
@@ -261,7 +270,7 @@ impl World {
                 o.memory.failure = None;
             }
             _ => {
-                let error = AwsError { kind, action: "acm-pca:IssueCertificate", code: None, message: "no".into() };
+                let error = AwsError { kind, action: "acm-pca:IssueCertificate", code, message: "no".into() };
                 if kind == Kind::Transient {
                     o.memory.lost = Some(attempt);
                 }

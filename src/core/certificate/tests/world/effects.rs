@@ -2,7 +2,7 @@
 
 use super::{
     super::super::{
-        FINALIZER, Imported, Installed, Lookup, Observed, Read, Write, adoption, request_name, search,
+        FINALIZER, Imported, Installed, Lookup, Observed, Read, Write, adoption, left_behind, request_name, search,
         write::{self, import_tags},
     },
     Fault, InAcm, LAG, World,
@@ -187,6 +187,9 @@ impl World {
     pub(super) fn effect(&mut self, o: &mut Observed, write: Write) {
         match write {
             Write::Finalizer(wanted) => {
+                if !wanted {
+                    o.memory.happened.extend(left_behind(o, self.now));
+                }
                 self.certificate.metadata.finalizers = wanted.then(|| vec![FINALIZER.to_owned()]);
                 self.gone = !wanted && self.certificate.metadata.deletion_timestamp.is_some();
                 self.touch();
