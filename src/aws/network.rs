@@ -78,7 +78,8 @@ impl Network {
             None => TlsContext::default(),
             Some(file) => bundle(file)?,
         };
-        Ok(Self { proxy: ProxyConfig::from_env(), tls })
+        let proxy = if is_direct(&all) { ProxyConfig::disabled() } else { ProxyConfig::from_env() };
+        Ok(Self { proxy, tls })
     }
 
     /// Through this proxy, for tests.
@@ -180,13 +181,22 @@ fn has_host(value: &str, schemes: &[Option<&str>]) -> bool {
     whole && !host.is_empty() && (!has_port || uri.port_u16().is_some()) && schemes.contains(&uri.scheme_str())
 }
 
+/// NO_PROXY as the HTTP client takes it: the first of the two that is there, even if it is empty.
+fn no_proxy(all: &Environment) -> impl Iterator<Item = &str> {
+    let list = NO_PROXY.iter().find_map(|name| all.get(*name)).map_or("", String::as_str);
+    list.split(',').map(str::trim).filter(|entry| !entry.is_empty())
+}
+
+/// Whether everything is reached directly. To the HTTP client `*` is every name, but no address.
+fn is_direct(all: &Environment) -> bool {
+    no_proxy(all).any(|entry| entry == "*")
+}
+
 /// Entries of NO_PROXY that others may understand, but the HTTP client does not: `*.example`, `host:443`.
 fn unmatched(all: &Environment) -> Vec<&str> {
-    let Some(list) = NO_PROXY.iter().find_map(|name| all.get(*name)) else { return vec![] };
     let is_address = |entry: &str| entry.split('/').next().is_some_and(|ip| ip.parse::<std::net::IpAddr>().is_ok());
     let is_domain = |entry: &str| entry.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
-    let entries = list.split(',').map(str::trim).filter(|entry| !entry.is_empty());
-    entries.filter(|entry| !(*entry == "*" || is_address(entry) || is_domain(entry))).collect()
+    no_proxy(all).filter(|entry| !(*entry == "*" || is_address(entry) || is_domain(entry))).collect()
 }
 
 /// TLS that trusts the CAs in a file, too.

@@ -125,8 +125,7 @@ async fn without_consent_nothing_is_bought_until_it_is_given() {
     assert!(!certificate.is(READY));
     assert_left_alone(&world, &acm, &existing, &before, 1).await;
     acm.tag(&existing, CONSENT, &by).await;
-    // It is looked at again after ten minutes, or when the Certificate changes.
-    world.change(&world.certificates(), "app", json!({ "spec": { "historyLimit": 9 } })).await;
+    // Nobody tells of it: it is looked for after a minute.
     let certificate = world.ready("app").await;
     assert_eq!(arn(&certificate, "edge"), existing);
     world.assert_paid(1).await;

@@ -127,10 +127,9 @@ async fn a_proxy_that_opens_tls_needs_its_ca_in_the_bundle() {
 
 #[tokio::test]
 async fn a_private_endpoint_is_reached_directly_where_no_proxy_says_so() {
-    // `*` is every name, but no address.
     for (host, through_it, directly) in [
-        ("127.0.0.1", [".svc", "*"], ["127.0.0.1", "10.0.0.0/8, 127.0.0.0/8"]),
-        ("localhost", ["127.0.0.0/8", "*.localhost"], ["localhost", ".svc,*"]),
+        ("127.0.0.1", [".svc", "10.0.0.0/8"], ["127.0.0.1", "10.0.0.0/8, 127.0.0.0/8", ".svc,*"]),
+        ("localhost", ["127.0.0.0/8", "*.localhost"], ["localhost", ".svc,*", "*"]),
     ] {
         let own = Own::of(host);
         let address = own.endpoint().await.replace("127.0.0.1", host);

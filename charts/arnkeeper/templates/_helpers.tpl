@@ -51,7 +51,7 @@ subjects:
 
 {{/* What ARNs may be written into, as rules of a role. */}}
 {{- define "arnkeeper.publish" -}}
-{{- range .Values.publish.kinds }}
+{{- range (.Values.publish).kinds }}
   # ARNs, by spec.publish of a Certificate.
   - apiGroups: {{ toJson .apiGroups }}
     resources: {{ toJson .resources }}

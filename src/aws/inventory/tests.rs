@@ -1,7 +1,8 @@
 use super::*;
 use crate::aws::fake::{FakeAws, HandClock};
-use proptest::prelude::*;
-use std::collections::BTreeMap;
+
+mod any;
+mod own;
 
 const ACCOUNT: &str = "111122223333";
 const LIST: &str = "acm:ListCertificates";
@@ -246,96 +247,6 @@ async fn nothing_is_answered_without_a_candidates_tags() {
 }
 
 #[tokio::test]
-async fn an_own_import_is_a_candidate_at_once_and_until_a_list_a_minute_later_denies_it() {
-    let s = Stand::new();
-    s.found(1).await;
-    s.imported(1);
-    assert_eq!(s.found(1).await, [arn(1)]);
-    s.clock.pass(59);
-    let now = s.clock.now();
-    assert_eq!(arns(s.look(1, after(now, -1)).await.unwrap()), [arn(1)]);
-    s.clock.pass(10);
-    assert_eq!(arns(s.look(1, now).await.unwrap()), []);
-    assert_eq!((s.aws.count(LIST), s.aws.count(TAGS)), (3, 0));
-}
-
-#[tokio::test]
-async fn an_own_import_is_kept_when_a_list_confirms_it_and_its_tags_are_not_read() {
-    let s = Stand::new();
-    s.imported(1);
-    put(&s.aws, Summary { in_use: true, ..summary(1) });
-    s.clock.pass(60);
-    assert_eq!(s.found(1).await, [arn(1)]);
-    s.clock.pass(61);
-    let Lookup::Found(found) = s.look(1, Timestamp::MIN).await.unwrap() else { panic!("not yet") };
-    assert!(found.len() == 1 && found[0].summary.in_use);
-    assert_eq!(s.aws.count(TAGS), 0);
-}
-
-#[tokio::test]
-async fn what_is_gone_is_no_candidate_though_a_list_still_shows_it() {
-    let s = Stand::with(&[1]);
-    s.imported(2);
-    s.found(1).await;
-    s.inventory.note_gone(&arn(1));
-    s.inventory.note_gone(&arn(2));
-    assert_eq!((s.found(1).await, s.found(2).await), (vec![], vec![]));
-    s.clock.pass(61);
-    assert_eq!(s.found(1).await, []);
-}
-
-#[tokio::test]
-async fn lists_that_show_it_a_minute_after_overrule_that_it_is_gone() {
-    let s = Stand::with(&[1]);
-    s.found(1).await;
-    s.inventory.note_gone(&arn(1));
-    for expected in [vec![], vec![arn(1)]] {
-        s.clock.pass(61);
-        assert_eq!(s.found(1).await, expected);
-    }
-}
-
-#[tokio::test]
-async fn what_goes_while_a_list_is_under_way_does_not_come_back_with_it() {
-    let s = Stand { aws: FakeAws::gated(ACCOUNT), ..Stand::new() };
-    put(&s.aws, summary(1));
-    let goes = async {
-        s.inventory.note_gone(&arn(1));
-        s.aws.gate.add_permits(1);
-    };
-    let (found, ()) = tokio::join!(s.found(1), goes);
-    assert_eq!(found, []);
-}
-
-#[tokio::test]
-async fn noted_tags_are_told_and_those_of_a_stranger_cost_no_memory() {
-    let s = Stand::with(&[1]);
-    s.found(1).await;
-    s.inventory.note_tags(&arn(1), &tags("other"));
-    s.inventory.note_tags(&arn(9), &tags("other"));
-    s.inventory.note_gone(&"arn:aws:acm:eu-west-9:444455556666:certificate/1".parse().unwrap());
-    let Lookup::Found(found) = s.look(1, Timestamp::MIN).await.unwrap() else { panic!("not yet") };
-    assert_eq!(found[0].tags, tags("other"));
-    let place = s.inventory.place(&ACCOUNT.parse().unwrap(), &region());
-    assert_eq!((place.known().tags.len(), s.inventory.places().len()), (1, 1));
-}
-
-#[tokio::test]
-async fn tags_noted_while_they_are_read_are_newer_than_what_was_read() {
-    let s = Stand::with(&[1]);
-    s.found(2).await;
-    let s = Stand { aws: FakeAws::gated(ACCOUNT), ..s };
-    put(&s.aws, summary(1));
-    let note = async {
-        s.inventory.note_tags(&arn(1), &tags("newer"));
-        s.aws.gate.add_permits(1);
-    };
-    let (lookup, ()) = tokio::join!(s.look(1, Timestamp::MIN), note);
-    let Lookup::Found(found) = lookup.unwrap() else { panic!("not yet") };
-    assert_eq!((&found[0].tags, s.aws.count(TAGS)), (&tags("newer"), 1));
-}
-
-#[tokio::test]
 async fn a_clock_that_is_set_back_neither_stops_the_lists_nor_makes_an_old_one_new() {
     let s = Stand::with(&[1]);
     s.found(1).await;
@@ -344,110 +255,6 @@ async fn a_clock_that_is_set_back_neither_stops_the_lists_nor_makes_an_old_one_n
     assert_eq!(s.look(1, Timestamp::MIN).await.unwrap(), Lookup::NotYet { until });
     s.clock.pass(3);
     assert_eq!(s.found(1).await, [arn(1)]);
-}
-
-/// One thing that happens.
-#[derive(Clone, Debug)]
-enum Event {
-    Pass(i64),
-    /// We import; ACM's lists show it so many seconds later.
-    Import(usize, i64),
-    /// Somebody else imports; the lists show it at once.
-    Foreign(usize),
-    /// We delete; the lists hide it so many seconds later.
-    Delete(usize, i64),
-    /// A look, for a list begun so many seconds ago at most.
-    Look(usize, i64),
-    FailNext,
-}
-
-fn events() -> impl Strategy<Value = Vec<Event>> {
-    let id = 0..4_usize;
-    let event = prop_oneof![
-        4 => (0..45_i64).prop_map(Event::Pass),
-        2 => (id.clone(), 0..=60_i64).prop_map(|(id, lag)| Event::Import(id, lag)),
-        1 => id.clone().prop_map(Event::Foreign),
-        1 => (id.clone(), 0..=60_i64).prop_map(|(id, lag)| Event::Delete(id, lag)),
-        6 => (id, -2..90_i64).prop_map(|(id, ago)| Event::Look(id, ago)),
-        1 => Just(Event::FailNext),
-    ];
-    proptest::collection::vec(event, 1..60)
-}
-
-/// When the lists begin to show a certificate, and when they cease to.
-type Shown = BTreeMap<usize, (Timestamp, Option<Timestamp>)>;
-
-/// Plays events. Four names; each import is another ARN, which is its number times ten plus the number of its name.
-async fn play(events: Vec<Event>) {
-    let s = Stand::new();
-    let mut shown = Shown::new();
-    let mut own = HashSet::new();
-    let mut swept: Vec<(Timestamp, bool)> = Vec::new();
-    for (number, event) in events.into_iter().enumerate() {
-        let now = s.clock.now();
-        match event {
-            Event::Pass(seconds) => s.clock.pass(seconds),
-            Event::Import(id, lag) => {
-                let new = (number + 1) * 10 + id;
-                shown.insert(new, (after(now, lag), None));
-                own.insert(new);
-                let account = ACCOUNT.parse().unwrap();
-                s.inventory.note_import(&account, &region(), &arn(new), &[name(id)], &tags("web"), now);
-            }
-            Event::Foreign(id) => {
-                shown.insert((number + 1) * 10 + id, (now, None));
-            }
-            Event::Delete(id, lag) => {
-                if let Some((old, times)) = shown.iter_mut().find(|(n, (_, end))| *n % 10 == id && end.is_none()) {
-                    times.1 = Some(after(now, lag));
-                    s.inventory.note_gone(&arn(*old));
-                }
-            }
-            Event::FailNext => s.aws.world().failure = Some(Kind::Transient),
-            Event::Look(id, ago) => {
-                let begun = s.aws.count(LIST);
-                let visible =
-                    |(from, end): &(Timestamp, Option<Timestamp>)| *from <= now && end.is_none_or(|e| now < e);
-                let listed = shown.iter().filter(|(_, times)| visible(times));
-                let listed = listed.map(|(n, _)| Summary { names: vec![name(n % 10)], ..summary(*n) }).collect();
-                s.aws.world().certificates = listed;
-                s.aws.world().tags =
-                    shown.iter().filter(|(_, times)| times.1.is_none()).map(|(n, _)| (arn(*n), tags("web"))).collect();
-                let newer_than = after(now, -ago);
-                let answer = s.look(id, newer_than).await;
-                if s.aws.count(LIST) > begun {
-                    assert_eq!(s.aws.count(LIST), begun + 1);
-                    swept.push((now, answer.is_ok()));
-                    let lately = swept.iter().filter(|(at, _)| now.duration_since(*at) < SignedDuration::from_mins(1));
-                    assert!(lately.count() <= 6, "too often");
-                }
-                match answer {
-                    Err(_) => {}
-                    Ok(Lookup::NotYet { until }) => assert!(until > now && until <= after(now, 12), "{until}"),
-                    Ok(Lookup::Found(found)) => {
-                        let (start, _) = swept.iter().rev().find(|(_, ended)| *ended).unwrap();
-                        assert!(*start > newer_than && now <= after(*start, 60), "an old list");
-                        let found: Vec<_> = found.into_iter().map(|c| c.summary.arn).collect();
-                        for (n, (from, end)) in shown.iter().filter(|(n, _)| *n % 10 == id) {
-                            // What we imported, however the lists lag, and whatever was there before the list began.
-                            let must = end.is_none() && (from < start || own.contains(n));
-                            assert!(!must || found.contains(&arn(*n)), "{n} is lost");
-                            assert!(end.is_none() || !found.contains(&arn(*n)), "{n} came back");
-                        }
-                    }
-                }
-            }
-        }
-    }
-    let read_own = |(action, on): &(&str, String)| *action == TAGS && own.iter().any(|n| *on == arn(*n).as_str());
-    assert!(!s.aws.world().calls.iter().any(read_own), "tags of our own import were read");
-}
-
-proptest! {
-    #[test]
-    fn lists_keep_their_pace_and_no_own_import_is_lost(events in events()) {
-        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(play(events));
-    }
 }
 
 #[tokio::test]

@@ -75,6 +75,20 @@ fn entries_of_no_proxy_that_match_nothing_are_known() {
 }
 
 #[test]
+fn an_asterisk_in_no_proxy_is_everything() {
+    for (pairs, direct) in [
+        (&[("NO_PROXY", "*")][..], true),
+        (&[("NO_PROXY", ".svc, *")], true),
+        (&[("no_proxy", "*")], true),
+        (&[("NO_PROXY", "*.example")], false),
+        (&[("NO_PROXY", "a.example"), ("no_proxy", "*")], false),
+        (&[], false),
+    ] {
+        assert_eq!(is_direct(&environment(pairs)), direct, "{pairs:?}");
+    }
+}
+
+#[test]
 fn a_bundle_that_can_not_be_used_is_told_with_its_name() {
     let folder = env::temp_dir().join(format!("arnkeeper-bundle-{}", std::process::id()));
     fs::create_dir(&folder).unwrap();

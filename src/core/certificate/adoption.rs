@@ -16,7 +16,7 @@ use crate::{
         ADOPT_BY_ANNOTATION,
         account::Adoption,
         certificate::{AdoptionStatus, Target, TargetState, TargetStatus},
-        conditions::whole_seconds,
+        conditions::{STALLED, whole_seconds},
         names::{CertificateArn, Located},
         shared::Tags,
     },
@@ -26,7 +26,7 @@ use crate::{
         certificate::Certificate as X509,
     },
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 /// Tag on a certificate that was not made here: its own ARN, so that a copy of its tags says nothing.
@@ -37,6 +37,8 @@ const CONSENT_TAG: &str = ADOPT_BY_ANNOTATION;
 const OURS: &str = "arnkeeper.dev/";
 /// The reason of a target whose certificate may not be taken over.
 const REFUSED: &str = "AdoptionRefused";
+/// The first wait for what somebody does in ACM.
+const AT_FIRST: SignedDuration = SignedDuration::from_mins(1);
 /// The reason of what ACM would refuse.
 pub(super) const MISFIT: &str = "PreflightFailed";
 
@@ -77,6 +79,18 @@ fn refused(message: String) -> Need {
     Need::Stalled(Refusal { reason: REFUSED, message }, FOR_A_PERSON)
 }
 
+/// What somebody may put right in ACM, which tells nobody of it: it is looked for once a minute at first, and then ever less,
+/// since each look costs a ListTagsForCertificate and a share of a list.
+fn refused_for_now(o: &Observed, message: &str, now: Timestamp) -> Need {
+    let stalled = o.certificate.status.iter().flat_map(|s| &s.conditions);
+    let stalled = stalled.filter(|c| c.type_ == STALLED && c.status == "True" && c.reason == REFUSED);
+    let since = stalled.map(|c| now.duration_since(c.last_transition_time.0)).max().unwrap_or_default();
+    let message = format!(
+        "{message}. It is looked at again after a minute at first, every ten minutes after an hour, and whenever this Certificate changes"
+    );
+    Need::Stalled(Refusal { reason: REFUSED, message }, (since / 5).clamp(AT_FIRST, FOR_A_PERSON))
+}
+
 /// What has to happen before the certificate under the ARN can be imported over; none: it is this target's, and what comes
 /// fits.
 pub(super) fn next(
@@ -100,7 +114,7 @@ pub(super) fn next(
             return Some(Need::Nothing);
         }
     }
-    let is_ours = match whose(o, target, seen, status, arn) {
+    let is_ours = match whose(o, target, seen, status, arn, now) {
         Ok(is_ours) => is_ours,
         Err(need) => {
             // It is not this target's, and a record of what was to come would make it look so.
@@ -157,6 +171,7 @@ fn whose(
     seen: &TargetObserved,
     status: &TargetStatus,
     arn: &CertificateArn,
+    now: Timestamp,
 ) -> Result<bool, Need> {
     let (account, region) = o.place(target);
     if arn.region() != region.as_str() {
@@ -197,19 +212,21 @@ fn whose(
     };
     if !allowed {
         let missing = format!("ACM has no certificate {arn}");
-        return Err(refused(match policy {
+        let message = match policy {
             Adoption::Consent => format!(
                 "{missing}, or one without the consent that AwsAccount {account:?} asks for (its policy.adoption is Consent): \
                  the tag {CONSENT_TAG} with the value {by}"
             ),
             Adoption::Deny | Adoption::Any => missing,
-        }));
+        };
+        return Err(refused_for_now(o, &message, now));
     }
     if claimed {
-        return Err(refused(format!(
+        let message = format!(
             "{arn} carries tags of another Certificate, or of another cluster ({OURS}…), and is left alone: if nothing keeps \
              it any more, remove those tags"
-        )));
+        );
+        return Err(refused_for_now(o, &message, now));
     }
     Ok(false)
 }
@@ -308,7 +325,7 @@ pub(super) fn preflight(
             return Ok(false);
         }
     }
-    whose(o, target, seen, status, arn)?;
+    whose(o, target, seen, status, arn, now)?;
     let installed = installed(target, seen, arn)?;
     let problems = problems(target, seen, arn, installed, planned)?;
     if problems.is_empty() {

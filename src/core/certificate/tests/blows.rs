@@ -3,6 +3,7 @@
 use super::{
     annotate, arn, assert_silent, change_spec,
     hands::{Hand, Hands, hand},
+    publishing::people::{self, Deed, deed},
     ready, restore, stalled, steady, two_targets,
     world::{self, Fault, Pass, World},
 };
@@ -44,6 +45,7 @@ enum Blow {
     OldSecret,
     HistoryOfOne,
     Hand((Hand, &'static str)),
+    People(Deed),
 }
 
 fn fault() -> impl Strategy<Value = Fault> {
@@ -89,6 +91,7 @@ fn blow() -> impl Strategy<Value = Blow> {
         1 => Just(Blow::OldSecret),
         1 => Just(Blow::HistoryOfOne),
         5 => hand().prop_map(Blow::Hand),
+        3 => deed().prop_map(Blow::People),
     ]
 }
 
@@ -268,6 +271,10 @@ fn meddle(world: &mut World, blow: &Blow) -> usize {
             change_spec(world, |spec| spec.history_limit = 1);
             0
         }
+        Blow::People(ref deed) => {
+            people::strike(world, deed.clone());
+            0
+        }
         _ => 0,
     }
 }
@@ -281,6 +288,7 @@ proptest! {
         blows in prop::collection::vec(blow(), 1..10),
     ) {
         let mut world = World::new(&two_targets());
+        people::begin(&mut world);
         let mut allowed = 1;
         if old {
             world.converge();
@@ -316,6 +324,7 @@ proptest! {
         });
         world.account.spec.enabled = true;
         (world.deaf, world.stale) = (0, None);
+        people::put_right(&mut world);
         world.now += SignedDuration::from_hours(26);
         world.converge();
         hands.put_right(&mut world);
@@ -330,6 +339,7 @@ proptest! {
         let delivered = world.of_target("edge")[0].leaf.serial.clone();
         prop_assert_eq!(Some(delivered), world.serial());
         prop_assert!(excused || !world.has_swapped());
+        people::assert_as_wanted(&mut world, excused);
         assert_silent(&mut world);
     }
 }

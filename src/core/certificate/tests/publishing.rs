@@ -11,7 +11,9 @@ use crate::{
     },
     core::certificate::published::{applied, field_manager},
 };
-use proptest::prelude::*;
+
+mod any;
+pub mod people;
 
 const ARN: &str = "alb.ingress.kubernetes.io/certificate-arn";
 
@@ -43,9 +45,7 @@ fn publish(world: &mut World, entries: Value) {
 /// Both objects are there, and three entries are wanted.
 fn publishing() -> World {
     let mut world = World::new(&two_targets());
-    world.certificate.spec.publish = serde_json::from_value(entries()).unwrap();
-    world.put_on_shelf(ingress());
-    world.put_on_shelf(config());
+    people::begin(&mut world);
     world
 }
 
@@ -303,128 +303,4 @@ fn each_certificate_is_a_manager_of_its_own() {
     let long = |end: &str| field_manager(&format!("{}{end}", "a".repeat(200)));
     assert_eq!(long("1").len(), 128);
     assert_ne!(long("1"), long("2"));
-}
-
-/// What happens to what is published, between passes.
-#[derive(Clone, Debug)]
-enum Blow {
-    Faults(Vec<Fault>),
-    Wanted(Vec<usize>),
-    Removed(bool),
-    Made(bool),
-    Edited(bool),
-    TakenAway(bool),
-    Forbidden(bool),
-    Renewed,
-    Reimport,
-    Hours(i64),
-    NewProcess,
-    StaleStore,
-}
-
-fn blow() -> impl Strategy<Value = Blow> {
-    let fault = prop_oneof![
-        4 => Just(Fault::Fine),
-        1 => Just(Fault::CrashBefore),
-        1 => Just(Fault::CrashAfter),
-        1 => Just(Fault::AnswerLost),
-        1 => Just(Fault::Unsent),
-    ];
-    prop_oneof![
-        6 => prop::collection::vec(fault, 1..10).prop_map(Blow::Faults),
-        4 => prop::collection::vec(0_usize..3, 0..4).prop_map(Blow::Wanted),
-        1 => any::<bool>().prop_map(Blow::Removed),
-        2 => any::<bool>().prop_map(Blow::Made),
-        1 => any::<bool>().prop_map(Blow::Edited),
-        1 => any::<bool>().prop_map(Blow::TakenAway),
-        1 => any::<bool>().prop_map(Blow::Forbidden),
-        1 => Just(Blow::Renewed),
-        1 => Just(Blow::Reimport),
-        2 => (1_i64..5).prop_map(Blow::Hours),
-        1 => Just(Blow::NewProcess),
-        1 => Just(Blow::StaleStore),
-    ]
-}
-
-fn strike(world: &mut World, blow: Blow) {
-    let which = |config_map: bool| if config_map { config() } else { ingress() };
-    let place = |config_map: bool| if config_map { key("edge") } else { annotation(ARN) };
-    match blow {
-        Blow::Faults(faults) => {
-            let mut faults = faults.into_iter();
-            for _ in 0..6 {
-                if let Pass::Rested(rest) = world.pass(|| faults.next().unwrap_or(Fault::Fine)) {
-                    world.now += rest.min(SignedDuration::from_secs(90));
-                }
-                world.sign();
-            }
-        }
-        Blow::Wanted(wanted) => {
-            let all = entries();
-            let wanted: Value = (0..3).filter(|n| wanted.contains(n)).map(|n| all[n].clone()).collect();
-            publish(world, wanted);
-        }
-        Blow::Removed(it) => world.shelf.retain(|s| !s.object.is_same(&which(it))),
-        Blow::Made(it) => world.put_on_shelf(which(it)),
-        Blow::Edited(it) => world.edit_shelved(&which(it), &place(it), Some("mine")),
-        Blow::TakenAway(it) => world.edit_shelved(&which(it), &place(it), None),
-        Blow::Forbidden(it) => {
-            if let Some(there) = world.shelved(&which(it)) {
-                there.forbidden = !there.forbidden;
-            }
-        }
-        Blow::Renewed => {
-            let now = world.now.to_string();
-            annotate(world, crate::api::RENEW_ANNOTATION, &now);
-        }
-        Blow::Reimport => change_spec(world, |spec| spec.acm[1].reimport = Some(spec.acm[1].reimport == Some(false))),
-        Blow::Hours(hours) => world.now += SignedDuration::from_hours(hours),
-        Blow::NewProcess => {
-            world.crash();
-        }
-        Blow::StaleStore => {
-            let older = world.older.clone();
-            world.restart_with(older);
-        }
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
-
-    #[test]
-    fn whatever_happens_what_is_wanted_is_there_and_nothing_else(blows in prop::collection::vec(blow(), 1..12)) {
-        let mut world = publishing();
-        world.converge();
-        for blow in blows {
-            strike(&mut world, blow);
-        }
-        // People put right what people did.
-        world.stale = None;
-        world.edit_shelved(&config(), &key("edge"), None);
-        world.edit_shelved(&ingress(), &annotation(ARN), None);
-        for object in [ingress(), config()] {
-            match world.shelved(&object) {
-                Some(there) => there.forbidden = false,
-                None => world.put_on_shelf(object),
-            }
-        }
-        world.now += SignedDuration::from_hours(26);
-        world.converge();
-        look(&mut world);
-        prop_assert!(ready(&world));
-        let wanted = world.certificate.spec.publish.clone();
-        let status = world.certificate.status.clone().unwrap();
-        for object in [ingress(), config()] {
-            let here = wanted.iter().filter(|p| p.object().is_same(&object));
-            let arn = |name: &str| status.targets.iter().find(|t| t.name == name).unwrap().arn.clone().unwrap().to_string();
-            let mut here: Vec<(Place, String)> = here.map(|p| (p.place(), arn(&p.target))).collect();
-            here.sort();
-            let there = world.shelved(&object).unwrap().ours();
-            let there: Vec<(Place, String)> = there.into_iter().map(|(p, v)| (p.clone(), v.to_owned())).collect();
-            prop_assert_eq!(there, here);
-        }
-        prop_assert_eq!(reason(&world).map(|r| r.1), (!wanted.is_empty()).then(|| "Published".to_owned()));
-        assert_silent(&mut world);
-    }
 }
