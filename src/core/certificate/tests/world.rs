@@ -219,6 +219,7 @@ impl World {
             authority: None,
             secret: None,
             pair: None,
+            exported: None,
             password: None,
             claimed_by: None,
             requests: BTreeMap::new(),
@@ -371,7 +372,7 @@ impl World {
             let entry = stored.targets.iter().find(|t| t.name == *name);
             !entry.is_some_and(|t| {
                 t.arn.as_ref() == Some(&imported.arn)
-                    && t.serial_number.as_deref() == Some(&*imported.serial.to_string())
+                    && imported.serial.as_ref().is_none_or(|serial| t.serial_number == Some(serial.to_string()))
             })
         });
         o.certificate = Arc::new(self.certificate.clone());

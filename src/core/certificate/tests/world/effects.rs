@@ -318,7 +318,7 @@ impl World {
     pub(super) fn imported(&mut self, o: &mut Observed, target: &str, arn: CertificateArn) {
         let serial = o.current().unwrap().chain.leaf.serial.clone();
         adoption::note_import(o, target, &arn);
-        o.memory.imported.insert(target.to_owned(), Imported { arn, serial, at: self.now });
+        o.memory.imported.insert(target.to_owned(), Imported { arn, serial: Some(serial), at: self.now });
         o.memory.target_failures.remove(target);
     }
 }
