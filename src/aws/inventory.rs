@@ -188,13 +188,7 @@ impl Inventory {
 
     /// This process made a certificate under a new ARN, by an import or by asking ACM for it: it is a candidate from now on, until
     /// a list that began a minute later or more confirms or denies it.
-    pub fn note_new(
-        &self,
-        account: &AccountId,
-        region: &Region,
-        new: New<'_>,
-        at: Timestamp,
-    ) {
+    pub fn note_new(&self, account: &AccountId, region: &Region, new: New<'_>, at: Timestamp) {
         let place = self.place(account, region);
         let mut known = place.known();
         let New { arn, names, tags, imported } = new;

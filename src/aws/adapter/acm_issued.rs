@@ -45,9 +45,7 @@ pub(super) async fn request(client: &Client, order: &CertificateOrder) -> Result
 
 pub(super) async fn renew(client: &Client, arn: &CertificateArn) -> Result<(), AwsError> {
     match client.renew_certificate().certificate_arn(arn.as_str()).send().await {
-        Err(error)
-            if error.as_service_error().is_some_and(RenewCertificateError::is_request_in_progress_exception) =>
-        {
+        Err(error) if error.as_service_error().is_some_and(RenewCertificateError::is_request_in_progress_exception) => {
             Ok(())
         }
         answer => answer.map(|_| ()).map_err(|error| from_sdk(RENEW, &error)),

@@ -221,7 +221,9 @@ impl Certificates {
     pub(super) fn imported(&self, o: &mut Observed, target: &str, arn: CertificateArn) {
         let Some(serial) = o.current().map(|pair| pair.chain.leaf.serial.clone()) else { return };
         adoption::note_import(o, target, &arn);
-        o.memory.imported.insert(target.to_owned(), Imported { arn, serial: Some(serial), at: self.context.clock.now() });
+        o.memory
+            .imported
+            .insert(target.to_owned(), Imported { arn, serial: Some(serial), at: self.context.clock.now() });
         o.memory.refused.remove(target);
         o.memory.target_failures.remove(target);
     }

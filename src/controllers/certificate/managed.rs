@@ -1,6 +1,9 @@
 //! What a Certificate asks of ACM where that issues it, holds its key and renews it.
 
-use super::{Certificates, acm::{known_names, seen}};
+use super::{
+    Certificates,
+    acm::{known_names, seen},
+};
 use crate::{
     api::names::CertificateArn,
     aws::{error::Kind, inventory::New, port::CertificateOrder},

@@ -21,9 +21,8 @@ use crate::{
         Decision,
         access::Refusal,
         certificate::{
-            Imported, Memory, Observed, Read, TargetObserved, Write, acm_managed, adoption, decide, published, request_name,
-            wanted,
-            write,
+            Imported, Memory, Observed, Read, TargetObserved, Write, acm_managed, adoption, decide, published,
+            request_name, wanted, write,
         },
         secret::SecretObject,
     },

@@ -63,7 +63,8 @@ impl Way<'_> {
         let deleted = self.seen.deleted || CAME_TO_NOTHING.contains(&&*managed.state);
         if let Some(shown) = settles(self.o, told).filter(|shown| self.now <= *shown && !self.seen.deleted) {
             let message = format!("ACM does not show {arn} yet, which was requested less than a minute ago");
-            let rest = self.poll(told.imported_at.as_ref()).min(shown.duration_since(self.now) + SignedDuration::from_secs(1));
+            let rest =
+                self.poll(told.imported_at.as_ref()).min(shown.duration_since(self.now) + SignedDuration::from_secs(1));
             return Next::Wait(Refusal { reason: "NotReadBack", message }, rest);
         }
         if !deleted {
@@ -98,7 +99,8 @@ impl Way<'_> {
         } else if own.is_some() && authority.is_some() && own != authority {
             format!("is from {}", own.map(ToString::to_string).unwrap_or_default())
         } else {
-            let wanted = wanted_algorithm(spec).filter(|wanted| description.algorithm.is_some_and(|own| own != *wanted))?;
+            let wanted =
+                wanted_algorithm(spec).filter(|wanted| description.algorithm.is_some_and(|own| own != *wanted))?;
             format!("has a key of {}, not {}", plain(&description.algorithm_name, LONGEST_WORD), wanted.acm_name())
         };
         Some(format!(
@@ -109,7 +111,8 @@ impl Way<'_> {
 
     /// ACM could not issue it. Nobody can use such an ARN: it is deleted, and another certificate is requested, now and then.
     fn came_to_nothing(&self, told: &TargetStatus, managed: &ManagedStatus, arn: &CertificateArn) -> Next {
-        let again = told.imported_at.as_ref().map_or(self.now, |at| at.0.saturating_add(AGAIN).unwrap_or(Timestamp::MAX));
+        let again =
+            told.imported_at.as_ref().map_or(self.now, |at| at.0.saturating_add(AGAIN).unwrap_or(Timestamp::MAX));
         if again <= self.now || self.asked(told).is_some() {
             return Next::Write(Write::DeleteFromAcm(self.target.name.clone(), arn.clone()));
         }
@@ -141,7 +144,9 @@ impl Way<'_> {
         match &*managed.state {
             ISSUED => {}
             "REVOKED" => {
-                let message = format!("{arn} is revoked: let nothing use it; when it is deleted in ACM, another one is requested");
+                let message = format!(
+                    "{arn} is revoked: let nothing use it; when it is deleted in ACM, another one is requested"
+                );
                 return stalled("Revoked", message);
             }
             state => {
@@ -165,7 +170,9 @@ impl Way<'_> {
             return stalled("RenewalFailed", renewal_failed(managed));
         }
         let near = |ends: Timestamp| ends.duration_since(self.now) < RENEWS_BEFORE;
-        if managed.renewal_eligibility.as_deref() == Some("INELIGIBLE") && installed.description.not_after.is_some_and(near) {
+        if managed.renewal_eligibility.as_deref() == Some("INELIGIBLE")
+            && installed.description.not_after.is_some_and(near)
+        {
             return stalled("RenewalIneligible", ineligible(arn));
         }
         self.rest(told, managed)
@@ -204,7 +211,10 @@ impl Way<'_> {
             }
         }
         if record.is_none() && managed.renewal_eligibility.as_deref() == Some("INELIGIBLE") {
-            return Some(Next::Stalled(Refusal { reason: "RenewalIneligible", message: ineligible(arn) }, FOR_A_PERSON));
+            return Some(Next::Stalled(
+                Refusal { reason: "RenewalIneligible", message: ineligible(arn) },
+                FOR_A_PERSON,
+            ));
         }
         managed.requested = Some(RequestedRenewal { value, at: Time(whole_seconds(self.now)), serial_number });
         Some(Next::Save)

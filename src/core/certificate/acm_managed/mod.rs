@@ -259,7 +259,9 @@ impl Way<'_> {
         let (o, name) = (self.o, &self.target.name);
         let begun = self.seen.installed.is_some() || self.seen.tags.is_some();
         let last = o.memory.looked.get(name);
-        let due = || last.and_then(|last| drift::slot(&o.uid(), name, self.interval(), last)).is_some_and(|at| at <= self.now);
+        let due = || {
+            last.and_then(|last| drift::slot(&o.uid(), name, self.interval(), last)).is_some_and(|at| at <= self.now)
+        };
         begun || self.late().is_some_and(|at| at < self.now) || due()
     }
 

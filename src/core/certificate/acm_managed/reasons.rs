@@ -27,7 +27,9 @@ pub fn told(reason: &str) -> String {
         "PCA_RESOURCE_NOT_FOUND" | "PCA_INVALID_ARN" => {
             "ACM does not find the private CA: it was deleted, lies in another region, or is not shared any more"
         }
-        "PCA_INVALID_ARGS" => "the private CA refuses what ACM asked it for: its key may be of another family than was asked for",
+        "PCA_INVALID_ARGS" => {
+            "the private CA refuses what ACM asked it for: its key may be of another family than was asked for"
+        }
         "PCA_REQUEST_FAILED" => "the private CA could not sign: look at it in AWS Private CA",
         "SLR_NOT_FOUND" => {
             "the private CA is in another account, and the service-linked role AWSServiceRoleForCertificateManager is missing: \

@@ -78,9 +78,7 @@ impl Way<'_> {
             None => Some(Next::Read(Read::Authority)),
             Some(Err(_)) if young < PATIENCE => Some(Next::Quiet(PATIENCE - young)),
             Some(Err(why)) => Some(Next::Stalled(why.clone(), FOR_A_PERSON)),
-            Some(Ok(known)) => {
-                problem(self.o, known, self.now).map(|why| Next::Stalled(why, FOR_A_PERSON))
-            }
+            Some(Ok(known)) => problem(self.o, known, self.now).map(|why| Next::Stalled(why, FOR_A_PERSON)),
         }
     }
 }

@@ -80,7 +80,10 @@ fn facts(o: &Observed, before: &CertificateStatus, after: &mut CertificateStatus
         }
         after.fingerprint = None;
     }
-    let renewed = after.managed.as_ref().is_some_and(|m| m.state == ISSUED && m.renewal_eligibility.as_deref() != Some("INELIGIBLE"));
+    let renewed = after
+        .managed
+        .as_ref()
+        .is_some_and(|m| m.state == ISSUED && m.renewal_eligibility.as_deref() != Some("INELIGIBLE"));
     let at = after.not_after.as_ref().and_then(|ends| ends.0.checked_sub(RENEWS_BEFORE).ok());
     after.renewal_time = at.filter(|_| renewed).map(|at| Time(whole_seconds(at)));
     remember(o, before, after, now);
@@ -128,11 +131,15 @@ fn findings(
     let revoked = stalled.filter(|why| ["Revoked", "SecretConflict"].contains(&why.reason));
     let ready = match (ends, waits) {
         (None, Some(why)) => Finding::no(READY, why.reason, &*why.message),
-        (None, None) if !enabled => Finding::no(READY, "Disabled", "spec.enabled is false and there is no certificate yet"),
+        (None, None) if !enabled => {
+            Finding::no(READY, "Disabled", "spec.enabled is false and there is no certificate yet")
+        }
         (None, None) => Finding::no(READY, "Issuing", "ACM is asked for the certificate"),
         (Some(ends), _) if ends <= now => Finding::no(READY, "Expired", format!("The certificate ended at {ends}")),
         (Some(ends), _) if !enabled => {
-            let message = format!("spec.enabled is false: the certificate is kept as it is, and ACM goes on renewing it; it ends at {ends}");
+            let message = format!(
+                "spec.enabled is false: the certificate is kept as it is, and ACM goes on renewing it; it ends at {ends}"
+            );
             Finding::yes(READY, "Disabled", message)
         }
         (Some(_), Some(why)) if !delivered => Finding::no(READY, why.reason, &*why.message),

@@ -38,8 +38,7 @@ pub(super) fn list(store: &Store, call: &Call, body: &Value) -> Result<Value, Ap
         found.retain(|(other, name, _)| order.compare((*other, name), (*time, arn)).is_gt());
     }
     let size = usize::try_from(size).unwrap_or(usize::MAX);
-    let page: Vec<Value> =
-        found.iter().take(size).map(|(_, arn, listed)| listed.summary(arn, call.now)).collect();
+    let page: Vec<Value> = found.iter().take(size).map(|(_, arn, listed)| listed.summary(arn, call.now)).collect();
     let mut answer = json!({ "CertificateSummaryList": page });
     if let (true, Some((time, arn, _))) = (found.len() > size, found.get(size - 1)) {
         answer["NextToken"] = json!(URL_SAFE_NO_PAD.encode(format!("{time} {arn}")));

@@ -176,8 +176,7 @@ pub(super) fn request(store: &mut Store, pca: &pca::Store, call: &Call, body: &V
         polls_left: pca.in_progress_polls,
         failure: None,
     };
-    let arn =
-        format!("arn:{}:acm:{}:{}:certificate/{}", call.partition, call.region, call.account, random::uuid()?);
+    let arn = format!("arn:{}:acm:{}:{}:certificate/{}", call.partition, call.region, call.account, random::uuid()?);
     store.orders.insert(arn.clone(), order);
     if let Some(token) = token {
         store.tokens.insert(token, (call.now, arn.clone()));
@@ -329,7 +328,8 @@ pub(super) fn tick(
                 // ACM user guide, "Managed certificate renewal": the ARN stays, the certificate and its key are new.
                 managed.key = material.key;
                 managed.exported = false;
-                managed.renewal = Some(Renewal { status: "SUCCESS", reason: None, updated_at: call.now, polls_left: 0 });
+                managed.renewal =
+                    Some(Renewal { status: "SUCCESS", reason: None, updated_at: call.now, polls_left: 0 });
                 certificate.parsed = material.parsed;
                 certificate.pem = material.signed.certificate;
                 certificate.chain = Some(material.signed.chain);
@@ -345,7 +345,7 @@ fn renewing(now: Timestamp, polls_left: u32) -> Renewal {
 }
 
 /// RenewCertificate: only what was exported can be renewed so (ACM API reference, RenewalEligibility).
-pub(super) fn renew(certificate: &mut Certificate, call: &Call, polls: u32) -> Result<Value, ApiError> {
+pub(super) fn renew(certificate: &mut Certificate, now: Timestamp, polls: u32) -> Result<Value, ApiError> {
     let in_use = !certificate.in_use_by.is_empty();
     let Some(managed) = certificate.managed.as_mut().filter(|managed| managed.is_eligible(in_use)) else {
         return Err(invalid("The certificate is not eligible for renewal."));
@@ -353,7 +353,7 @@ pub(super) fn renew(certificate: &mut Certificate, call: &Call, polls: u32) -> R
     if managed.renewal.as_ref().is_some_and(|r| r.status == "PENDING_AUTO_RENEWAL") {
         return Err(ApiError::new("RequestInProgressException", "The certificate is being renewed already"));
     }
-    managed.renewal = Some(renewing(call.now, polls));
+    managed.renewal = Some(renewing(now, polls));
     Ok(json!({}))
 }
 
@@ -362,7 +362,9 @@ pub(super) fn export(arn: &str, certificate: &mut Certificate, body: &Value) -> 
     let passphrase = body["Passphrase"].as_str().and_then(|text| STANDARD.decode(text).ok());
     let passphrase = passphrase.ok_or_else(|| invalid("Passphrase is missing, or not base 64"))?;
     // Service model, PassphraseBlob; ACM API reference, ExportCertificate, Passphrase.
-    if !PASSPHRASE.contains(&passphrase.len()) || passphrase.iter().any(|byte| b"#$%".contains(byte) || !byte.is_ascii()) {
+    if !PASSPHRASE.contains(&passphrase.len())
+        || passphrase.iter().any(|byte| b"#$%".contains(byte) || !byte.is_ascii())
+    {
         return Err(invalid("Passphrase must be 4 to 128 ASCII characters, none of them #, $ or %"));
     }
     let Some(managed) = &mut certificate.managed else {
@@ -378,11 +380,8 @@ pub(super) fn export(arn: &str, certificate: &mut Certificate, body: &Value) -> 
 
 /// Encrypted PKCS #8 (RFC 5208, section 6) by PBES2 with PBKDF2 of HMAC-SHA-1, as AWS does it, and AES-256-CBC.
 fn encrypted(key: &[u8], passphrase: &[u8]) -> Result<String, ApiError> {
-    let internal = |error: &dyn std::fmt::Display| ApiError {
-        code: "InternalFailure",
-        message: error.to_string(),
-        status: 500,
-    };
+    let internal =
+        |error: &dyn std::fmt::Display| ApiError { code: "InternalFailure", message: error.to_string(), status: 500 };
     let stretching = Pbkdf2Params::hmac_sha256(ROUNDS, &random::bytes::<16>()?).map_err(|error| internal(&error))?;
     let parameters = pbes2::Parameters {
         kdf: Kdf::Pbkdf2(Pbkdf2Params { prf: Pbkdf2Prf::HmacWithSha1, ..stretching }),

@@ -51,7 +51,9 @@ impl Managed {
         for _ in 0..10 {
             if let Ok(answer) = self.on("DescribeCertificate", arn) {
                 let found = answer["Certificate"].clone();
-                if found["Status"] != "PENDING_VALIDATION" && found["RenewalSummary"]["RenewalStatus"] != "PENDING_AUTO_RENEWAL" {
+                if found["Status"] != "PENDING_VALIDATION"
+                    && found["RenewalSummary"]["RenewalStatus"] != "PENDING_AUTO_RENEWAL"
+                {
                     return found;
                 }
             }

@@ -110,6 +110,14 @@ impl Store {
         Ok(())
     }
 
+    /// ACM begins to renew a certificate that it issued, whether or not it is time.
+    ///
+    /// # Errors
+    /// `ResourceNotFoundException` if the store has no such ARN, `ValidationException` if it is not eligible.
+    pub fn begin_renewal(&mut self, arn: &str, now: Timestamp, polls: u32) -> Result<(), ApiError> {
+        managed::renew(self.existing(arn)?, now, polls).map(drop)
+    }
+
     fn existing(&mut self, arn: &str) -> Result<&mut Certificate, ApiError> {
         self.certificates.get_mut(arn).ok_or_else(|| not_found(arn))
     }
@@ -141,7 +149,7 @@ pub fn handle(
     managed::tick(store, pca, call, looked_at)?;
     match operation {
         "RequestCertificate" => managed::request(store, pca, call, body),
-        "RenewCertificate" => managed::renew(store.named(call, body)?.1, call, pca.in_progress_polls),
+        "RenewCertificate" => managed::renew(store.named(call, body)?.1, call.now, pca.in_progress_polls),
         "ExportCertificate" => {
             let (arn, certificate) = store.named(call, body)?;
             managed::export(&arn, certificate, body)
