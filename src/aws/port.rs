@@ -163,6 +163,8 @@ pub struct Issuance {
     pub failure: String,
     /// How ACM's renewal stands: PENDING_AUTO_RENEWAL, SUCCESS, FAILED.
     pub renewal: String,
+    /// Since when.
+    pub renewal_at: Option<Timestamp>,
     /// Why that failed.
     pub renewal_failure: String,
 }

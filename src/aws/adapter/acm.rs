@@ -127,6 +127,7 @@ fn issuance(found: &CertificateDetail) -> Issuance {
         authority: found.certificate_authority_arn().and_then(|arn| arn.parse().ok()),
         failure: found.failure_reason().map(|f| f.as_str().to_owned()).unwrap_or_default(),
         renewal: renewal.map(|r| r.renewal_status().as_str().to_owned()).unwrap_or_default(),
+        renewal_at: renewal.and_then(|r| timestamp(r.updated_at())),
         renewal_failure: renewal
             .and_then(|r| r.renewal_status_reason())
             .map(|f| f.as_str().to_owned())

@@ -12,8 +12,10 @@ use crate::{
     pki::certificate::Serial,
 };
 
-/// A request that came to nothing is made again after this long.
+/// A request that came to nothing is made again after this long; the next time, after twice that.
 const AGAIN: SignedDuration = SignedDuration::from_hours(1);
+/// But at least once in so long.
+const AGAIN_AT_MOST: SignedDuration = SignedDuration::from_hours(24);
 /// The longest word of AWS that the status repeats, in bytes.
 const LONGEST_WORD: usize = 64;
 
@@ -164,16 +166,7 @@ impl Way<'_> {
             return next;
         }
         if managed.renewal.as_deref() == Some(RENEWING) {
-            return self.renewing(None);
-        }
-        if managed.renewal.as_deref() == Some("FAILED") {
-            return stalled("RenewalFailed", renewal_failed(managed));
-        }
-        let near = |ends: Timestamp| ends.duration_since(self.now) < RENEWS_BEFORE;
-        if managed.renewal_eligibility.as_deref() == Some("INELIGIBLE")
-            && installed.description.not_after.is_some_and(near)
-        {
-            return stalled("RenewalIneligible", ineligible(arn));
+            return self.renewing(installed.description.issuance.renewal_at.map(Time).as_ref());
         }
         self.rest(told, managed)
     }
@@ -220,8 +213,21 @@ impl Way<'_> {
         Some(Next::Save)
     }
 
+    /// What is in the way of the renewal by ACM, as far as is known without asking.
+    pub(super) fn trouble(&self, told: &TargetStatus, managed: &ManagedStatus) -> Option<Refusal> {
+        if managed.renewal.as_deref() == Some("FAILED") {
+            return Some(Refusal { reason: "RenewalFailed", message: renewal_failed(managed) });
+        }
+        let stored = self.o.certificate.status.as_ref().and_then(|s| s.not_after.as_ref()).map(|t| t.0);
+        let seen = self.seen.installed.as_ref().and_then(|i| i.as_ref()).and_then(|i| i.description.not_after);
+        let near = seen.or(stored).is_some_and(|ends| ends.duration_since(self.now) < RENEWS_BEFORE);
+        let left_out = managed.renewal_eligibility.as_deref() == Some("INELIGIBLE");
+        let arn = told.arn.as_ref().filter(|_| near && left_out)?;
+        Some(Refusal { reason: "RenewalIneligible", message: ineligible(arn) })
+    }
+
     fn renewing(&self, since: Option<&Time>) -> Next {
-        let rest = since.map_or(SignedDuration::from_mins(10), |since| self.poll(Some(since)));
+        let rest = since.map_or(SignedDuration::from_mins(2), |since| self.poll(Some(since)));
         let message = "ACM renews the certificate, under the ARN that it has".into();
         Next::Wait(Refusal { reason: "Renewing", message }, rest)
     }

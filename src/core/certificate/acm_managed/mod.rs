@@ -286,6 +286,9 @@ impl Way<'_> {
             ends.filter(|ends| *ends > self.now),
         ];
         let rest = next.into_iter().flatten().map(until).min().unwrap_or(LONG);
+        if let Some(why) = self.trouble(told, managed) {
+            return Next::Stalled(why, rest);
+        }
         let Some(secret) = o.secret.as_ref().filter(|_| wants_secret(&o.certificate.spec)) else {
             return Next::Settled(rest);
         };

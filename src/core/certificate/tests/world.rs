@@ -139,6 +139,7 @@ pub struct World {
     pub acm_failure: Option<&'static str>,
     /// Certificates that ACM issued, renewals that were asked for, and exports.
     pub issued_by_acm: usize,
+    pub keys_of_acm: usize,
     pub renewals: usize,
     pub exports: usize,
     /// Reads of tags, of what is under an ARN, and of lists.
@@ -195,6 +196,7 @@ impl World {
             tokens: BTreeMap::new(),
             acm_failure: None,
             issued_by_acm: 0,
+            keys_of_acm: 0,
             renewals: 0,
             exports: 0,
             tag_reads: 0,

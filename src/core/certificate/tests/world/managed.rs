@@ -64,6 +64,7 @@ impl Managed {
                 authority: None,
                 failure: if issued { String::new() } else { self.failure.unwrap_or_default().into() },
                 renewal: self.renewal.unwrap_or_default().into(),
+                renewal_at: None,
                 renewal_failure: self.failure.filter(|_| issued).unwrap_or_default().into(),
             },
         };
@@ -74,11 +75,11 @@ impl Managed {
 impl World {
     /// A key, and its certificate.
     fn issue(&mut self, order: &CertificateOrder) -> (X509, Arc<str>) {
-        self.issued_by_acm += 1;
+        self.keys_of_acm += 1;
         let key = PrivateKey::generate(order.algorithm).unwrap();
         let subject = wanted::subject_request(&self.certificate.spec.subject).unwrap();
         let csr = csr::create_csr(&key, &subject, None).unwrap();
-        let serial = 0x0a0b_0000 + u64::try_from(self.issued_by_acm).unwrap();
+        let serial = 0x0a0b_0000 + u64::try_from(self.keys_of_acm).unwrap();
         let leaf = parse_pem(&self.ca.sign(&csr, self.now, self.now + LASTS, serial)).unwrap();
         (leaf, key.to_pkcs8_pem().as_str().into())
     }
@@ -138,6 +139,7 @@ impl World {
         managed.failure = failure;
         if managed.state == "PENDING_VALIDATION" {
             managed.state = if failure.is_some() { "FAILED" } else { "ISSUED" };
+            self.issued_by_acm += usize::from(failure.is_none());
         } else if failure.is_some() {
             managed.renewal = Some("FAILED");
         } else {
@@ -157,6 +159,7 @@ impl World {
             tags: crate::api::shared::Tags::new(),
         };
         let (leaf, key) = self.issue(&order);
+        self.issued_by_acm += 1;
         self.acm[at].leaf = leaf;
         if let Some(managed) = &mut self.acm[at].managed {
             managed.key = key;
