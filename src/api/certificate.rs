@@ -116,7 +116,7 @@ pub struct CertificateSpec {
     /// left out there, the key never leaves ACM.
     #[serde(default, skip_serializing_if = "is_default")]
     pub secret: SecretSpec,
-    /// Where in ACM the certificate is delivered to.
+    /// Where in ACM the certificate is delivered to; with `source.acmManaged`, one entry: the certificate that ACM keeps.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]

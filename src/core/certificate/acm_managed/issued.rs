@@ -64,6 +64,7 @@ impl Way<'_> {
     fn gone(&self, told: &mut TargetStatus, managed: &mut ManagedStatus, arn: &CertificateArn) -> Next {
         let deleted = self.seen.deleted || CAME_TO_NOTHING.contains(&&*managed.state);
         if let Some(shown) = settles(self.o, told).filter(|shown| self.now <= *shown && !self.seen.deleted) {
+            told.state = TargetState::Pending;
             let message = format!("ACM does not show {arn} yet, which was requested less than a minute ago");
             let rest =
                 self.poll(told.imported_at.as_ref()).min(shown.duration_since(self.now) + SignedDuration::from_secs(1));
@@ -113,8 +114,10 @@ impl Way<'_> {
 
     /// ACM could not issue it. Nobody can use such an ARN: it is deleted, and another certificate is requested, now and then.
     fn came_to_nothing(&self, told: &TargetStatus, managed: &ManagedStatus, arn: &CertificateArn) -> Next {
-        let again =
-            told.imported_at.as_ref().map_or(self.now, |at| at.0.saturating_add(AGAIN).unwrap_or(Timestamp::MAX));
+        let doublings = told.attempts.unwrap_or(1).clamp(1, 6) - 1;
+        let pause = (AGAIN * (1 << doublings)).min(AGAIN_AT_MOST);
+        let requested = told.imported_at.as_ref().map_or(self.now, |at| at.0);
+        let again = requested.saturating_add(pause).unwrap_or(Timestamp::MAX);
         if again <= self.now || self.asked(told).is_some() {
             return Next::Write(Write::DeleteFromAcm(self.target.name.clone(), arn.clone()));
         }

@@ -11,6 +11,7 @@ use crate::{
             under_arn::READ_BACK,
         },
         hex,
+        spending::BUDGET_SPENT,
     },
 };
 use aws_lc_rs::digest::{SHA256, digest};
@@ -72,6 +73,12 @@ impl Way<'_> {
         if let Err(problem) = wanted::names(&self.o.certificate.spec.subject) {
             let message = format!("spec.subject: {problem}");
             return Some(Next::Stalled(Refusal { reason: "InvalidSubject", message }, FOR_A_PERSON));
+        }
+        // The account's budget is for requests of arnkeeper's own; where that is spent, nothing is asked for here, either.
+        if let Some(spent) = &self.o.account_spent {
+            let message = spent.message(&self.o.certificate.spec.account_ref.name);
+            let rest = spent.until.duration_since(self.now).max(SignedDuration::from_secs(1));
+            return Some(Next::Stalled(Refusal { reason: BUDGET_SPENT, message }, rest));
         }
         let young = self.o.certificate.creation_timestamp().map_or(PATIENCE, |t| self.now.duration_since(t.0));
         match &self.o.authority {

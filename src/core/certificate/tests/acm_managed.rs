@@ -251,6 +251,19 @@ fn what_is_gone_from_acm_is_requested_again() {
 }
 
 #[test]
+fn what_is_gone_within_its_first_minute_is_requested_again_after_it() {
+    let mut world = World::new(&managed(false));
+    world.converge();
+    world.acm.clear();
+    change_spec(&mut world, |spec| spec.history_limit = 3);
+    world.now -= SignedDuration::from_secs(30);
+    world.converge();
+    assert!(ready(&world), "{:#?}", world.certificate.status);
+    assert_eq!((world.acm.len(), world.new_imports), (1, 2));
+    assert_silent(&mut world);
+}
+
+#[test]
 fn a_certificate_made_again_goes_on_with_its_own_and_never_with_one_for_other_names() {
     let mut world = World::new(&managed(true));
     world.converge();
@@ -319,6 +332,25 @@ fn an_answer_that_is_lost_makes_no_second_arn() {
             assert_in_secret(&world);
             assert_silent(&mut world);
         }
+    }
+}
+
+#[test]
+fn a_second_one_with_its_tags_is_deleted_unless_something_uses_it() {
+    for in_use in [false, true] {
+        let mut world = World::new(&managed(true));
+        world.converge();
+        let first = arn(&world, "edge");
+        let mut twin = world.acm[0].clone();
+        twin.arn =
+            "arn:aws:acm:eu-west-1:111122223333:certificate/77777777-0000-0000-0000-000000000000".parse().unwrap();
+        twin.in_use = in_use;
+        world.acm.push(twin);
+        pass_days(&mut world, 2);
+        world.converge();
+        let left: Vec<String> = world.of_target("edge").iter().map(|c| c.arn.to_string()).collect();
+        assert_eq!((left.len(), &left[0]), (1 + usize::from(in_use), &first));
+        assert!(ready(&world));
     }
 }
 
