@@ -50,6 +50,7 @@ pub struct Candidate {
 }
 
 /// What this process made.
+#[derive(Clone, Copy)]
 pub struct New<'a> {
     /// Its ARN.
     pub arn: &'a CertificateArn,

@@ -85,9 +85,9 @@ mod tests {
         let (mut scheme_der, mut data_der) = (vec![0; 1024], vec![0; data.len() + 16]);
         let scheme = EncryptionScheme::Pbes2(scheme).encode_to_slice(&mut scheme_der).unwrap().to_vec();
         let data = OctetStringRef::new(data).unwrap().encode_to_slice(&mut data_der).unwrap().to_vec();
-        let length = u16::try_from(scheme.len() + data.len()).unwrap();
-        let [high, low] = length.to_be_bytes();
-        [&[0x30, 0x82, high, low][..], &scheme, &data].concat()
+        let [high, low] = u16::try_from(scheme.len() + data.len()).unwrap().to_be_bytes();
+        let length: &[u8] = if high == 0 { &[0x81, low] } else { &[0x82, high, low] };
+        [&[0x30][..], length, &scheme, &data].concat()
     }
 
     #[test]

@@ -1,10 +1,13 @@
 //! The way of a key from ACM into the Secret. The old pair stays there until the new one was looked through.
 
-use super::*;
+use super::{Way, wants_secret};
 use crate::{
+    api::names::CertificateArn,
     aws::port::Exported,
     core::{
-        certificate::under_arn::READ_BACK,
+        access::Refusal,
+        backoff::FOR_A_PERSON,
+        certificate::{Next, Observed, Read, Write, believed, under_arn::READ_BACK, wanted, write},
         secret::{KeyPair, SecretObject},
     },
     pki::{
@@ -13,6 +16,7 @@ use crate::{
         verify::verify_key_pair,
     },
 };
+use jiff::Timestamp;
 
 impl Way<'_> {
     /// What has to happen until the Secret holds the certificate with this serial number, if anything.

@@ -1,16 +1,31 @@
 //! What is done about a certificate of ACM whose ARN is known: is it ours, is it issued, is it exported, is it to be renewed.
 
-use super::*;
+use super::{CAME_TO_NOTHING, ISSUED, RENEWING, RENEWS_BEFORE, Way, of_need, reasons, wanted_algorithm};
 use crate::{
-    api::certificate::RequestedRenewal,
+    api::{
+        RENEW_ANNOTATION,
+        certificate::{ManagedStatus, RequestedRenewal, TargetState, TargetStatus},
+        conditions::whole_seconds,
+        names::CertificateArn,
+    },
     aws::port::Description,
-    core::certificate::{
-        Installed, RECORD_FRESH,
-        search::{CONSISTENT, is_ours, settles},
-        under_arn::{READ_BACK, not_ours, retag_or_done},
+    core::{
+        access::Refusal,
+        backoff::FOR_A_PERSON,
+        certificate::{
+            Installed, Next, RECORD_FRESH, Read, Write,
+            delivery::Need,
+            drift,
+            search::{CONSISTENT, is_ours, settles},
+            under_arn::{READ_BACK, not_ours, retag_or_done},
+        },
     },
     pki::certificate::Serial,
+    text::plain,
 };
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use std::collections::BTreeSet;
 
 /// A request that came to nothing is made again after this long; the next time, after twice that.
 const AGAIN: SignedDuration = SignedDuration::from_hours(1);
@@ -36,8 +51,7 @@ impl Way<'_> {
             return Next::Stalled(Refusal { reason: "DifferentInAcm", message }, FOR_A_PERSON);
         }
         let state = &*managed.state;
-        let under_way = state != ISSUED && state == "PENDING_VALIDATION";
-        if under_way {
+        if state == "PENDING_VALIDATION" {
             let message = "ACM is issuing the certificate".into();
             return Next::Wait(Refusal { reason: "AcmIssuing", message }, self.poll(told.imported_at.as_ref()));
         }
@@ -89,7 +103,7 @@ impl Way<'_> {
     fn misfit(&self, description: &Description, arn: &CertificateArn) -> Option<String> {
         let spec = &self.o.certificate.spec;
         let lower = |names: &mut dyn Iterator<Item = &String>| {
-            names.map(|name| name.to_ascii_lowercase()).collect::<std::collections::BTreeSet<_>>()
+            names.map(|name| name.to_ascii_lowercase()).collect::<BTreeSet<_>>()
         };
         let wanted = lower(&mut std::iter::once(&spec.subject.domain_name).chain(&spec.subject.additional_names));
         let there = lower(&mut description.names.iter());
@@ -124,7 +138,7 @@ impl Way<'_> {
         let message = format!(
             "ACM could not issue the certificate: {}; another one is requested at {again}, or at once if the annotation {} asks for it",
             reasons::told(managed.failure_reason.as_deref().unwrap_or_default()),
-            crate::api::RENEW_ANNOTATION
+            RENEW_ANNOTATION
         );
         Next::Stalled(Refusal { reason: "IssuanceFailed", message }, again.duration_since(self.now))
     }

@@ -13,7 +13,7 @@ pub use export::{read, secret};
 pub use request::order;
 
 use super::{
-    FINALIZER, LONG, Next, Observed, PATIENCE, Read, TargetObserved, Write, account_in_the_way, believed, deletion,
+    FINALIZER, LONG, Next, Observed, Read, TargetObserved, Write, account_in_the_way, believed, deletion,
     delivery::{self, Need, elsewhere, fresh},
     drift, entry, failed, owned, password, publishing,
     search::{overtaken, second, surplus, unanswered},
@@ -23,7 +23,6 @@ use crate::{
     api::{
         certificate::{CertificateSpec, CertificateStatus, ManagedStatus, Target, TargetState, TargetStatus},
         conditions::whole_seconds,
-        names::CertificateArn,
         shared::KeyKind,
     },
     core::{Decision, Step, access::Refusal, backoff::FOR_A_PERSON, secret::SecretObject},
@@ -200,7 +199,8 @@ impl Way<'_> {
         }
         match password(o) {
             Some(read @ Next::Read(_)) => Some(read),
-            _ => (write::metadata_differs(o) || write::keystores_differ(o)).then(|| Next::Write(Write::SecretMetadata)),
+            _ if write::metadata_differs(o) || write::keystores_differ(o) => Some(Next::Write(Write::SecretMetadata)),
+            _ => None,
         }
     }
 

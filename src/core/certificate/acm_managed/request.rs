@@ -1,20 +1,32 @@
 //! The way to an ARN: what ACM has of ours, else RequestCertificate, right after a record of it.
 
-use super::*;
+use super::{Way, of_need, wanted_algorithm};
 use crate::{
+    api::{
+        certificate::{TargetState, TargetStatus},
+        conditions::whole_seconds,
+        names::CertificateArn,
+    },
     aws::port::CertificateOrder,
     core::{
+        access::Refusal,
         authority::{self, KnownAuthority},
+        backoff::FOR_A_PERSON,
         certificate::{
-            RECORD_FRESH, preflight,
+            Next, Observed, PATIENCE, RECORD_FRESH, Read, Write, entry, preflight,
             search::{ours, settles},
             under_arn::READ_BACK,
+            wanted, write,
         },
         hex,
         spending::BUDGET_SPENT,
     },
+    pki::algorithm::{KeyAlgorithm, KeyFamily},
 };
 use aws_lc_rs::digest::{SHA256, digest};
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::ResourceExt;
 
 /// A certificate that ACM issues lasts so long (ACM user guide, "Private certificates"): 395 days.
 const LASTS: SignedDuration = SignedDuration::from_hours(395 * 24);

@@ -1,13 +1,19 @@
 //! What is said of a certificate that ACM keeps: conditions, times, history.
 
-use super::*;
+use super::{ISSUED, RENEWS_BEFORE, wants_secret};
 use crate::{
     api::{
-        certificate::{HistoryEntry, NextStep},
-        conditions::{DELIVERED, Finding, ISSUING, READY, STALLED, conditions, is_true},
+        certificate::{CertificateStatus, HistoryEntry, NextStep, TargetState},
+        conditions::{DELIVERED, Finding, ISSUING, READY, STALLED, conditions, is_true, whole_seconds},
     },
-    core::certificate::watched,
+    core::{
+        Step,
+        access::Refusal,
+        certificate::{LONG, Next, Observed, Read, Write, believed, owned, publishing, wanted, watched},
+    },
 };
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 /// Makes the step, and writes the status that goes with it.
 pub(super) fn tell(
@@ -161,12 +167,11 @@ fn findings(
         findings.push(Finding::yes(ISSUING, why.reason, &*why.message));
     }
     if let Some(target) = after.targets.first() {
-        findings.push(match target.state {
-            TargetState::Delivered => Finding::yes(DELIVERED, "Delivered", "ACM has the certificate"),
-            _ => {
-                let why = target.message.as_deref().unwrap_or("ACM is asked for it");
-                Finding::no(DELIVERED, "Delivering", format!("target {}: {why}", target.name))
-            }
+        findings.push(if target.state == TargetState::Delivered {
+            Finding::yes(DELIVERED, "Delivered", "ACM has the certificate")
+        } else {
+            let why = target.message.as_deref().unwrap_or("ACM is asked for it");
+            Finding::no(DELIVERED, "Delivering", format!("target {}: {why}", target.name))
         });
     }
     findings.extend(publishing::finding(o, after));

@@ -114,7 +114,7 @@ fn what_can_not_be_issued() {
     let many: Vec<String> = (0..10).map(|n| format!("{n}.example")).collect();
     let error = world.request(&json!({ "SubjectAlternativeNames": many })).unwrap_err();
     assert_eq!(error.code, "LimitExceededException");
-    let mut reason = |world: &mut Managed, more: &Value| {
+    let reason = |world: &mut Managed, more: &Value| {
         let arn = world.request(more).unwrap();
         let found = world.settled(&arn);
         assert_eq!(found["Status"], "FAILED");
