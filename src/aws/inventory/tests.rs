@@ -74,7 +74,9 @@ impl Stand {
 
     fn imported(&self, id: usize) {
         let account = ACCOUNT.parse().unwrap();
-        self.inventory.note_import(&account, &region(), &arn(id), &[name(id)], &tags("web"), self.clock.now());
+        let (arn, names, tags) = (arn(id), [name(id)], tags("web"));
+        let new = New { arn: &arn, names: &names, tags: &tags, imported: true };
+        self.inventory.note_new(&account, &region(), new, self.clock.now());
     }
 }
 

@@ -84,10 +84,7 @@ pub(super) fn tell(
     after.next = next_step(o, after, waits.as_ref(), &delivery, now);
     after.observed_generation = Some(generation);
     after.conditions = conditions(&before.conditions, &findings, generation, now);
-    let delivered = is_true(&after.conditions, READY) && all_delivered(after);
-    if let Some(newest) = after.history.first_mut().filter(|newest| delivered && newest.delivered_at.is_none()) {
-        newest.delivered_at = Some(Time(whole_seconds(now)));
-    }
+    note_arrival(after, now);
     match (delivery.next, publishing) {
         (Next::Save, _) | (_, Next::Save) => Step::SaveStatus,
         _ => Step::Rest(rest),
@@ -274,6 +271,14 @@ fn next_step(
 /// Whether every target has the newest one; a target that was delivered may have the one before still.
 fn all_delivered(status: &CertificateStatus) -> bool {
     status.targets.iter().all(|t| t.state == TargetState::Delivered && t.serial_number == status.serial_number)
+}
+
+/// Notes when the newest revision was everywhere for the first time.
+pub(super) fn note_arrival(status: &mut CertificateStatus, now: Timestamp) {
+    let delivered = is_true(&status.conditions, READY) && all_delivered(status);
+    if let Some(newest) = status.history.first_mut().filter(|newest| delivered && newest.delivered_at.is_none()) {
+        newest.delivered_at = Some(Time(whole_seconds(now)));
+    }
 }
 
 /// The newest revision, once it was everywhere.

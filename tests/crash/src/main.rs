@@ -88,6 +88,8 @@ impl Trial<'_> {
             (Blow::Kill(_), Scenario::Deletion) => point.aws,
             // Its record, its tags, its import.
             (Blow::Kill(_), Scenario::Adoption) => (point.aws || point.matters()) && case.moment == "after-effect",
+            (Blow::Kill(_), Scenario::AcmManaged) => point.aws || (point.matters() && case.moment == "after-effect"),
+            (Blow::Freeze(Thaw::After), Scenario::AcmManaged) => point.aws,
             (Blow::Freeze(Thaw::After), Scenario::First) => point.aws || point.is_record_of_issue(),
             (Blow::Kill(_), Scenario::FanOut | Scenario::Changed) => false,
             (Blow::Freeze(thaw), scenario) => {

@@ -234,13 +234,13 @@ async fn lend_rights(stand: &Stand, namespace: &str) -> Answer<()> {
     make(&Api::<RoleBinding>::namespaced(stand.client.clone(), namespace), binding).await.map(drop)
 }
 
-/// The certificates that are in ACM, by ARN: the leaf that was imported last, as it was sent.
+/// The certificates that are in ACM, by ARN: the leaf that was imported last, as it was sent; nothing, where ACM issues it.
 pub fn in_acm(ledger: &[Entry]) -> BTreeMap<String, String> {
     let mut all = BTreeMap::new();
     for entry in ledger.iter().filter(|entry| entry.effective) {
         let Some(arn) = &entry.arn else { continue };
         match entry.operation.as_str() {
-            "ImportCertificate" => {
+            "ImportCertificate" | "RequestCertificate" => {
                 all.insert(arn.clone(), entry.body["Certificate"].as_str().unwrap_or_default().to_owned());
             }
             "DeleteCertificate" => drop(all.remove(arn)),
