@@ -8,7 +8,8 @@ use super::{
     world::{self, Fault, Pass, World},
 };
 use crate::api::{ISSUED_FOR_ANNOTATION, RENEW_ANNOTATION, REVISION_ANNOTATION};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
+use kube::ResourceExt;
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -256,7 +257,9 @@ fn meddle(world: &mut World, blow: &Blow) -> usize {
             for there in &mut world.acm {
                 there.created -= by;
             }
-            0
+            // The time that a renewal was asked for comes once more; nothing may tell that it was answered.
+            let asked = world.certificate.annotations().get(RENEW_ANNOTATION).and_then(|at| at.parse().ok());
+            usize::from(asked.is_some_and(|at: Timestamp| at > back))
         }
         Blow::OldSecret => {
             let kept = world.kept.clone();
