@@ -30,7 +30,7 @@ use std::{
 const WHY: &str = "moto's CAs are all in short-lived mode, from which ACM does not issue";
 
 /// What goes over the usual spec.
-fn managed(authority: &Authority, more: Value) -> Value {
+fn managed(authority: &Authority, more: &Value) -> Value {
     let mut spec = json!({
         "duration": null, "secret": null, "acm": [{ "name": "edge", "tags": { "team": "pay" } }],
         "source": { "privateCa": null, "acmManaged": { "certificateAuthority": { "arn": authority.arn } } },
@@ -79,7 +79,7 @@ async fn acm_issues_it_and_no_key_enters_the_cluster() {
     world.api::<ConfigMap>().create(&kube::api::PostParams::default(), &config).await.expect("a ConfigMap");
     let publish = json!([{ "target": "edge", "kind": "ConfigMap", "name": "arns", "configMapKey": "app" }]);
     let names = json!({ "domainName": world.domain("app"), "additionalNames": [world.domain("www")] });
-    world.certificate("app", &authority, managed(&authority, json!({ "publish": publish, "subject": names }))).await;
+    world.certificate("app", &authority, managed(&authority, &json!({ "publish": publish, "subject": names }))).await;
     let certificate = world.ready("app").await;
 
     let arn = arn(&certificate, "edge");
@@ -113,7 +113,7 @@ async fn acm_issues_it_and_no_key_enters_the_cluster() {
 async fn its_key_is_exported_and_every_renewal_too_under_the_same_arn() {
     let Some((world, authority, sim, acm)) = world("managed-export").await else { return };
     let secret = json!({ "name": secret_name("app"), "template": { "labels": { "team": "pay" } } });
-    world.certificate("app", &authority, managed(&authority, json!({ "secret": secret }))).await;
+    world.certificate("app", &authority, managed(&authority, &json!({ "secret": secret }))).await;
     let certificate = world.revision("app", 1).await;
     let arn = arn(&certificate, "edge");
     assert_in_secret(&world, &acm, &certificate, &arn).await;
@@ -156,7 +156,7 @@ async fn its_key_is_exported_and_every_renewal_too_under_the_same_arn() {
 #[tokio::test]
 async fn what_acm_may_not_renew_is_told_when_a_person_asks_for_it() {
     let Some((world, authority, sim, acm)) = world("managed-ask").await else { return };
-    world.certificate("app", &authority, managed(&authority, json!({}))).await;
+    world.certificate("app", &authority, managed(&authority, &json!({}))).await;
     let arn = arn(&world.ready("app").await, "edge");
     let first = acm.certificate(&arn).await;
     world.renew("app").await;
@@ -178,7 +178,7 @@ async fn what_acm_may_not_renew_is_told_when_a_person_asks_for_it() {
 async fn why_acm_can_not_issue_is_told_and_it_goes_on_when_that_is_mended() {
     let Some((world, authority, sim, acm)) = world("managed-failed").await else { return };
     sim.acm_failure(&world.id, REGIONS[0], Some("PCA_ACCESS_DENIED")).await;
-    world.certificate("app", &authority, managed(&authority, exported())).await;
+    world.certificate("app", &authority, managed(&authority, &exported())).await;
     let certificate = world.stalled("app", "IssuanceFailed").await;
     let message = certificate.message(STALLED);
     assert!(message.contains("PCA_ACCESS_DENIED") && message.contains("CreatePermission"), "{message}");
@@ -198,7 +198,7 @@ async fn why_acm_can_not_issue_is_told_and_it_goes_on_when_that_is_mended() {
 #[tokio::test]
 async fn why_acm_can_not_renew_is_told_and_the_old_one_stays() {
     let Some((world, authority, sim, acm)) = world("managed-unrenewed").await else { return };
-    world.certificate("app", &authority, managed(&authority, exported())).await;
+    world.certificate("app", &authority, managed(&authority, &exported())).await;
     let arn = arn(&world.revision("app", 1).await, "edge");
     sim.acm_failure(&world.id, REGIONS[0], Some("PCA_INVALID_STATE")).await;
     sim.managed_renewal(&arn).await;
@@ -213,14 +213,14 @@ async fn why_acm_can_not_renew_is_told_and_the_old_one_stays() {
 #[tokio::test]
 async fn it_stays_in_acm_unless_it_is_to_be_deleted_and_is_not_in_use() {
     let Some((world, authority, sim, acm)) = world("managed-delete").await else { return };
-    world.certificate("app", &authority, managed(&authority, json!({}))).await;
+    world.certificate("app", &authority, managed(&authority, &json!({}))).await;
     let first = arn(&world.ready("app").await, "edge");
     world.certificates().delete("app", &DeleteParams::default()).await.expect("it can be deleted");
     gone(&world.certificates(), "app").await;
     assert_eq!(acm.arns().await, from_ref(&first));
     // Made again, it goes on with it.
     let acm_entry = json!([{ "name": "edge", "deletionPolicy": "Delete" }]);
-    world.certificate("app", &authority, managed(&authority, json!({ "acm": acm_entry }))).await;
+    world.certificate("app", &authority, managed(&authority, &json!({ "acm": acm_entry }))).await;
     assert_eq!(arn(&world.ready("app").await, "edge"), first);
     assert_eq!(sim.effective(&world.id, "RequestCertificate").await, 1);
     sim.in_use(&first, &["arn:aws:elasticloadbalancing:x"]).await;
@@ -237,7 +237,7 @@ async fn it_stays_in_acm_unless_it_is_to_be_deleted_and_is_not_in_use() {
 async fn a_lost_answer_makes_no_second_arn() {
     let Some((world, authority, sim, acm)) = world("managed-lost").await else { return };
     sim.fault(&world.id, "RequestCertificate", Some(1), json!({ "kind": "dropReply" })).await;
-    world.certificate("app", &authority, managed(&authority, exported())).await;
+    world.certificate("app", &authority, managed(&authority, &exported())).await;
     until(&world.certificates(), "app", "the answer is lost", |c| c.message(READY).contains("answer is not known"))
         .await;
     let certificate = world.revision("app", 1).await;
@@ -248,7 +248,7 @@ async fn a_lost_answer_makes_no_second_arn() {
 #[tokio::test]
 async fn what_somebody_deleted_in_acm_is_requested_again() {
     let Some((world, authority, sim, acm)) = world("managed-gone").await else { return };
-    world.certificate("app", &authority, managed(&authority, json!({}))).await;
+    world.certificate("app", &authority, managed(&authority, &json!({}))).await;
     let first = arn(&world.ready("app").await, "edge");
     // For a minute after it was requested, ACM may just not show it.
     acm.delete(&first).await;
@@ -269,7 +269,7 @@ async fn a_secret_that_is_not_ours_is_told_before_anything_is_requested() {
     let Some((world, authority, sim, _)) = world("managed-taken").await else { return };
     let theirs = json!({ "metadata": { "name": secret_name("app") }, "type": "Opaque", "stringData": { "a": "b" } });
     world.make(&world.secrets(), theirs).await;
-    world.certificate("app", &authority, managed(&authority, exported())).await;
+    world.certificate("app", &authority, managed(&authority, &exported())).await;
     world.stalled("app", "SecretConflict").await;
     assert!(sim.calls(&world.id, "RequestCertificate").await.is_empty());
 }
@@ -279,7 +279,7 @@ async fn a_ca_in_short_lived_mode_is_refused_before_anything_is_requested() {
     let world = World::bare("managed-short").await;
     let authority = Authority::new(&world, json!({ "usageMode": "SHORT_LIVED_CERTIFICATE" })).await;
     world.open_account(json!({})).await;
-    world.certificate("app", &authority, managed(&authority, json!({}))).await;
+    world.certificate("app", &authority, managed(&authority, &json!({}))).await;
     let certificate = world.stalled("app", "AuthorityShortLived").await;
     assert!(certificate.message(STALLED).contains("source.privateCa"), "{}", certificate.message(STALLED));
     assert!(world.acm(REGIONS[0]).await.arns().await.is_empty());
@@ -334,7 +334,7 @@ async fn what_acm_does_not_take_is_refused() {
 #[tokio::test]
 async fn what_acm_can_not_change_stays_as_it_is() {
     let Some((world, authority, ..)) = world("managed-changed").await else { return };
-    let spec = managed(&authority, json!({ "privateKey": { "algorithm": "ECDSA" } }));
+    let spec = managed(&authority, &json!({ "privateKey": { "algorithm": "ECDSA" } }));
     world.certificate("app", &authority, spec).await;
     let ca = json!({ "certificateAuthority": { "arn": authority.arn } });
     for (change, words) in [

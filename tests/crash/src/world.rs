@@ -59,7 +59,7 @@ impl World {
     /// A world whose AwsAccount is ready.
     pub async fn new(stand: &Stand, sim: &Sim, name: &str) -> Answer<Self> {
         let account = LAST.fetch_add(1, Ordering::Relaxed).to_string();
-        let namespace = format!("{name}-{account}");
+        let namespace = format!("{}-{account}", name.to_ascii_lowercase());
         let made = async {
             let namespaces: Api<Namespace> = Api::all(stand.client.clone());
             make(&namespaces, json!({ "metadata": { "name": namespace } })).await?;
