@@ -9,6 +9,7 @@ mod import;
 mod list;
 mod pem;
 mod reimport;
+mod strangers;
 mod tags;
 mod x509;
 
