@@ -48,6 +48,10 @@ const EXPECTED: usize = 100;
 const FORGOTTEN: Duration = Duration::from_mins(10);
 /// Between two questions whether a run may begin.
 const NO_ROOM: SignedDuration = SignedDuration::from_secs(5);
+/// Between two calls that AWS throttles, since others use up its quotas.
+const THROTTLED: SignedDuration = SignedDuration::from_secs(15);
+/// So often a run waits for that; then it ends and tells of it.
+const MOST_THROTTLED: u32 = 20;
 /// So often somebody else may change an object in between; then it is told.
 const MOST_CONFLICTS: u32 = 50;
 
@@ -85,10 +89,16 @@ fn held(run: &Run) -> usize {
     run.lists.values().filter_map(|list| list.as_ref().ok()).map(Vec::len).sum()
 }
 
-/// Why a region can't be read; or else how long to wait for its turn.
-fn unread(error: AwsError) -> Result<Unread, SignedDuration> {
+/// Why a region can't be read; or else how long to wait until it is tried again.
+fn unread(run: Option<&mut Run>, error: AwsError) -> Result<Unread, SignedDuration> {
     if let Kind::NotYourTurn(wait) = error.kind {
         return Err(SignedDuration::try_from(wait).unwrap_or(NO_ROOM));
+    }
+    if let (Kind::Throttled, Some(run)) = (error.kind, run)
+        && run.throttled < MOST_THROTTLED
+    {
+        run.throttled += 1;
+        return Err(THROTTLED);
     }
     let (message, kind) = (error.to_string(), error.kind);
     let passes = matches!(kind, Kind::Throttled | Kind::Transient | Kind::Conflict | Kind::Credentials);
@@ -134,7 +144,7 @@ impl Accounts {
             }
             Err(error) => {
                 self.0.report(Some(&o.account), &error);
-                match unread(error) {
+                match unread(o.run.as_mut().map(Arc::make_mut), error) {
                     Ok(why) => Err(why),
                     Err(wait) => {
                         o.run_rests = Some(wait);
@@ -169,7 +179,7 @@ impl Accounts {
                 }
                 Err(error) => {
                     self.0.report(Some(&o.account), &error);
-                    match (unread(error), arn.region().parse()) {
+                    match (unread(o.run.as_mut().map(Arc::make_mut), error), arn.region().parse()) {
                         (Ok(why), Ok(region)) => {
                             if let Some(run) = o.run.as_mut().map(Arc::make_mut) {
                                 run.tagless.insert(region, why);
@@ -314,6 +324,18 @@ async fn put(context: &Context, change: &Change) -> Result<Option<Object>, kube:
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_run_bears_being_throttled_for_some_minutes() {
+        let throttled =
+            || AwsError { kind: Kind::Throttled, action: "acm:ListCertificates", code: None, message: "slower".into() };
+        let mut run = Run::default();
+        for _ in 0..MOST_THROTTLED {
+            assert_eq!(unread(Some(&mut run), throttled()), Err(THROTTLED));
+        }
+        let told = unread(Some(&mut run), throttled()).unwrap();
+        assert!(told.passes && told.reason == "Throttled");
+    }
 
     #[test]
     fn runs_hold_a_bounded_number_of_certificates() {

@@ -4,7 +4,7 @@ use super::PREFIX;
 use crate::{
     api::{
         AwsAccount,
-        conditions::{CREDENTIALS_VALID, READY, is_true},
+        conditions::{CREDENTIALS_VALID, DISCOVERED, READY, is_true},
         names::{AccountId, Region},
     },
     kube::{
@@ -103,6 +103,7 @@ struct Gauges {
     objects: Family<InState, Gauge>,
     stalled: Family<StalledBy, Gauge>,
     expiring: Family<Within, Gauge>,
+    unmanaged: Family<Within, Gauge>,
     overdue: Family<Phase, Gauge>,
     next: Option<Gauge>,
     ready_accounts: Family<OfAccount, Gauge>,
@@ -111,6 +112,7 @@ struct Gauges {
     imported: Family<Place, Gauge>,
     discovered: Family<Discovered, Gauge>,
     discoveries: Family<OfAccount, Gauge>,
+    complete: Family<OfAccount, Gauge>,
     budgets: Family<OfAccount, Gauge>,
     spent: Family<OfAccount, Gauge>,
     ends: Family<OfCertificate, Gauge>,
@@ -155,6 +157,7 @@ impl Gauges {
         }
         for (within, _) in WITHIN {
             drop(self.expiring.get_or_create(&Within { within }));
+            drop(self.unmanaged.get_or_create(&Within { within }));
         }
         for phase in ["early", "late"] {
             drop(self.overdue.get_or_create(&Phase { phase }));
@@ -169,10 +172,13 @@ impl Gauges {
         let enabled = certificate.enabled && !certificate.observed;
         let (ends, renews) = (time(certificate.ends), time(certificate.renews));
         self.object("Certificate", state(certificate, ends.is_some_and(|ends| ends <= now)));
-        if let Some(ends) = ends.filter(|ends| enabled && *ends > now) {
+        // What ACM calls revoked, failed or gone is told, and needs nobody's hurry.
+        let watched = certificate.enabled && certificate.observed && certificate.ready;
+        let family = if watched { &self.unmanaged } else { &self.expiring };
+        if let Some(ends) = ends.filter(|ends| (enabled || watched) && *ends > now) {
             for (within, hours) in WITHIN {
                 if ends.duration_since(now) <= SignedDuration::from_hours(hours) {
-                    self.expiring.get_or_create(&Within { within }).inc();
+                    family.get_or_create(&Within { within }).inc();
                 }
             }
         }
@@ -227,6 +233,12 @@ impl Gauges {
             }
         }
         if account.spec.enabled {
+            // Not known before a run came to its end.
+            if let Some(told) = conditions.iter().find(|c| c.type_ == DISCOVERED && c.status != "Unknown")
+                && account.spec.discovery.is_some()
+            {
+                self.complete.get_or_create(&labels).set((told.status == "True").into());
+            }
             self.ready_accounts.get_or_create(&labels).set(is_true(conditions, READY).into());
             // Not known before it was tried.
             if let Some(valid) = conditions.iter().find(|c| c.type_ == CREDENTIALS_VALID) {
@@ -264,6 +276,11 @@ impl Gauges {
             "Enabled Certificates that end within so long, and have not yet; those that are only watched are not counted",
             self.expiring,
         );
+        r.register(
+            "watched_certificates_expiring",
+            "Certificates that are only watched (spec.management is Observe), that end within so long, and have not yet: no Certificate of this cluster renews them",
+            self.unmanaged,
+        );
         r.register("certificates_overdue", "Enabled Certificates whose time to be renewed has come: phase is early, or late from the middle between that time and their end on", self.overdue);
         if let Some(next) = self.next {
             r.register(
@@ -289,6 +306,11 @@ impl Gauges {
             "discovery_last_run_timestamp_seconds",
             "When the last discovery of an AwsAccount began that came to its end, in seconds since 1970",
             self.discoveries,
+        );
+        r.register(
+            "discovery_complete",
+            "Whether the last discovery of an enabled AwsAccount showed everything: 1 or 0, and its condition Discovered says why not; absent until a run came to its end",
+            self.complete,
         );
         r.register(
             "account_budget_issues",

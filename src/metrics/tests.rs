@@ -36,10 +36,11 @@ fn certificate(name: &str, enabled: bool, renews: &str, ends: &str, conditions: 
 }
 
 fn account(valid: &str) -> Arc<AwsAccount> {
-    let object = json!({ "metadata": { "name": "prod" }, "spec": { "regions": ["eu-west-1"] }, "status": { "accountId": "111122223333",
+    let object = json!({ "metadata": { "name": "prod" }, "spec": { "regions": ["eu-west-1"], "discovery": { "namespace": "a" } }, "status": { "accountId": "111122223333",
         "discovery": { "lastRun": NOW, "found": 5, "managed": 2, "expiring30d": 1, "expired": 1,
             "regions": [{ "region": "eu-west-1", "found": 5, "managed": 2, "expiring30d": 1, "expired": 1 }] },
-        "conditions": [condition("Ready", valid, "Ready"), condition("CredentialsValid", valid, "Valid")] } });
+        "conditions": [condition("Ready", valid, "Ready"), condition("CredentialsValid", valid, "Valid"),
+            condition("Discovered", "False", "AccessDenied")] } });
     Arc::new(serde_json::from_value(object).unwrap())
 }
 
@@ -100,6 +101,7 @@ fn certificates_are_counted_by_state_end_and_lateness() {
     }
     let last = format!("arnkeeper_discovery_last_run_timestamp_seconds{{account=\"prod\"}} {}", now().as_second());
     has(&text, &last);
+    has(&text, "arnkeeper_discovery_complete{account=\"prod\"} 0");
     has(&text, "arnkeeper_account_budget_issues{account=\"prod\"} 1000");
     has(&text, "arnkeeper_account_budget_spent_issues{account=\"prod\"} 7");
     assert!(!text.contains("payments"), "a name that was not asked for");
@@ -110,16 +112,18 @@ fn what_is_only_watched_alarms_nobody() {
     let ended = json!([condition("Ready", "False", "Expired")]);
     let mut fleet = [
         certificate("ended", true, NOW, "2026-05-20T00:00:00Z", &ended),
-        certificate("soon", true, NOW, "2026-06-01T12:00:00Z", &json!([])),
+        certificate("soon", true, NOW, "2026-06-01T12:00:00Z", &json!([condition("Ready", "True", "Observed")])),
+        certificate("revoked", true, NOW, "2026-06-01T12:00:00Z", &json!([condition("Ready", "False", "Revoked")])),
     ];
     for (_, gist) in &mut fleet {
         gist.observed = true;
     }
     let text = text(&Metrics::new(), &fleet, false);
-    for (state, count) in [("observed", 2), ("expired", 0), ("pending", 0)] {
+    for (state, count) in [("observed", 3), ("expired", 0), ("pending", 0)] {
         has(&text, &format!("arnkeeper_objects{{kind=\"Certificate\",state=\"{state}\"}} {count}"));
     }
     has(&text, "arnkeeper_certificates_expiring{within=\"24h\"} 0");
+    has(&text, "arnkeeper_watched_certificates_expiring{within=\"24h\"} 1");
     has(&text, "arnkeeper_certificates_overdue{phase=\"late\"} 0");
     assert!(!text.contains("next_expiration_timestamp_seconds"));
 }

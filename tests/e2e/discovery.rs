@@ -19,6 +19,8 @@ use kube::{
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
+mod odd;
+
 /// A namespace, and an account that can be entered; its AwsAccount is not made yet.
 async fn bare(test: &str) -> World {
     let world = World::bare(test).await;

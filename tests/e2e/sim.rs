@@ -153,6 +153,29 @@ impl Sim {
             .await;
     }
 
+    /// All calls of an operation for an account, in one region, are answered with this error.
+    pub async fn error_in(&self, account: &str, region: &str, operation: &str, code: &str) {
+        let effect = json!({ "kind": "error", "code": code, "status": 400, "message": "asked for by a test" });
+        let fault =
+            json!({ "account": account, "region": region, "operation": operation, "count": null, "effect": effect });
+        self.post("faults", fault).await;
+    }
+
+    /// A fault, as the emulator takes it.
+    pub async fn arrange_fault(&self, fault: Value) {
+        self.post("faults", fault).await;
+    }
+
+    /// Puts certificates that ACM issued for somebody else there, with no regard to its quota; returns their ARNs. The names of several
+    /// begin with `c0.`, `c1.`, and so on.
+    pub async fn certificates(&self, account: &str, region: &str, names: &[String], count: usize) -> Vec<String> {
+        // ACM issued them: discovery reads the tags of what was imported, ten a second.
+        let kind = "AMAZON_ISSUED";
+        let wanted = json!({ "account": account, "region": region, "names": names, "count": count, "type": kind });
+        let made = self.post("certificates", wanted).await;
+        serde_json::from_value(made["arns"].clone()).expect("ARNs")
+    }
+
     /// The next calls of an operation are answered with this error.
     pub async fn error(&self, account: &str, operation: &str, count: Option<u32>, status: u16, code: &str) {
         let effect = json!({ "kind": "error", "code": code, "status": status, "message": "asked for by a test" });

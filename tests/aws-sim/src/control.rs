@@ -58,6 +58,7 @@ pub fn routes(router: Router<Arc<Sim>>) -> Router<Arc<Sim>> {
         .route("/_sim/clock", get(read_clock).post(advance_clock))
         .route("/_sim/in-use", post(set_in_use))
         .route("/_sim/tags", post(set_tags))
+        .route("/_sim/certificates", post(put_certificates).delete(take_certificate))
         .route("/_sim/certificate-type", post(set_certificate_type))
         .route("/_sim/acm-failure", post(set_acm_failure))
         .route("/_sim/managed-renewal", post(begin_managed_renewal))
@@ -325,15 +326,57 @@ async fn set_tags(Shared(sim): Shared<Arc<Sim>>, Json(given): Json<Tags>) -> Ans
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Strangers {
+    account: String,
+    region: String,
+    names: Vec<String>,
+    #[serde(default = "one")]
+    count: usize,
+    r#type: Option<String>,
+}
+
+fn one() -> usize {
+    1
+}
+
+async fn put_certificates(Shared(sim): Shared<Arc<Sim>>, Json(given): Json<Strangers>) -> Answer {
+    let mut state = sim.lock();
+    let call = state.call(&given.account, &given.region);
+    let store = state.acm.entry((given.account, given.region)).or_default();
+    let kind = given.r#type.as_deref().map_or(Ok(CertificateType::Imported), kind)?;
+    let arns = store.put(&call, kind, &given.names, given.count)?;
+    Ok(Json(json!({ "arns": arns })))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Taken {
+    arn: String,
+}
+
+async fn take_certificate(Shared(sim): Shared<Arc<Sim>>, Json(given): Json<Taken>) -> Answer {
+    let mut state = sim.lock();
+    let store = state.acm.get_mut(&place(&given.arn)?).ok_or_else(|| missing("such certificate"))?;
+    store.take(&given.arn)?;
+    done()
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct TypeOfCertificate {
     arn: String,
     r#type: String,
 }
 
-async fn set_certificate_type(Shared(sim): Shared<Arc<Sim>>, Json(given): Json<TypeOfCertificate>) -> Answer {
+/// The type of this name.
+fn kind(name: &str) -> Result<CertificateType, ApiError> {
     let kinds = [CertificateType::Imported, CertificateType::AmazonIssued, CertificateType::Private];
-    let kind = kinds.into_iter().find(|kind| kind.as_str() == given.r#type);
-    let kind = kind.ok_or_else(|| ApiError::new("BadRequest", format!("no type {}", given.r#type)))?;
+    let kind = kinds.into_iter().find(|kind| kind.as_str() == name);
+    kind.ok_or_else(|| ApiError::new("BadRequest", format!("no type {name}")))
+}
+
+async fn set_certificate_type(Shared(sim): Shared<Arc<Sim>>, Json(given): Json<TypeOfCertificate>) -> Answer {
+    let kind = kind(&given.r#type)?;
     let mut state = sim.lock();
     let store = state.acm.get_mut(&place(&given.arn)?).ok_or_else(|| missing("such certificate"))?;
     store.set_type(&given.arn, kind)?;

@@ -31,25 +31,36 @@ pub fn counts(entry: &Entry) -> bool {
     entry.call.mutating && !entry.call.template.contains("/leases")
 }
 
+/// Names that another run has otherwise, and what stands in their place.
+pub type Names = [(String, String)];
+
+fn replaced<'a>(text: &str, pairs: impl Iterator<Item = (&'a String, &'a String)>) -> String {
+    pairs.fold(text.to_owned(), |text, (from, to)| text.replace(from.as_str(), to))
+}
+
 /// The points of a log.
-pub fn points(kubernetes: &[Entry], aws: &[Entry]) -> Vec<Point> {
+pub fn points(kubernetes: &[Entry], aws: &[Entry], names: &Names) -> Vec<Point> {
     let mut entries: Vec<(bool, &Entry)> = kubernetes.iter().map(|e| (false, e)).collect();
     entries.extend(aws.iter().map(|e| (true, e)));
     entries.sort_by_key(|(_, entry)| entry.at);
     let mut points: Vec<Point> = Vec::new();
     for (aws, entry) in entries.into_iter().filter(|(_, entry)| counts(entry)) {
-        let mut point = point(aws, entry);
+        let mut point = point(aws, entry, names);
         point.number = u32::try_from(points.iter().filter(|p| p.label == point.label).count()).unwrap_or(u32::MAX);
         points.push(point);
     }
     points
 }
 
-fn point(aws: bool, entry: &Entry) -> Point {
+fn point(aws: bool, entry: &Entry, names: &Names) -> Point {
     let call = &entry.call;
     // The names of events are made up.
-    let object = call.object.clone().filter(|_| !call.template.contains("/events"));
-    let resource = call.template.rsplit_once("{namespace}/").map_or(call.template.as_str(), |(_, resource)| resource);
+    let object = call.object.as_ref().filter(|_| !call.template.contains("/events"));
+    let object = object.map(|object| replaced(object, names.iter().map(|(name, place)| (name, place))));
+    // Without group and version.
+    let prefix = if call.template.starts_with("/apis/") { 4 } else { 3 };
+    let whole = call.template.splitn(prefix + 1, '/').nth(prefix).unwrap_or(&call.template);
+    let resource = whole.rsplit_once("{namespace}/").map_or(whole, |(_, resource)| resource);
     let name = object.as_deref().map_or("", |object| object.rsplit('/').next().unwrap_or(object));
     let resource = match resource.split_once("{name}") {
         Some((before, after)) => format!("{before}{name}{after}"),
@@ -84,6 +95,21 @@ impl Point {
         self.number == 0 && self.label.starts_with("PUT awscertificaterequests/") && self.label.ends_with("/status")
     }
 
+    /// Whether an event is told by it.
+    pub fn is_event(&self) -> bool {
+        self.label.contains("events")
+    }
+
+    /// Whether an object is made by it, or changed as a whole, or taken away.
+    pub fn makes_or_deletes(&self) -> bool {
+        !self.aws && !self.is_event() && ["POST ", "PATCH ", "DELETE "].iter().any(|verb| self.label.starts_with(verb))
+    }
+
+    /// Whether it is one of this kind, and not the first.
+    pub fn tells_again(&self, label: &str) -> bool {
+        self.number > 0 && self.label == label
+    }
+
     /// The write of an AwsAccount's status.
     pub fn is_status_of_account(&self) -> bool {
         self.template.as_ref().is_some_and(|template| template.ends_with("/awsaccounts/{name}/status"))
@@ -94,14 +120,14 @@ impl Point {
         self.operation.as_deref()
     }
 
-    /// The rule that does this to it, in another namespace than that of the reference run.
-    pub fn rule(&self, namespace: &str, act: Act) -> Rule {
-        let name = |object: &String| object.rsplit('/').next().map(|name| format!("{namespace}/{name}"));
+    /// The rule that does this to it in another run than the reference run, with names of its own.
+    pub fn rule(&self, names: &Names, act: Act) -> Rule {
+        let object = |object: &String| replaced(object, names.iter().map(|(name, place)| (place, name)));
         Rule {
             method: Some(self.method.clone()),
             template: self.template.clone(),
             operation: self.operation.clone(),
-            object: self.object.as_ref().and_then(name),
+            object: self.object.as_ref().map(object),
             skip: self.number,
             ..Rule::new(act)
         }
@@ -125,27 +151,33 @@ mod tests {
 
     #[test]
     fn calls_are_counted_by_what_they_are_about() {
-        let certificates = "/apis/arnkeeper.dev/v1beta1/namespaces/a/awscertificates";
+        let certificates = "/apis/arnkeeper.dev/v1beta1/namespaces/first-1/awscertificates";
+        let accounts = "/apis/arnkeeper.dev/v1beta1/awsaccounts";
         let all = entries(&[
-            ("POST", "/api/v1/namespaces/a/secrets", "app-1-key"),
+            ("POST", "/api/v1/namespaces/first-1/secrets", "app-1-key"),
             ("PUT", &format!("{certificates}/app/status"), ""),
-            ("PUT", "/apis/coordination.k8s.io/v1/namespaces/a/leases/arnkeeper", ""),
+            ("PUT", "/apis/coordination.k8s.io/v1/namespaces/first-1/leases/arnkeeper", ""),
             ("GET", &format!("{certificates}/app"), ""),
             ("PUT", &format!("{certificates}/app/status"), ""),
-            ("POST", "/apis/events.k8s.io/v1/namespaces/a/events", "app.1234"),
+            ("POST", "/apis/events.k8s.io/v1/namespaces/first-1/events", "app.1234"),
+            ("PUT", &format!("{accounts}/first-1/status"), ""),
         ]);
-        let names: Vec<String> = points(&all, &[]).iter().map(Point::name).collect();
+        let names = |namespace: &str| [(namespace.to_owned(), "NAMESPACE".to_owned())];
+        let points = points(&all, &[], &names("first-1"));
+        let labels: Vec<String> = points.iter().map(Point::name).collect();
         assert_eq!(
-            names,
+            labels,
             [
                 "POST secrets/app-1-key#1",
                 "PUT awscertificates/app/status#1",
                 "PUT awscertificates/app/status#2",
                 "POST events#1",
+                "PUT awsaccounts/NAMESPACE/status#1",
             ]
         );
-        let rule = points(&all, &[])[2].rule("b", Act::KillBefore);
-        assert_eq!((rule.object.as_deref(), rule.skip), (Some("b/app"), 1));
-        assert_eq!(points(&all, &[])[3].rule("b", Act::KillBefore).object, None);
+        let rule = |at: usize| points[at].rule(&names("first-2"), Act::KillBefore);
+        assert_eq!((rule(2).object.as_deref(), rule(2).skip), (Some("first-2/app"), 1));
+        assert_eq!(rule(3).object, None);
+        assert_eq!(rule(4).object.as_deref(), Some("first-2"));
     }
 }

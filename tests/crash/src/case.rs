@@ -66,7 +66,7 @@ pub async fn reference(stand: &Stand, scenario: Scenario) -> Answer<Reference> {
     scenario.begin(&mut world).await?;
     finished(&mut world, scenario).await?;
     world.operator.settle(Duration::from_secs(2), SOON).await?;
-    let points = points(&world.operator.kubernetes.log(before.0), &world.operator.aws.log(before.1));
+    let points = points(&world.operator.kubernetes.log(before.0), &world.operator.aws.log(before.1), &world.names());
     let objects = world.objects().await?;
     let state = state(&world, scenario, &objects).await?;
     let faults = faults(&mut world, scenario, &arns_before, &state).await?;
@@ -83,13 +83,13 @@ pub async fn run(stand: &Stand, case: &Case, reference: &Reference) -> Answer<Ou
     case.scenario.prepare(&mut world).await?;
     match &case.blow {
         Blow::Kill(act) => killed(world, case, act, &reference.state).await,
-        Blow::Freeze(thaw) => frozen::run(world, case, *thaw, reference).await,
+        Blow::Freeze(thaw) => Box::pin(frozen::run(world, case, *thaw, reference)).await,
     }
 }
 
 async fn killed(mut world: World, case: &Case, act: &Act, expected: &Value) -> Answer<Outcome> {
     let arns_before = in_acm(&world.ledger().await?).into_keys().collect::<Vec<_>>();
-    let rule = case.point.rule(&world.namespace, act.clone());
+    let rule = case.point.rule(&world.names(), act.clone());
     let proxy = if case.point.aws { &world.operator.aws } else { &world.operator.kubernetes };
     let id = proxy.add(rule).map_err(|error| error.to_string())?;
     let begin = Instant::now();
@@ -129,8 +129,15 @@ pub async fn finished(world: &mut World, scenario: Scenario) -> Answer<()> {
         }
         return Ok(());
     }
-    let first = matches!(scenario, Scenario::First | Scenario::FanOut | Scenario::Adoption | Scenario::AcmManaged);
-    world.delivered(if first { 1 } else { 2 }, CONVERGENCE).await
+    match scenario {
+        Scenario::Discovery | Scenario::Relisted => world.discovered(CONVERGENCE).await,
+        Scenario::Organization | Scenario::Members => world.synced(CONVERGENCE).await,
+        Scenario::Publishing | Scenario::Withdrawn => world.published(CONVERGENCE).await,
+        Scenario::First | Scenario::FanOut | Scenario::Adoption | Scenario::AcmManaged => {
+            world.delivered(1, CONVERGENCE).await
+        }
+        Scenario::Renewal | Scenario::Changed | Scenario::Deletion => world.delivered(2, CONVERGENCE).await,
+    }
 }
 
 /// What is not as it must be in the end.
@@ -217,5 +224,5 @@ async fn written_anew(world: &mut World) -> Answer<Vec<Point>> {
         tokio::time::sleep(BETWEEN_LOOKS).await;
     }
     world.operator.settle(Duration::from_secs(2), SOON).await?;
-    Ok(points(&world.operator.kubernetes.log(before.0), &world.operator.aws.log(before.1)))
+    Ok(points(&world.operator.kubernetes.log(before.0), &world.operator.aws.log(before.1), &world.names()))
 }

@@ -49,8 +49,14 @@ pub fn is_told_of(scenario: Scenario, point: &Point, thaw: Thaw) -> bool {
             Scenario::First | Scenario::Renewal => point.matters(),
             Scenario::FanOut => imports,
             Scenario::Deletion | Scenario::Adoption | Scenario::AcmManaged => point.aws,
-            // The first signature has to come, or nothing changes while it is made.
-            Scenario::Changed => false,
+            // The first signature has to come, or nothing changes while it is made; the others pay for nothing.
+            Scenario::Changed
+            | Scenario::Publishing
+            | Scenario::Withdrawn
+            | Scenario::Discovery
+            | Scenario::Relisted
+            | Scenario::Organization
+            | Scenario::Members => false,
         },
         Thaw::Beside => point.aws && matches!(scenario, Scenario::First | Scenario::Renewal),
         Thaw::Overtaken => imports && scenario == Scenario::Renewal,
@@ -60,8 +66,10 @@ pub fn is_told_of(scenario: Scenario, point: &Point, thaw: Thaw) -> bool {
 /// Runs a scenario in which the first process is frozen as the call comes.
 pub async fn run(mut world: World, case: &Case, thaw: Thaw, reference: &Reference) -> Answer<Outcome> {
     let arns_before = in_acm(&world.ledger().await?).into_keys().collect::<Vec<_>>();
-    proxy(&world.operator, &case.point).add(case.point.rule(&world.namespace, Act::FreezeBefore)).map_err(words)?;
-    let second = Operator::new(&world.stand, &world.sim.url, &world.namespace, &world.namespace, "arnkeeper-1").await?;
+    proxy(&world.operator, &case.point).add(case.point.rule(&world.names(), Act::FreezeBefore)).map_err(words)?;
+    let second =
+        Operator::new(&world.stand, &world.sim.url, &world.namespace, &world.accounts_selector(), "arnkeeper-1")
+            .await?;
     let begin = Instant::now();
     case.scenario.begin(&mut world).await?;
     let held = until("the call of the reference run came", SOON, async || {
@@ -151,7 +159,7 @@ fn twice_imported(ledger: &[Entry], case: &Case, thaw: Thaw) -> Option<String> {
 
 /// The second process makes the same call; its answer comes late, and the first one goes on before it.
 async fn beside(world: &mut World, case: &Case) -> Answer<()> {
-    let rule = Rule { skip: 0, ..case.point.rule(&world.namespace, Act::Delay { millis: 2000 }) };
+    let rule = Rule { skip: 0, ..case.point.rule(&world.names(), Act::Delay { millis: 2000 }) };
     let id = proxy(&world.operator, &case.point).add(rule).map_err(words)?;
     world.operator.start()?;
     let operator = &mut world.operator;

@@ -10,7 +10,7 @@ use std::{
 };
 use tokio::process::{Child, Command};
 
-/// An operator that sees one AwsAccount and one namespace, with a proxy before each of its servers. It may be started
+/// An operator that sees some AwsAccounts, by a label, and one namespace, with a proxy before each of its servers. It may be started
 /// again and again; its processes write one log.
 pub struct Operator {
     /// The proxy before the API server.
@@ -32,8 +32,8 @@ pub struct Operator {
 
 impl Operator {
     /// Its proxies; the process is not started yet.
-    pub async fn new(stand: &Stand, aws_url: &str, namespace: &str, account: &str, name: &str) -> Answer<Self> {
-        let scope = Some(Scope { account: account.to_owned(), namespace: namespace.to_owned() });
+    pub async fn new(stand: &Stand, aws_url: &str, namespace: &str, accounts: &str, name: &str) -> Answer<Self> {
+        let scope = Some(Scope { accounts: accounts.to_owned(), namespace: namespace.to_owned() });
         let server = stand.server.clone();
         let to_kubernetes = Config { server, authorities: stand.authorities.clone(), victim: Victim::Nobody, scope };
         let kubernetes = Proxy::start(to_kubernetes).await.map_err(words)?;

@@ -1,6 +1,8 @@
 //! What the operator is killed in.
 
 use crate::{
+    calls::Point,
+    inventory, published,
     stand::{Answer, until, words},
     world::{SOON, World, in_acm},
 };
@@ -26,10 +28,22 @@ pub enum Scenario {
     Adoption,
     /// First issue by ACM itself, which holds the key; it is exported into the Secret.
     AcmManaged,
+    /// An ARN is written into an annotation and into a key of a ConfigMap.
+    Publishing,
+    /// One of them is not wanted any more, and the other one is wanted elsewhere.
+    Withdrawn,
+    /// What is in ACM is shown for the first time.
+    Discovery,
+    /// ACM has another list: one certificate is gone, one is new, one has changed.
+    Relisted,
+    /// The members of an organization become AwsAccounts.
+    Organization,
+    /// One member left the organization, one joined it, one is suspended.
+    Members,
 }
 
 /// All of them.
-pub const ALL: [Scenario; 7] = [
+pub const ALL: [Scenario; 13] = [
     Scenario::First,
     Scenario::Renewal,
     Scenario::FanOut,
@@ -37,6 +51,12 @@ pub const ALL: [Scenario; 7] = [
     Scenario::Deletion,
     Scenario::Adoption,
     Scenario::AcmManaged,
+    Scenario::Publishing,
+    Scenario::Withdrawn,
+    Scenario::Discovery,
+    Scenario::Relisted,
+    Scenario::Organization,
+    Scenario::Members,
 ];
 
 impl Scenario {
@@ -50,7 +70,23 @@ impl Scenario {
             Self::Deletion => "deletion",
             Self::Adoption => "adoption",
             Self::AcmManaged => "acmManaged",
+            Self::Publishing => "publishing",
+            Self::Withdrawn => "withdrawn",
+            Self::Discovery => "discovery",
+            Self::Relisted => "relisted",
+            Self::Organization => "organization",
+            Self::Members => "members",
         }
+    }
+
+    /// Whether the short choice has cases of it.
+    pub fn is_telling(self) -> bool {
+        !matches!(self, Self::FanOut | Self::Changed | Self::Discovery | Self::Organization)
+    }
+
+    /// Whether each run has this call: how often an organization tells of its members on the way is a matter of moments.
+    pub fn comes_again(self, point: &Point) -> bool {
+        !matches!(self, Self::Organization | Self::Members) || !point.tells_again("PUT awsaccounts/NAMESPACE/status")
     }
 
     /// What is there before calls are counted.
@@ -59,6 +95,18 @@ impl Scenario {
             Self::First | Self::FanOut | Self::Changed | Self::AcmManaged => return Ok(()),
             Self::Renewal => world.certificate(json!({})).await?,
             Self::Adoption => return leave_behind(world).await,
+            Self::Publishing | Self::Withdrawn => {
+                world.shelve().await?;
+                let publish = if self == Self::Withdrawn { published::entries("edge") } else { json!([]) };
+                world.certificate(json!({ "publish": publish })).await?;
+                if self == Self::Withdrawn {
+                    world.published(SOON).await?;
+                }
+            }
+            Self::Discovery | Self::Relisted => return inventory::in_acm(world, self == Self::Relisted).await,
+            Self::Organization | Self::Members => {
+                return inventory::organization(world, self == Self::Members).await;
+            }
             Self::Deletion => {
                 let secret = json!({ "name": "app-tls", "deletionPolicy": "Delete" });
                 let acm = json!([{ "name": "edge", "deletionPolicy": "Delete" }]);
@@ -91,6 +139,15 @@ impl Scenario {
                 let arn = in_acm(&world.ledger().await?).into_keys().next();
                 world.certificate(json!({ "acm": [{ "name": "edge", "certificateArn": arn }] })).await
             }
+            Self::Publishing => world.change(json!({ "spec": { "publish": published::entries("edge") } })).await,
+            Self::Withdrawn => {
+                let publish = json!([published::key("inner")]);
+                world.change(json!({ "spec": { "publish": publish } })).await
+            }
+            Self::Discovery => inventory::discover(world).await,
+            Self::Relisted => inventory::discover_twice(world).await,
+            Self::Organization => inventory::take(world).await,
+            Self::Members => inventory::sync(world).await,
             Self::Changed => {
                 let in_progress = Act::Status {
                     status: 400,
@@ -119,7 +176,8 @@ impl Scenario {
     /// How many certificates are paid for in all, and how many are imported without an ARN, or requested from ACM.
     pub fn price(self) -> (usize, usize) {
         match self {
-            Self::First | Self::Deletion => (1, 1),
+            Self::First | Self::Deletion | Self::Publishing | Self::Withdrawn => (1, 1),
+            Self::Discovery | Self::Relisted | Self::Organization | Self::Members => (0, 0),
             Self::Renewal | Self::Changed | Self::Adoption => (2, 1),
             Self::FanOut => (1, 3),
             Self::AcmManaged => (0, 1),

@@ -1,6 +1,8 @@
 //! What is there in the end, less what differs between two runs of one scenario: names, uids, times, keys.
 
 use crate::{
+    calls::Names,
+    published::strange,
     stand::Answer,
     world::{Objects, World, in_acm},
 };
@@ -8,7 +10,7 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use regex::Regex;
 use serde::Serialize;
 use serde_json::{Value, json};
-use std::sync::LazyLock;
+use std::{collections::BTreeSet, sync::LazyLock};
 
 /// Counts how often something was tried, which a crash may raise.
 const HISTORIES: [&str; 2] = ["attempt", "attempts"];
@@ -22,6 +24,8 @@ static MASKS: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "UUID"),
         (r"([0-9a-fA-F]{2}:){7,}[0-9a-fA-F]{2}", "HEX"),
         (r"[0-9a-fA-F]{24,}", "HEX"),
+        // What discovery notes on its objects.
+        (r"^[0-9a-f]{16}$", "HEX"),
     ];
     masks.into_iter().filter_map(|(mask, name)| Some((Regex::new(mask).ok()?, name))).collect()
 });
@@ -39,8 +43,17 @@ pub async fn snapshot(world: &World, objects: &Objects) -> Answer<Value> {
             value
         }).collect::<Vec<_>>(),
         "acm": regions,
+        "found": objects.found.iter().map(|found| object(Some(found))).collect::<Vec<_>>(),
+        "told": objects.told,
+        "shelf": objects.shelf,
     });
-    mask(&mut all, world);
+    mask(&mut all, &world.names());
+    // Their names are this run's: they are in order only now.
+    for list in ["/found", "/told/members"] {
+        if let Some(list) = all.pointer_mut(list).and_then(Value::as_array_mut) {
+            list.sort_by_key(|object| object["metadata"]["name"].to_string());
+        }
+    }
     Ok(all)
 }
 
@@ -48,15 +61,15 @@ fn object<K: Serialize>(object: Option<&K>) -> Value {
     serde_json::to_value(object).unwrap_or_default()
 }
 
-fn mask(value: &mut Value, world: &World) {
+fn mask(value: &mut Value, names: &Names) {
     match value {
         Value::Object(fields) => {
             fields.retain(|name, _| !BOOKKEEPING.contains(&name.as_str()) && !HISTORIES.contains(&name.as_str()));
-            fields.values_mut().for_each(|value| mask(value, world));
+            fields.values_mut().for_each(|value| mask(value, names));
         }
-        Value::Array(values) => values.iter_mut().for_each(|value| mask(value, world)),
+        Value::Array(values) => values.iter_mut().for_each(|value| mask(value, names)),
         Value::String(text) => {
-            let mut out = text.replace(&world.namespace, "NAMESPACE").replace(&world.account, "ACCOUNT");
+            let mut out = names.iter().fold(text.clone(), |text, (name, place)| text.replace(name.as_str(), place));
             for (mask, name) in MASKS.iter() {
                 out = mask.replace_all(&out, *name).into_owned();
             }
@@ -90,6 +103,17 @@ pub fn differences(path: &str, expected: &Value, found: &Value, out: &mut Vec<St
 pub async fn consistency(world: &World, objects: &Objects) -> Answer<Vec<String>> {
     let mut faults = Vec::new();
     let arns = in_acm(&world.ledger().await?);
+    let shown: BTreeSet<&str> = objects
+        .found
+        .iter()
+        .flat_map(|c| &c.spec.acm)
+        .filter_map(|t| Some(t.certificate_arn.as_ref()?.as_str()))
+        .collect();
+    let there: BTreeSet<&str> =
+        world.strangers.iter().filter(|stranger| stranger.there).map(|stranger| &*stranger.arn).collect();
+    if shown != there {
+        faults.push(format!("ACM has {there:?}, and shown are {shown:?}"));
+    }
     let Some(certificate) = &objects.certificate else {
         if !arns.is_empty() {
             faults.push(format!("in ACM although deleted: {arns:?}"));
@@ -102,6 +126,10 @@ pub async fn consistency(world: &World, objects: &Objects) -> Answer<Vec<String>
     told.sort_unstable();
     if told != arns.keys().map(String::as_str).collect::<Vec<_>>() {
         faults.push(format!("the status has the ARNs {told:?}, ACM has {:?}", arns.keys()));
+    }
+    let others = strange(&objects.shelf, &told);
+    if !others.is_empty() {
+        faults.push(format!("other ARNs than {told:?} are published: {others:?}"));
     }
     let secret = objects.secrets.iter().find(|s| s.metadata.name.as_deref() == Some("app-tls"));
     let chain = secret.and_then(|s| s.data.as_ref()?.get("tls.crt")).map(|bytes| bytes.0.clone()).unwrap_or_default();

@@ -100,6 +100,11 @@ impl Sim {
         self.call("POST", path, &body).await
     }
 
+    /// Takes something away there.
+    pub async fn delete(&self, path: &str, body: Value) -> Answer<Value> {
+        self.call("DELETE", path, &body).await
+    }
+
     /// All calls of an account, oldest first.
     pub async fn ledger(&self, account: &str) -> Answer<Vec<Entry>> {
         let entries = self.call("GET", &format!("ledger?account={account}"), &json!({})).await?;

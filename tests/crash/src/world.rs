@@ -1,10 +1,11 @@
 //! A case's own namespace, AWS account, private CA and operator.
 
 use crate::{
+    inventory::{Member, Stranger},
     process::Operator,
     stand::{Answer, Entry, Sim, Stand, make, until, words},
 };
-use arnkeeper::api::{AwsAccount, Certificate, CertificateRequest};
+use arnkeeper::api::{AwsAccount, Certificate, CertificateRequest, ORGANIZATION_LABEL};
 use k8s_openapi::{
     NamespaceResourceScope,
     api::{
@@ -51,14 +52,25 @@ pub struct World {
     pub account: String,
     /// The private CA.
     pub authority: String,
+    /// What others have in ACM.
+    pub strangers: Vec<Stranger>,
+    /// The other accounts of its organization.
+    pub members: Vec<Member>,
+    /// What was asked for last by an annotation of the AwsAccount.
+    pub asked: Option<String>,
     /// The operator.
     pub operator: Operator,
+}
+
+/// The id of an AWS account that nobody has yet.
+pub fn next_account() -> String {
+    LAST.fetch_add(1, Ordering::Relaxed).to_string()
 }
 
 impl World {
     /// A world whose AwsAccount is ready.
     pub async fn new(stand: &Stand, sim: &Sim, name: &str) -> Answer<Self> {
-        let account = LAST.fetch_add(1, Ordering::Relaxed).to_string();
+        let account = next_account();
         let namespace = format!("{}-{account}", name.to_ascii_lowercase());
         let made = async {
             let namespaces: Api<Namespace> = Api::all(stand.client.clone());
@@ -76,13 +88,17 @@ impl World {
                 "credentials": { "accessKeys": { "secretRef": { "name": "credentials" } } },
                 "assumeRoles": [{ "roleArn": role }],
                 "allowedNamespaces": { "from": "Names", "names": [namespace] } });
-            make(&accounts, json!({ "metadata": { "name": namespace }, "spec": spec })).await?;
+            // Members of an organization have it, too.
+            let labels = json!({ ORGANIZATION_LABEL: format!("o-{account}") });
+            make(&accounts, json!({ "metadata": { "name": namespace, "labels": labels }, "spec": spec })).await?;
             Ok::<_, String>(authority)
         };
         let authority = made.await.map_err(|error| format!("the world could not be made: {error}"))?;
-        let operator = Operator::new(stand, &sim.url, &namespace, &namespace, "arnkeeper-0").await?;
+        let selector = selector(&account);
+        let operator = Operator::new(stand, &sim.url, &namespace, &selector, "arnkeeper-0").await?;
         let (stand, sim) = (stand.clone(), sim.clone());
-        let mut world = Self { stand, sim, namespace, account, authority, operator };
+        let (strangers, members, asked) = (Vec::new(), Vec::new(), None);
+        let mut world = Self { stand, sim, namespace, account, authority, strangers, members, asked, operator };
         world.operator.start()?;
         let accounts = world.accounts();
         until("the AwsAccount is ready", SOON, async || {
@@ -98,8 +114,23 @@ impl World {
         Ok(world)
     }
 
-    fn accounts(&self) -> Api<AwsAccount> {
+    /// The API of AwsAccounts.
+    pub fn accounts(&self) -> Api<AwsAccount> {
         Api::all(self.stand.client.clone())
+    }
+
+    /// What selects the AwsAccounts of this world.
+    pub fn accounts_selector(&self) -> String {
+        selector(&self.account)
+    }
+
+    /// Names of this world, and what stands in their place in the names of calls and in final states: those that hold others
+    /// come first.
+    pub fn names(&self) -> Vec<(String, String)> {
+        let strangers = self.strangers.iter().enumerate().map(|(n, s)| (s.object.clone(), format!("FOUND-{n}")));
+        let members = self.members.iter().enumerate().map(|(n, m)| (m.id.clone(), format!("MEMBER-{n}")));
+        let own = [(self.namespace.clone(), "NAMESPACE".to_owned()), (self.account.clone(), "ACCOUNT".to_owned())];
+        strangers.chain(members).chain(own).collect()
     }
 
     /// The API of a kind in the namespace.
@@ -165,7 +196,9 @@ impl World {
         secrets.retain(|secret| secret.name_any() != "credentials");
         requests.sort_by_key(ResourceExt::name_any);
         secrets.sort_by_key(ResourceExt::name_any);
-        Ok(Objects { certificate, requests, secrets })
+        let mut found = self.api::<Certificate>().list(&all).await.map_err(words)?.items;
+        found.retain(|certificate| certificate.name_any() != "app");
+        Ok(Objects { certificate, requests, secrets, found, told: self.told().await?, shelf: self.shelf().await? })
     }
 
     /// What was called in its AWS account.
@@ -207,6 +240,17 @@ pub struct Objects {
     pub requests: Vec<CertificateRequest>,
     /// The Secrets but the credentials.
     pub secrets: Vec<Secret>,
+    /// All other Certificates.
+    pub found: Vec<Certificate>,
+    /// What the AwsAccounts tell of discovery and of the organization.
+    pub told: Value,
+    /// What stands in the objects of others.
+    pub shelf: Value,
+}
+
+/// What selects the AwsAccounts of an account and of its organization.
+fn selector(account: &str) -> String {
+    format!("{ORGANIZATION_LABEL}=o-{account}")
 }
 
 /// Whether this revision is Ready by the spec as it is now, and every target has it.
@@ -226,7 +270,13 @@ pub fn is_delivered(certificate: &Certificate, revision: i64) -> bool {
 async fn lend_rights(stand: &Stand, namespace: &str) -> Answer<()> {
     let roles: Api<Role> = Api::namespaced(stand.client.clone(), SYSTEM);
     let granted = roles.get("arnkeeper").await.map_err(words)?;
-    let role = json!({ "metadata": { "name": "arnkeeper" }, "rules": granted.rules });
+    let mut granted = granted.rules.unwrap_or_default();
+    // As with the chart's value publish.kinds.
+    for (group, kind) in [("", "configmaps"), ("networking.k8s.io", "ingresses")] {
+        let rule = json!({ "apiGroups": [group], "resources": [kind], "verbs": ["get", "patch"] });
+        granted.push(serde_json::from_value(rule).map_err(words)?);
+    }
+    let role = json!({ "metadata": { "name": "arnkeeper" }, "rules": granted });
     make(&Api::<Role>::namespaced(stand.client.clone(), namespace), role).await?;
     let binding = json!({ "metadata": { "name": "arnkeeper" },
         "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "arnkeeper" },

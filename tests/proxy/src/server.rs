@@ -47,11 +47,11 @@ pub struct Config {
     pub scope: Option<Scope>,
 }
 
-/// One AwsAccount and one namespace: several operators on one API server do not see each other's objects.
+/// Some AwsAccounts and one namespace: several operators on one API server do not see each other's objects.
 #[derive(Clone, Debug)]
 pub struct Scope {
-    /// The only AwsAccount that is listed and watched.
-    pub account: String,
+    /// The labels of the only AwsAccounts that are listed and watched, as a selector.
+    pub accounts: String,
     /// The only namespace whose Certificates and CertificateRequests are.
     pub namespace: String,
 }
@@ -369,17 +369,16 @@ impl Shared {
 }
 
 impl Scope {
-    /// Lists and watches of our kinds get a field selector.
+    /// Lists and watches of our kinds get a selector.
     fn narrow(&self, uri: &Uri, call: &Call) -> Uri {
-        let selector = match (call.method.as_str(), call.template.rsplit('/').next()) {
-            ("GET", Some("awsaccounts")) => format!("metadata.name={}", self.account),
+        let (of, selector) = match (call.method.as_str(), call.template.rsplit('/').next()) {
+            ("GET", Some("awsaccounts")) => ("labelSelector", self.accounts.clone()),
             ("GET", Some("awscertificates" | "awscertificaterequests")) if !call.template.contains("{namespace}") => {
-                format!("metadata.namespace={}", self.namespace)
+                ("fieldSelector", format!("metadata.namespace={}", self.namespace))
             }
             _ => return uri.clone(),
         };
-        let query: String =
-            form_urlencoded::Serializer::new(call.query.clone()).append_pair("fieldSelector", &selector).finish();
+        let query: String = form_urlencoded::Serializer::new(call.query.clone()).append_pair(of, &selector).finish();
         format!("{}?{query}", call.path).parse().unwrap_or_else(|_| uri.clone())
     }
 }

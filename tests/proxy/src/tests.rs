@@ -223,7 +223,7 @@ async fn a_silenced_watch_neither_tells_nor_ends() {
 #[tokio::test]
 async fn the_scope_narrows_lists_of_our_kinds() {
     let (url, _) = server().await;
-    let scope = Scope { account: "one".into(), namespace: "pay".into() };
+    let scope = Scope { accounts: "of=one".into(), namespace: "pay".into() };
     let proxy = Proxy::start(Config { server: url, scope: Some(scope), ..Config::default() }).await.unwrap();
     let client = Server::new(&proxy.url(), b"").unwrap();
     let get = async |path: &str| text(client.send(parts("GET", path), Bytes::new()).await.unwrap()).await.unwrap();
@@ -231,7 +231,7 @@ async fn the_scope_narrows_lists_of_our_kinds() {
     let narrowed = get(&format!("{root}/awscertificates?watch=true")).await;
     assert_eq!(narrowed, format!("{root}/awscertificates?watch=true&fieldSelector=metadata.namespace%3Dpay"));
     let narrowed = get(&format!("{root}/awsaccounts?limit=5")).await;
-    assert_eq!(narrowed, format!("{root}/awsaccounts?limit=5&fieldSelector=metadata.name%3Done"));
+    assert_eq!(narrowed, format!("{root}/awsaccounts?limit=5&labelSelector=of%3Done"));
     let other = format!("{root}/namespaces/x/awscertificates/app");
     assert_eq!(get(&other).await, other);
 }

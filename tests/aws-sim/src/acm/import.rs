@@ -130,7 +130,7 @@ fn check_chain(leaf: &Parsed, chain: &str) -> Result<(), ApiError> {
 }
 
 /// A random UUID (RFC 9562, version 4).
-fn uuid() -> Result<String, ApiError> {
+pub(super) fn uuid() -> Result<String, ApiError> {
     let mut bytes = [0_u8; 16];
     if rand::fill(&mut bytes).is_err() {
         return Err(ApiError { status: 500, ..ApiError::new("InternalFailure", "No random bytes") });

@@ -10,6 +10,7 @@ mod list;
 mod managed;
 mod pem;
 mod reimport;
+mod strangers;
 mod tags;
 mod x509;
 
