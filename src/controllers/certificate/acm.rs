@@ -30,7 +30,7 @@ const RECORD_LASTS: Duration = RECORD_FRESH.saturating_sub(LONGEST_WAIT);
 impl Certificates {
     pub(super) async fn lookup(&self, o: &mut Observed, target: &str, newer_than: Timestamp) {
         let Some((aws, region)) = self.place(o, target).await else { return };
-        let names = known_names(o);
+        let names = search::known_names(o);
         match self.context.inventory.candidates(&*aws, &region, &names, newer_than, &*self.context.clock).await {
             Ok(inventory::Lookup::Found(found)) => {
                 let found: Vec<_> = found.into_iter().map(|c| (c.summary, c.tags)).collect();
@@ -46,7 +46,7 @@ impl Certificates {
 
     pub(super) async fn shown(&self, o: &mut Observed, target: &str) {
         let Some((aws, region)) = self.place(o, target).await else { return };
-        match self.context.inventory.shown(&*aws, &region, &known_names(o)).await {
+        match self.context.inventory.shown(&*aws, &region, &search::known_names(o)).await {
             Ok(found) => seen(o, target).shown = Some(found.into_iter().map(|c| (c.summary, c.tags)).collect()),
             Err(error) => self.fail_target(o, target, error),
         }
@@ -171,7 +171,7 @@ impl Certificates {
                     &account_id(&*aws),
                     &region,
                     &arn,
-                    &known_names(o),
+                    &search::known_names(o),
                     &tags,
                     self.context.clock.now(),
                 );
@@ -210,7 +210,8 @@ impl Certificates {
     pub(super) fn imported(&self, o: &mut Observed, target: &str, arn: CertificateArn) {
         let Some(serial) = o.current().map(|pair| pair.chain.leaf.serial.clone()) else { return };
         adoption::note_import(o, target, &arn);
-        o.memory.imported.insert(target.to_owned(), Imported { arn, serial, at: self.context.clock.now() });
+        let content = o.content();
+        o.memory.imported.insert(target.to_owned(), Imported { arn, serial, content, at: self.context.clock.now() });
         o.memory.refused.remove(target);
         o.memory.target_failures.remove(target);
     }
@@ -356,21 +357,6 @@ pub(super) fn located(o: &Observed, name: &str) -> Option<(String, Region)> {
     }
     let status = o.certificate.status.as_ref()?;
     status.targets.iter().find(|t| t.name == name).map(|t| (t.account.clone(), t.region.clone()))
-}
-
-/// The DNS names by which ACM may know the certificate: those it has and those it should have.
-pub(super) fn known_names(o: &Observed) -> Vec<String> {
-    let subject = &o.certificate.spec.subject;
-    let mut names: Vec<String> = std::iter::once(&subject.domain_name)
-        .chain(&subject.additional_names)
-        .map(|n| n.to_ascii_lowercase())
-        .collect();
-    if let Some(pair) = o.current() {
-        names.extend(pair.chain.leaf.names.dns.iter().cloned());
-    }
-    names.sort();
-    names.dedup();
-    names
 }
 
 pub(super) fn material(o: &Observed) -> Option<Material> {

@@ -131,8 +131,7 @@ impl Certificates {
 
     /// Puts the Secret into view, and parses it once.
     fn see_secret(&self, o: &mut Observed, secret: Option<SecretObject>) {
-        o.pair = secret.as_ref().map(SecretObject::key_pair);
-        o.secret = Some(secret);
+        o.see_secret(secret);
         self.see_requests(o);
     }
 
@@ -258,9 +257,12 @@ impl Kind for Certificates {
                 }
             }
             Read::Secret => {
-                let secret = self.context.secret(&o.namespace(), &o.certificate.spec.secret.name).await?;
-                let name = &*o.certificate.spec.secret.name;
-                o.memory.absent = secret.is_none().then(|| (name.into(), self.context.clock.now()));
+                let spec = &o.certificate.spec;
+                let name = spec.secret_in_view().unwrap_or_default().to_owned();
+                let secret = self.context.secret(&o.namespace(), &name).await?;
+                // A source that appears is seen at once.
+                let absent = secret.is_none() && spec.source_secret().is_none();
+                o.memory.absent = absent.then(|| (name.into(), self.context.clock.now()));
                 self.see_secret(o, secret);
             }
             Read::Password => self.password(o).await?,

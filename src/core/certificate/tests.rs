@@ -11,6 +11,7 @@ mod imports;
 mod keystores;
 mod publishing;
 mod secrets;
+mod sources;
 mod trouble;
 mod watched;
 mod windows;

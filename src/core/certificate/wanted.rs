@@ -137,6 +137,10 @@ pub fn renewal_request(certificate: &Certificate, now: Timestamp) -> Option<&str
 #[must_use]
 pub fn trigger(o: &Observed, now: Timestamp) -> Option<Trigger> {
     let spec = &o.certificate.spec;
+    // Whoever keeps the Secret sees to that.
+    if spec.source_secret().is_some() {
+        return None;
+    }
     let secret = match o.secret.as_ref()? {
         Some(secret) => secret,
         None if o.certificate.status.as_ref().is_some_and(|s| s.revision.is_some()) => {

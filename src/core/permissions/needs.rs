@@ -110,7 +110,8 @@ impl<'a, E> Gathering<'a, E> {
         if spec.account_ref.name == self.name && !spec.is_observed() {
             match spec.source.origin() {
                 Some(Origin::PrivateCa(source)) => self.issues(&spec.region, &source.certificate_authority),
-                None => {}
+                // What somebody else keeps is only imported.
+                Some(Origin::Secret(_)) | None => {}
             }
         }
         for target in &spec.acm {

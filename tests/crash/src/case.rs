@@ -129,7 +129,7 @@ pub async fn finished(world: &mut World, scenario: Scenario) -> Answer<()> {
         }
         return Ok(());
     }
-    let first = matches!(scenario, Scenario::First | Scenario::FanOut | Scenario::Adoption);
+    let first = matches!(scenario, Scenario::First | Scenario::FanOut | Scenario::Adoption | Scenario::SecretRef);
     world.delivered(if first { 1 } else { 2 }, CONVERGENCE).await
 }
 

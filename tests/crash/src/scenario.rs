@@ -24,11 +24,23 @@ pub enum Scenario {
     Deletion,
     /// First issue, over a certificate that is in ACM already.
     Adoption,
+    /// First import of a pair that somebody else keeps.
+    SecretRef,
+    /// That pair changes.
+    SecretChanged,
 }
 
 /// All of them.
-pub const ALL: [Scenario; 6] =
-    [Scenario::First, Scenario::Renewal, Scenario::FanOut, Scenario::Changed, Scenario::Deletion, Scenario::Adoption];
+pub const ALL: [Scenario; 8] = [
+    Scenario::First,
+    Scenario::Renewal,
+    Scenario::FanOut,
+    Scenario::Changed,
+    Scenario::Deletion,
+    Scenario::Adoption,
+    Scenario::SecretRef,
+    Scenario::SecretChanged,
+];
 
 impl Scenario {
     /// Its name in a table and in `--only`.
@@ -40,6 +52,8 @@ impl Scenario {
             Self::Changed => "changed",
             Self::Deletion => "deletion",
             Self::Adoption => "adoption",
+            Self::SecretRef => "secretRef",
+            Self::SecretChanged => "secretRef-changed",
         }
     }
 
@@ -47,6 +61,11 @@ impl Scenario {
     pub async fn prepare(self, world: &mut World) -> Answer<()> {
         match self {
             Self::First | Self::FanOut | Self::Changed => return Ok(()),
+            Self::SecretRef => return world.keep_pair().await,
+            Self::SecretChanged => {
+                world.keep_pair().await?;
+                world.certificate(from_secret()).await?;
+            }
             Self::Renewal => world.certificate(json!({})).await?,
             Self::Adoption => return leave_behind(world).await,
             Self::Deletion => {
@@ -73,6 +92,12 @@ impl Scenario {
                 world.change(json!({ "metadata": { "annotations": { RENEW_ANNOTATION: now.to_string() } } })).await
             }
             Self::Deletion => world.delete().await,
+            Self::SecretRef => world.certificate(from_secret()).await,
+            Self::SecretChanged => {
+                world.keep_pair().await?;
+                // Nobody watches the Secrets of a whole cluster.
+                world.change(json!({ "metadata": { "annotations": { "example.com/look": "now" } } })).await
+            }
             Self::Adoption => {
                 let arn = in_acm(&world.ledger().await?).into_keys().next();
                 world.certificate(json!({ "acm": [{ "name": "edge", "certificateArn": arn }] })).await
@@ -108,8 +133,14 @@ impl Scenario {
             Self::First | Self::Deletion => (1, 1),
             Self::Renewal | Self::Changed | Self::Adoption => (2, 1),
             Self::FanOut => (1, 3),
+            Self::SecretRef | Self::SecretChanged => (0, 1),
         }
     }
+}
+
+/// What of the usual spec is another with a pair that somebody else keeps.
+fn from_secret() -> serde_json::Value {
+    json!({ "source": { "secretRef": { "name": "app-tls" } }, "subject": null, "secret": null, "duration": null })
 }
 
 /// A certificate is in ACM that nobody keeps any more, with the consent of its owner, and the account lets it be taken over.

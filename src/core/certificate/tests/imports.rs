@@ -230,8 +230,12 @@ fn who_was_frozen_in_a_re_import_and_overtaken_by_a_renewal_puts_the_newer_one_b
         if over {
             world.acm[0].leaf = old.clone();
         }
-        let late =
-            crate::core::certificate::Imported { arn: world.acm[0].arn.clone(), serial: old.serial, at: world.now };
+        let late = crate::core::certificate::Imported {
+            arn: world.acm[0].arn.clone(),
+            serial: old.serial,
+            content: None,
+            at: world.now,
+        };
         let uid = world.certificate.metadata.uid.clone().unwrap();
         world.process.memory.entry(uid.clone()).or_default().imported.insert("edge".into(), late);
         let thawed = world.now;
