@@ -117,6 +117,17 @@ mod tests {
     }
 
     #[test]
+    fn a_change_of_its_source_concerns_a_certificate() {
+        let certificate: Certificate = serde_json::from_value(json!({
+            "metadata": { "name": "public", "namespace": "pay" },
+            "spec": { "accountRef": { "name": "prod" }, "region": "eu-west-1",
+                "source": { "secretRef": { "name": "public-tls" } }, "acm": [{ "name": "edge" }] },
+        }))
+        .unwrap();
+        assert_eq!(["public-tls", "public", ""].map(|name| certificate.gist().keeps(name)), [true, false, false]);
+    }
+
+    #[test]
     fn one_that_is_only_watched_keeps_no_secret() {
         let certificate: Certificate = serde_json::from_value(json!({
             "metadata": { "name": "app", "namespace": "pay" },
