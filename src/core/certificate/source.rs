@@ -130,14 +130,9 @@ pub(super) fn trouble(o: &Observed, now: Timestamp) -> Option<Trouble> {
     let name = o.certificate.spec.source_secret()?;
     let stalled =
         |reason, message: String| Some(Trouble { why: Refusal { reason, message }, passes: false, rest: FOR_A_PERSON });
-    let secret = match o.secret.as_ref()? {
-        None => {
-            return stalled(
-                "SourceNotFound",
-                format!("there is no Secret {name:?}: make it, or name another one in spec.source.secretRef"),
-            );
-        }
-        Some(secret) => secret,
+    let Some(secret) = o.secret.as_ref()? else {
+        let message = format!("there is no Secret {name:?}: make it, or name another one in spec.source.secretRef");
+        return stalled("SourceNotFound", message);
     };
     let pair = match o.pair.as_ref()? {
         Err(problem) => {

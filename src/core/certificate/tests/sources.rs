@@ -42,7 +42,7 @@ fn told(world: &World) -> (String, String) {
 /// A world in which the keeper's first pair is delivered.
 fn delivered(spec: &Value) -> World {
     let mut world = World::new(spec);
-    world.keep(Pair::default());
+    world.keep(&Pair::default());
     world.converge();
     assert!(ready(&world), "{:#?}", world.certificate.status);
     world
@@ -72,7 +72,7 @@ fn what_is_there_is_imported_and_each_change_goes_under_the_same_arn() {
     assert_delivered(&mut world);
     assert_eq!(world.events, ["Imported"]);
     for revision in 2..5 {
-        let leaf = world.keep(Pair { names: vec!["app.pay.example", "new.pay.example"], ..Pair::default() });
+        let leaf = world.keep(&Pair { names: vec!["app.pay.example", "new.pay.example"], ..Pair::default() });
         world.converge();
         let status = world.certificate.status.clone().unwrap();
         assert_eq!((status.revision, status.serial_number), (Some(revision), Some(leaf.serial.to_string())));
@@ -130,7 +130,7 @@ fn bad_content_leaves_the_last_good_import_and_is_told() {
 #[test]
 fn a_secret_of_another_type_is_none() {
     let mut world = World::new(&two_places());
-    world.keep(Pair::default());
+    world.keep(&Pair::default());
     world.secret.as_mut().unwrap().type_ = Some("Opaque".into());
     world.converge();
     let message = stalled(&world).unwrap();
@@ -145,7 +145,7 @@ fn a_secret_that_is_not_there_yet_is_waited_for() {
     assert_eq!(world.changes, 0, "it may come in a moment");
     world.converge();
     assert!(stalled(&world).unwrap().starts_with("SourceNotFound") && !ready(&world));
-    world.keep(Pair::default());
+    world.keep(&Pair::default());
     world.converge();
     assert_delivered(&mut world);
 }
@@ -169,11 +169,11 @@ fn what_has_ended_is_not_imported_and_what_ends_soon_is_told_once() {
     world.now += SignedDuration::from_hours(24 * 14);
     world.converge();
     assert!(!ready(&world) && stalled(&world).unwrap().starts_with("SourceExpired"));
-    world.keep(Pair { hours: -1, ..Pair::default() });
+    world.keep(&Pair { hours: -1, ..Pair::default() });
     let serial = world.of_target("edge")[0].leaf.serial.clone();
     world.converge();
     assert_eq!(world.of_target("edge")[0].leaf.serial, serial);
-    world.keep(Pair::default());
+    world.keep(&Pair::default());
     world.converge();
     assert_delivered(&mut world);
 }
@@ -183,7 +183,7 @@ fn what_is_not_valid_yet_waits_for_its_time() {
     let mut world = delivered(&two_places());
     let serial = world.of_target("edge")[0].leaf.serial.clone();
     world.now += SignedDuration::from_hours(3);
-    world.keep(Pair::default());
+    world.keep(&Pair::default());
     world.now -= SignedDuration::from_hours(2);
     world.pass(|| Fault::Fine);
     assert_eq!(world.of_target("edge")[0].leaf.serial, serial);
@@ -214,10 +214,10 @@ fn a_chain_that_changes_alone_is_imported_again() {
 #[test]
 fn another_certificate_with_the_same_serial_number_is_imported() {
     let mut world = World::new(&two_places());
-    world.keep(Pair { serial: Some(1), ..Pair::default() });
+    world.keep(&Pair { serial: Some(1), ..Pair::default() });
     world.converge();
     let first = world.of_target("edge")[0].leaf.der.clone();
-    let second = world.keep(Pair { serial: Some(1), ..Pair::default() });
+    let second = world.keep(&Pair { serial: Some(1), ..Pair::default() });
     world.converge();
     assert_ne!(first, second.der);
     assert_eq!(world.of_target("edge")[0].leaf.der, second.der);
@@ -225,7 +225,7 @@ fn another_certificate_with_the_same_serial_number_is_imported() {
     assert_delivered(&mut world);
     // Though nothing is known of what was imported.
     restore(&mut world);
-    let third = world.keep(Pair { serial: Some(1), ..Pair::default() });
+    let third = world.keep(&Pair { serial: Some(1), ..Pair::default() });
     world.converge();
     assert_eq!(world.of_target("edge")[0].leaf.der, third.der);
     assert_delivered(&mut world);
@@ -235,15 +235,15 @@ fn another_certificate_with_the_same_serial_number_is_imported() {
 fn what_acm_would_refuse_under_the_arn_is_told_and_not_tried() {
     let mut world = delivered(&two_places());
     let serial = world.of_target("edge")[0].leaf.serial.clone();
-    world.keep(Pair { algorithm: KeyAlgorithm::EcSecp384r1, ..Pair::default() });
+    world.keep(&Pair { algorithm: KeyAlgorithm::EcSecp384r1, ..Pair::default() });
     world.converge();
     let message = stalled(&world).unwrap();
     assert!(message.starts_with("PreflightFailed") && message.contains("EC_secp384r1"), "{message}");
-    world.keep(Pair { names: vec!["other.example"], ..Pair::default() });
+    world.keep(&Pair { names: vec!["other.example"], ..Pair::default() });
     world.converge();
     assert!(stalled(&world).unwrap().contains("none of the domains"));
     assert_eq!(world.of_target("edge")[0].leaf.serial, serial);
-    world.keep(Pair::default());
+    world.keep(&Pair::default());
     world.converge();
     assert_delivered(&mut world);
 }
@@ -251,18 +251,18 @@ fn what_acm_would_refuse_under_the_arn_is_told_and_not_tried() {
 #[test]
 fn names_that_change_all_while_an_answer_is_not_known_make_no_second_arn() {
     let mut world = World::new(&sourced(&json!([{ "name": "edge" }])));
-    world.keep(Pair::default());
+    world.keep(&Pair::default());
     let mut faults = [Fault::Fine, Fault::AnswerLost].into_iter();
     world.pass(|| faults.next().unwrap_or(Fault::Fine));
     assert_eq!(world.new_imports, 1);
-    world.keep(Pair { names: vec!["other.example"], ..Pair::default() });
+    world.keep(&Pair { names: vec!["other.example"], ..Pair::default() });
     world.converge();
     world.crash();
     world.now += SignedDuration::from_mins(5);
     world.converge();
     assert_eq!((world.new_imports, world.acm.len()), (1, 1));
     assert!(stalled(&world).unwrap().contains("none of the domains"), "{:#?}", world.certificate.status);
-    world.keep(Pair { names: vec!["other.example", "app.pay.example"], ..Pair::default() });
+    world.keep(&Pair { names: vec!["other.example", "app.pay.example"], ..Pair::default() });
     world.converge();
     assert!(ready(&world));
     assert_eq!((world.new_imports, world.certificate.status.as_ref().unwrap().known_names.len()), (1, 1));
@@ -273,7 +273,7 @@ fn a_restored_certificate_finds_its_arn() {
     let mut world = delivered(&two_places());
     let arns = (arn(&world, "edge"), arn(&world, "far"));
     restore(&mut world);
-    world.keep(Pair { names: vec!["more.pay.example", "app.pay.example"], ..Pair::default() });
+    world.keep(&Pair { names: vec!["more.pay.example", "app.pay.example"], ..Pair::default() });
     world.converge();
     assert_eq!((arn(&world, "edge"), arn(&world, "far")), arns);
     assert_delivered(&mut world);
@@ -282,9 +282,9 @@ fn a_restored_certificate_finds_its_arn() {
 #[test]
 fn without_reimport_each_change_is_a_new_arn() {
     let mut world = World::new(&sourced(&json!([{ "name": "edge", "reimport": false }])));
-    world.keep(Pair::default());
+    world.keep(&Pair::default());
     world.converge();
-    world.keep(Pair::default());
+    world.keep(&Pair::default());
     world.converge();
     assert!(ready(&world), "{:#?}", world.certificate.status);
     assert_eq!((world.of_target("edge").len(), world.new_imports), (2, 2));
@@ -306,7 +306,7 @@ fn it_goes_from_acm_though_its_secret_is_gone() {
 fn a_target_that_is_taken_out_goes_though_the_source_is_bad() {
     let mut world = World::new(&two_places());
     change_spec(&mut world, |spec| spec.acm[1].deletion_policy = crate::api::certificate::DeletionPolicy::Delete);
-    world.keep(Pair::default());
+    world.keep(&Pair::default());
     world.converge();
     world.edit_secret("tls.crt", Some("nonsense"));
     change_spec(&mut world, |spec| spec.acm.truncate(1));
@@ -351,7 +351,7 @@ fn the_way_over_from_cert_manager_and_back_keeps_the_arn() {
     world.converge();
     assert!(ready(&world) && stalled(&world).is_none(), "{:#?}", world.certificate.status);
     assert_eq!(world.certificate.status.as_ref().unwrap().revision, Some(2));
-    world.keep(Pair::default());
+    world.keep(&Pair::default());
     world.converge();
     assert!(ready(&world));
     assert_eq!((arn(&world, "edge"), arn(&world, "far")), arns);
@@ -384,13 +384,13 @@ fn kept() -> impl Strategy<Value = Kept> {
 
 fn keep(world: &mut World, what: &Kept) {
     match what {
-        Kept::Changed(0) => drop(world.keep(Pair::default())),
+        Kept::Changed(0) => drop(world.keep(&Pair::default())),
         Kept::Changed(1) => {
             let names = vec!["a.pay.example", "app.pay.example"];
-            drop(world.keep(Pair { names, ..Pair::default() }));
+            drop(world.keep(&Pair { names, ..Pair::default() }));
         }
-        Kept::Changed(_) => drop(world.keep(Pair { serial: Some(7), ..Pair::default() })),
-        Kept::Ended => drop(world.keep(Pair { hours: 0, ..Pair::default() })),
+        Kept::Changed(_) => drop(world.keep(&Pair { serial: Some(7), ..Pair::default() })),
+        Kept::Ended => drop(world.keep(&Pair { hours: 0, ..Pair::default() })),
         Kept::Root => {
             let root = world.ca.renewed_root().to_pem();
             world.edit_secret("ca.crt", Some(&root));
@@ -408,7 +408,7 @@ proptest! {
         blows in prop::collection::vec(kept(), 1..10),
     ) {
         let mut world = World::new(&two_places());
-        world.keep(Pair::default());
+        world.keep(&Pair::default());
         if old {
             world.converge();
         }
@@ -441,7 +441,7 @@ proptest! {
         world.account.spec.enabled = true;
         (world.deaf, world.stale) = (0, None);
         world.now += SignedDuration::from_hours(26);
-        world.keep(Pair::default());
+        world.keep(&Pair::default());
         world.converge();
         hands.put_right(&mut world);
         hands.assert_untouched(&world);
@@ -461,7 +461,7 @@ fn what_was_asked_for_before_and_came_to_nothing_goes() {
     world.converge();
     assert_eq!((world.requests.len(), world.staged.len()), (1, 1), "it waits for a signature");
     change_spec(&mut world, |spec| spec.clone_from(&serde_json::from_value(two_places()).unwrap()));
-    world.keep(Pair::default());
+    world.keep(&Pair::default());
     world.converge();
     world.converge();
     assert_delivered(&mut world);

@@ -35,7 +35,7 @@ impl Default for Pair {
 
 impl World {
     /// The keeper writes a new pair.
-    pub fn keep(&mut self, pair: Pair) -> X509 {
+    pub fn keep(&mut self, pair: &Pair) -> X509 {
         self.uids += 1;
         let key = PrivateKey::generate(pair.algorithm).unwrap();
         let names: Vec<String> = pair.names.iter().map(ToString::to_string).collect();
