@@ -15,6 +15,7 @@ use arnkeeper::api::{
 use kube::ResourceExt;
 use serde_json::{Value, json};
 use std::{
+    collections::BTreeMap,
     slice::from_ref,
     sync::{
         Arc,
@@ -56,6 +57,14 @@ impl Witness {
     }
 }
 
+/// An import takes all tags away in moto, and without them nothing is imported over a certificate that is not in the Secret any
+/// more: what AWS keeps is put back there by hand.
+async fn put_tags_back(world: &World, acm: &View, arn: &str, tags: &BTreeMap<String, String>) {
+    for (key, value) in tags.iter().filter(|_| world.stand.sim().is_none()) {
+        acm.tag(arn, key, value).await;
+    }
+}
+
 /// As `kubectl -n payments patch awscert shop --type=merge`.
 async fn patch(world: &World, spec: Value) {
     world.change(&world.certificates(), "shop", json!({ "spec": spec })).await;
@@ -83,12 +92,14 @@ async fn the_walk_from_cert_manager_and_back_keeps_the_arn_without_an_interrupti
     manifest["metadata"]["namespace"] = json!(world.namespace);
     world.make(&world.certificates(), manifest).await;
     assert_eq!(arn(&world.revision("shop", 1).await, "edge"), existing);
+    let tags = acm.tags(&existing).await;
     let renewed = cert_manager.pair(&names);
     keep(&world, "shop-tls", &renewed).await;
     let look = json!({ "metadata": { "annotations": { "example.com/look": "1" } } });
     world.change(&world.certificates(), "shop", look).await;
     assert_eq!(arn(&world.revision("shop", 2).await, "edge"), existing);
     assert_eq!(acm.certificate(&existing).await, renewed.cert());
+    put_tags_back(&world, &acm, &existing, &tags).await;
     world.assert_nothing_asked().await;
 
     // Over: cert-manager's Certificate is deleted, the Secret stays, and is given away by an annotation.
@@ -113,6 +124,7 @@ async fn the_walk_from_cert_manager_and_back_keeps_the_arn_without_an_interrupti
     assert_eq!(acm.certificate(&existing).await, *tls.leaf());
     let secret = world.secrets().get("shop-tls").await.expect("the Secret");
     assert!(!secret.annotations().contains_key(ADOPT_BY_ANNOTATION), "the offer is used up");
+    put_tags_back(&world, &acm, &existing, &tags).await;
     world.assert_paid(1).await;
 
     // Back: the Secret is let go, and cert-manager's Certificate made again; `cmctl renew` has it issue at once.
