@@ -52,8 +52,8 @@ impl Scenario {
             Self::Changed => "changed",
             Self::Deletion => "deletion",
             Self::Adoption => "adoption",
-            Self::SecretRef => "secretRef",
-            Self::SecretChanged => "secretRef-changed",
+            Self::SecretRef => "secret-ref",
+            Self::SecretChanged => "secret-ref-changed",
         }
     }
 
