@@ -42,8 +42,12 @@ use std::collections::BTreeMap;
 #[x_kube(
     validation = Rule::new("self.accountRef == oldSelf.accountRef || (has(oldSelf.management) && oldSelf.management == 'Observe')").message("accountRef can't be changed: make another Certificate"),
     validation = Rule::new("self.region == oldSelf.region || (has(oldSelf.management) && oldSelf.management == 'Observe')").message("region can't be changed: make another Certificate"),
-    validation = Rule::new("(has(self.management) && self.management == 'Observe') || (has(self.source) && has(self.subject) && (has(self.secret) || has(self.source.acmManaged)))")
-        .message("source, subject and secret are needed, unless management is Observe; with source.acmManaged, secret may be left out"),
+    validation = Rule::new("(has(self.management) && self.management == 'Observe') || (has(self.source) && (has(self.source.secretRef) || (has(self.subject) && (has(self.secret) || has(self.source.acmManaged)))))")
+        .message("source, subject and secret are needed, unless management is Observe; with source.acmManaged, secret may be left out; with source.secretRef, source alone"),
+    validation = Rule::new("!has(self.source) || !has(self.source.secretRef) || !(has(self.subject) || has(self.secret) || has(self.usages) || has(self.privateKey) || has(self.issuance) || has(self.renewal) || has(self.signature) || has(self.budget))")
+        .message("with source.secretRef the pair is taken as it is: subject, secret, usages, privateKey, issuance, renewal, signature and budget don't go with it"),
+    validation = Rule::new("!has(self.source) || !has(self.source.secretRef) || (has(self.acm) && size(self.acm) > 0)")
+        .message("with source.secretRef at least one entry of acm is needed: what is in the Secret is delivered there"),
     validation = Rule::new("!(has(self.management) && self.management == 'Observe') || (has(self.acm) && size(self.acm) == 1 && has(self.acm[0].certificateArn))")
         .message("with management Observe, acm has one entry, with certificateArn: the certificate to watch"),
     validation = Rule::new("!(has(self.management) && self.management == 'Observe') || !has(self.acm) || size(self.acm) != 1 || !has(self.acm[0].certificateArn) || self.acm[0].certificateArn.split(':').size() < 4 || self.acm[0].certificateArn.split(':')[3] == (has(self.acm[0].region) ? self.acm[0].region : self.region)")
@@ -81,14 +85,14 @@ pub struct CertificateSpec {
     /// ever written to AWS.
     #[serde(default)]
     pub management: Management,
-    /// The account whose private CA signs; with `management: Observe`, the account to look in.
+    /// The account whose private CA signs, and the default account of the targets; with `management: Observe`, the account to look in.
     pub account_ref: AccountRef,
     /// The region of the CA, and the default region of the targets.
     pub region: Region,
     /// Where the certificate comes from. Needed unless `management` is Observe.
     #[serde(default, skip_serializing_if = "is_default")]
     pub source: Source,
-    /// What it says about its holder. Needed unless `management` is Observe.
+    /// What it says about its holder. Needed unless `management` is Observe or the source is a Secret.
     #[serde(default, skip_serializing_if = "is_default")]
     pub subject: Subject,
     /// What it may be used for. Default: digital signature, key encipherment, server auth, client auth.
@@ -112,8 +116,8 @@ pub struct CertificateSpec {
     /// What goes into the requests that are made for this Certificate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signature: Option<Signature>,
-    /// The Secret that key, certificate and chain are kept in. Needed unless `management` is Observe or the source `acmManaged`:
-    /// left out there, the key never leaves ACM.
+    /// The Secret that key, certificate and chain are kept in. Needed unless `management` is Observe, the source is a Secret, or it is
+    /// `acmManaged`: left out there, the key never leaves ACM.
     #[serde(default, skip_serializing_if = "is_default")]
     pub secret: SecretSpec,
     /// Where in ACM the certificate is delivered to; with `source.acmManaged`, one entry: the certificate that ACM keeps.
@@ -151,6 +155,22 @@ impl CertificateSpec {
     pub fn is_observed(&self) -> bool {
         self.management == Management::Observe
     }
+
+    /// The Secret of somebody else that its certificate is taken from, if that is its source.
+    #[must_use]
+    pub fn source_secret(&self) -> Option<&str> {
+        match self.source.origin() {
+            Some(Origin::Secret(source)) => Some(&source.name),
+            _ => None,
+        }
+    }
+
+    /// The Secret that it looks at: its source, or the one that it is kept in; none where it needs none.
+    #[must_use]
+    pub fn secret_in_view(&self) -> Option<&str> {
+        let own = Some(&*self.secret.name).filter(|name| !name.is_empty());
+        self.source_secret().or(own).filter(|_| !self.is_observed())
+    }
 }
 
 /// How much a Certificate may buy.
@@ -165,11 +185,15 @@ pub struct Budget {
 /// Where the certificate comes from: exactly one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("[has(self.privateCa), has(self.acmManaged)].filter(given, given).size() == 1").message("exactly one source: privateCa or acmManaged"))]
+#[x_kube(validation = Rule::new("[has(self.privateCa), has(self.secretRef), has(self.acmManaged)].filter(given, given).size() == 1").message("exactly one source: privateCa, secretRef or acmManaged"))]
 pub struct Source {
     /// An AWS private CA signs; the operator makes the key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub private_ca: Option<PrivateCaSource>,
+    /// A Secret of type `kubernetes.io/tls` in the same namespace, kept by somebody else, such as cert-manager: what it holds is
+    /// delivered to ACM, and again whenever it changes. It is never written to, and nothing is issued or paid for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_ref: Option<SecretSource>,
     /// ACM asks a private CA in `region` of `accountRef`, holds the key and renews. The one entry of `acm` names the certificate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub acm_managed: Option<AcmManagedSource>,
@@ -180,6 +204,8 @@ pub struct Source {
 pub enum Origin<'a> {
     /// An AWS private CA signs; the operator makes the key.
     PrivateCa(&'a PrivateCaSource),
+    /// Somebody else keeps the pair in a Secret.
+    Secret(&'a SecretSource),
     /// ACM asks a private CA, holds the key and renews.
     AcmManaged(&'a AcmManagedSource),
 }
@@ -188,9 +214,19 @@ impl Source {
     /// The one that is given; none where nothing is issued (`management: Observe`).
     #[must_use]
     pub fn origin(&self) -> Option<Origin<'_>> {
-        let managed = self.acm_managed.as_ref().map(Origin::AcmManaged);
-        self.private_ca.as_ref().map(Origin::PrivateCa).or(managed)
+        let managed = || self.acm_managed.as_ref().map(Origin::AcmManaged);
+        let secret = || self.secret_ref.as_ref().map(Origin::Secret);
+        self.private_ca.as_ref().map(Origin::PrivateCa).or_else(secret).or_else(managed)
     }
+}
+
+/// A Secret of somebody else as the source.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretSource {
+    /// Its name, in the same namespace.
+    #[schemars(schema_with = "schema::object_name")]
+    pub name: String,
 }
 
 /// A private CA as the source.
@@ -462,12 +498,16 @@ pub struct CertificateStatus {
     /// When it will be renewed; absent if it will not be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub renewal_time: Option<Time>,
-    /// Counts the certificates that were issued for this Certificate, from 1.
+    /// Counts the certificates that were issued for this Certificate, or found in its source Secret, from 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<i64>,
     /// SHA-256 of the certificate in the Secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fingerprint: Option<String>,
+    /// With `source.secretRef`: by which names ACM may know what was imported, one of each certificate. While the answer of an
+    /// import is not known, those of the certificates before stay here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub known_names: Vec<String>,
     /// What happens next.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<NextStep>,
@@ -561,6 +601,9 @@ pub struct TargetStatus {
     /// The serial number that ACM has there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub serial_number: Option<String>,
+    /// With `source.secretRef`: a digest of the certificate and the chain that it has. A chain may change alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content_digest: Option<String>,
     /// When it was imported last; with `source.acmManaged`, when it was requested.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub imported_at: Option<Time>,
@@ -625,7 +668,8 @@ pub struct HistoryEntry {
     pub not_before: Time,
     /// When it ends.
     pub not_after: Time,
-    /// Why it was made: Issued, Adopted, Renewal, RenewalOutsideWindow, ManagedRenewal, SpecChanged, Requested, SecretLost, Restored.
+    /// Why it was made: Issued, Adopted, Renewal, RenewalOutsideWindow, ManagedRenewal, SpecChanged, Requested, SecretLost, Restored;
+    /// with `source.secretRef` Imported, SourceChanged.
     pub trigger: String,
     /// The CertificateRequest that it was signed by.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -299,7 +299,7 @@ impl Waker {
         }
     }
 
-    /// Wakes the Certificates that keep this Secret.
+    /// Wakes the Certificates that keep this Secret, and those whose source it is.
     fn wake_keepers(&self, namespace: Option<&str>, secret: &str) {
         let keeps = |key: &Key, certificate: &Gist| certificate.keeps(secret) && key.namespace() == namespace;
         for key in self.context.certificates.keys(keeps) {

@@ -29,14 +29,15 @@ pub struct Ca {
 
 impl Ca {
     pub fn new() -> Self {
-        let now: Timestamp = START.parse().unwrap();
         let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::default();
-        params.distinguished_name.push(DnType::CommonName, "Example Private CA");
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        (params.not_before, params.not_after) = (hours_from(now, -24), hours_from(now, 24 * 3650));
+        let params = root(24 * 3650);
         let root = params.self_signed(&key).unwrap();
         Self { root: parse_pem(&root.pem()).unwrap(), issuer: Issuer::new(params, key) }
+    }
+
+    /// Another certificate for the same name and key.
+    pub fn renewed_root(&self) -> Certificate {
+        parse_pem(&root(24 * 3000).self_signed(self.issuer.key()).unwrap().pem()).unwrap()
     }
 
     /// Signs a CSR, from an hour before `now` on; returns PEM.
@@ -76,6 +77,16 @@ pub fn account() -> AwsAccount {
         "spec": { "regions": ["eu-west-1", "us-east-1"], "allowedNamespaces": { "from": "All" } },
     }))
     .unwrap()
+}
+
+/// A CA that ends so many hours from [`START`].
+fn root(hours: i64) -> CertificateParams {
+    let now: Timestamp = START.parse().unwrap();
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, "Example Private CA");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    (params.not_before, params.not_after) = (hours_from(now, -24), hours_from(now, hours));
+    params
 }
 
 fn hours_from(now: Timestamp, hours: i64) -> OffsetDateTime {

@@ -12,6 +12,7 @@ use crate::{
         key::PrivateKey,
         verify::verify_key_pair,
     },
+    text::plain,
 };
 use k8s_openapi::{ByteString, api::core::v1::Secret};
 use kube::ResourceExt;
@@ -20,6 +21,8 @@ use zeroize::{Zeroize, Zeroizing};
 
 /// Annotation on a Secret: the name of the CertificateRequest (same namespace) that filled it.
 const OWNED_BY_REQUEST_ANNOTATION: &str = "arnkeeper.dev/certificate-request";
+/// The type of a Secret with a certificate and its key (Kubernetes documentation, "Secrets").
+const TLS: &str = "kubernetes.io/tls";
 /// The label that every Secret of the operator carries.
 const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "arnkeeper");
 
@@ -221,6 +224,37 @@ impl SecretObject {
         }
         verify_key_pair(&key, &leaf).map_err(|e| format!("its tls.key and tls.crt: {e}"))?;
         let chain = Chain::order(leaf, pool).map_err(|e| format!("its chain: {e}"))?;
+        Ok(KeyPair { chain, key })
+    }
+
+    /// Certificate, chain and key of a Secret that somebody else keeps: it is of type `kubernetes.io/tls`, its key says which of
+    /// the certificates is the one, and the others may stand in any order.
+    ///
+    /// # Errors
+    /// A sentence that says what is missing or broken; never a key.
+    pub fn source_pair(&self) -> Result<KeyPair, String> {
+        let kind = self.0.type_.as_deref().unwrap_or("Opaque");
+        if kind != TLS {
+            return Err(format!("its type is {:?}, and {TLS} is needed", plain(kind, 64)));
+        }
+        let text = |key: &str| self.text(key).filter(|text| !text.trim().is_empty());
+        let certificates = text("tls.crt").ok_or("it has no tls.crt, or one that is no text")?;
+        let key = text("tls.key").ok_or("it has no tls.key, or one that is no text")?;
+        let key = PrivateKey::from_pem(&key).map_err(|e| format!("its tls.key: {e}"))?;
+        let mut pool = parse_pem_bundle(&certificates).map_err(|e| format!("its tls.crt: {e}"))?;
+        if pool.is_empty() {
+            return Err("its tls.crt holds no certificate".into());
+        }
+        let leaf = pool.iter().position(|certificate| verify_key_pair(&key, certificate).is_ok());
+        let leaf = pool.remove(leaf.ok_or("its tls.key is the key of no certificate in its tls.crt")?);
+        if let Some(root) = text("ca.crt") {
+            pool.extend(parse_pem_bundle(&root).map_err(|e| format!("its ca.crt: {e}"))?);
+        }
+        let chain = Chain::order(leaf, pool).map_err(|e| format!("its chain: {e}"))?;
+        let last = chain.above().last().unwrap_or(&chain.leaf);
+        if last.is_self_issued() && last.verify_signed_by(last).is_err() {
+            return Err("its chain: the last certificate names itself as its issuer, and did not sign itself".into());
+        }
         Ok(KeyPair { chain, key })
     }
 

@@ -33,7 +33,7 @@ impl Kept for Certificate {
             observed: spec.is_observed(),
             ..gist(status.map(|s| &*s.conditions), spec.enabled)
         }
-        .with_names(accounts, Some(&*spec.secret.name).filter(|name| !name.is_empty() && !spec.is_observed()))
+        .with_names(accounts, spec.secret_in_view())
         .with_serial(status.and_then(|s| s.serial_number.as_deref()))
     }
 }
@@ -114,6 +114,17 @@ mod tests {
         assert_eq!((gist.ends, gist.renews), (Some(60), Some(30)));
         assert_eq!(["prod", "edge", "here"].map(|name| gist.uses(name)), [true, true, false]);
         assert_eq!(["app-tls", "app"].map(|name| gist.keeps(name)), [true, false]);
+    }
+
+    #[test]
+    fn a_change_of_its_source_concerns_a_certificate() {
+        let certificate: Certificate = serde_json::from_value(json!({
+            "metadata": { "name": "public", "namespace": "pay" },
+            "spec": { "accountRef": { "name": "prod" }, "region": "eu-west-1",
+                "source": { "secretRef": { "name": "public-tls" } }, "acm": [{ "name": "edge" }] },
+        }))
+        .unwrap();
+        assert_eq!(["public-tls", "public", ""].map(|name| certificate.gist().keeps(name)), [true, false, false]);
     }
 
     #[test]

@@ -44,7 +44,7 @@ pub struct Gist {
     pub renews: Option<i64>,
     /// The accounts that it uses, as digests.
     pub uses: Box<[u64]>,
-    /// The Secret that it keeps, as a digest.
+    /// The Secret that it keeps, or that is its source, as a digest.
     pub keeps: Option<u64>,
     /// It is only watched.
     pub observed: bool,
@@ -76,7 +76,7 @@ impl Gist {
         self
     }
 
-    /// Whether it keeps the Secret of this name in its namespace; as sure as [`Self::uses`].
+    /// Whether it keeps the Secret of this name in its namespace, or takes its certificate from it; as sure as [`Self::uses`].
     #[must_use]
     pub fn keeps(&self, secret: &str) -> bool {
         self.keeps == Some(digest(secret))

@@ -38,8 +38,9 @@ const KINDS: [&str; 3] = ["AwsAccount", "Certificate", "CertificateRequest"];
 /// The kinds that are watched.
 const WATCHED: [&str; 4] = ["AwsAccount", "Certificate", "CertificateRequest", "Secret"];
 /// Why a new revision of a Certificate is issued; as in `status.history[].trigger`.
-const TRIGGERS: [&str; 9] = [
+const TRIGGERS: [&str; 11] = [
     "Adopted",
+    "Imported",
     "Issued",
     "ManagedRenewal",
     "Renewal",
@@ -47,6 +48,7 @@ const TRIGGERS: [&str; 9] = [
     "Requested",
     "Restored",
     "SecretLost",
+    "SourceChanged",
     "SpecChanged",
 ];
 
@@ -229,7 +231,7 @@ impl Metrics {
         r.register("issues", "Answers to IssueCertificate. outcome is issued, refused, or unknown (no answer came: it may have been paid for)", self.issues.clone());
         r.register("unanswered_issue_attempts", "Attempts to issue that came to an end without an ARN, so that another one began: each may have been paid for", self.unanswered.clone());
         r.register("imports", "Answers to ImportCertificate. type is new (under a new ARN) or reimport; outcome is imported, failed, or unknown (no answer came)", self.imports.clone());
-        r.register("renewals", "New revisions of Certificates, by what asked for them (Issued is a first one, Adopted one that takes over an ARN). outcome is completed, or stalled (it waits for a person; counted each time it begins to)", self.renewals.clone());
+        r.register("renewals", "New revisions of Certificates, by what asked for them (Issued is a first one, Adopted one that takes over an ARN, Imported and SourceChanged are found in a Secret that somebody else keeps). outcome is completed, or stalled (it waits for a person; counted each time it begins to)", self.renewals.clone());
         r.register("duplicate_arns", "ARNs in ACM that were found to carry the tags of a target which has another one. outcome is removed, or failed (the deletion, which is tried again)", self.duplicates.clone());
     }
 

@@ -9,10 +9,13 @@
 mod aws;
 #[path = "../e2e/harness.rs"]
 mod harness;
+#[path = "../e2e/keeper.rs"]
+mod keeper;
 mod published;
 mod secrets;
 #[path = "../e2e/sim.rs"]
 mod sim;
+mod sources;
 #[path = "../e2e/tls.rs"]
 mod tls;
 #[path = "../e2e/wait.rs"]

@@ -64,6 +64,13 @@ fn limbo() -> Vec<(String, Value)> {
 
 /// What somebody puts into a Secret, told by a word.
 fn spoilt() -> Vec<(String, Value)> {
+    let mut all = nonsense();
+    all.extend(limbo());
+    all
+}
+
+/// The same, where no pair is good.
+pub fn nonsense() -> Vec<(String, Value)> {
     let (many, long) = odd_certificates();
     let mut all: Vec<(String, Value)> = [
         ("headers without an end", json!({ "tls.crt": endless(900_000) })),
@@ -80,7 +87,6 @@ fn spoilt() -> Vec<(String, Value)> {
     ]
     .map(|(name, data)| (name.to_owned(), data))
     .into();
-    all.extend(limbo());
     if let Some(cve) = corpus("cve-2024-12401.bin") {
         all.push(("cve-2024-12401".into(), json!({ "tls.crt": { "binary": ByteString(cve) } })));
     }
@@ -88,7 +94,7 @@ fn spoilt() -> Vec<(String, Value)> {
 }
 
 /// As a patch or as the content of a new Secret.
-fn data(content: &Value) -> Value {
+pub fn data(content: &Value) -> Value {
     let encode = |value: &Value| match value {
         Value::String(text) => json!(ByteString(text.clone().into_bytes())),
         other => other["binary"].clone(),

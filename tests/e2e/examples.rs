@@ -2,7 +2,8 @@
 
 use crate::{
     aws::{Theirs, View},
-    harness::{BASE_KEY, SYSTEM, Stand, from, let_publish, merge},
+    harness::{BASE_KEY, SYSTEM, Stand, World, from, let_publish, merge},
+    keeper::{Keeper, keep},
     wait::{Conditions, until},
 };
 use arnkeeper::api::{
@@ -144,6 +145,14 @@ async fn import_what_is_adopted(stand: &Stand, manifests: &mut [Value], sim: &cr
     }
 }
 
+/// A Secret that somebody else keeps has to be there.
+async fn keep_source(stand: &Stand, certificate: &Certificate) {
+    let Some(secret) = certificate.spec.source_secret() else { return };
+    let namespace = certificate.namespace().expect("a namespace");
+    let world = World { stand: stand.clone(), namespace, id: String::new(), partition: "aws", account: String::new() };
+    keep(&world, secret, &Keeper::default().pair(&["public.pay.example".to_owned()])).await;
+}
+
 /// The CAs that the examples name in an account: region and common name.
 fn authorities(manifests: &[Value], account: &str) -> BTreeSet<(String, String)> {
     let mut found = BTreeSet::new();
@@ -185,6 +194,9 @@ async fn every_example_comes_about() {
     for certificate in certificates.iter().filter(|c| !c.spec.publish.is_empty()) {
         // The value publish.kinds, which the example wants.
         let_publish(&stand.client, &certificate.namespace().expect("a namespace")).await;
+    }
+    for certificate in &certificates {
+        keep_source(&stand, certificate).await;
     }
     apply(&stand.client, &others).await;
     if !prepared {

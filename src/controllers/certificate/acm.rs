@@ -32,7 +32,7 @@ const RECORD_LASTS: Duration = RECORD_FRESH.saturating_sub(LONGEST_WAIT);
 impl Certificates {
     pub(super) async fn lookup(&self, o: &mut Observed, target: &str, newer_than: Timestamp) {
         let Some((aws, region)) = self.place(o, target).await else { return };
-        let names = known_names(o);
+        let names = search::known_names(o);
         match self.context.inventory.candidates(&*aws, &region, &names, newer_than, &*self.context.clock).await {
             Ok(inventory::Lookup::Found(found)) => {
                 let found: Vec<_> = found.into_iter().map(|c| (c.summary, c.tags)).collect();
@@ -48,7 +48,7 @@ impl Certificates {
 
     pub(super) async fn shown(&self, o: &mut Observed, target: &str) {
         let Some((aws, region)) = self.place(o, target).await else { return };
-        match self.context.inventory.shown(&*aws, &region, &known_names(o)).await {
+        match self.context.inventory.shown(&*aws, &region, &search::known_names(o)).await {
             Ok(found) => seen(o, target).shown = Some(found.into_iter().map(|c| (c.summary, c.tags)).collect()),
             Err(error) => self.fail_target(o, target, error),
         }
@@ -164,7 +164,7 @@ impl Certificates {
         match asking(importer(o, name), aws.import_new(&region, &material, &tags)).await {
             Ok(arn) => {
                 tracing::info!(certificate = %o.name(), namespace = %o.namespace(), target = name, %arn, "imported under a new ARN");
-                let new = New { arn: &arn, names: &known_names(o), tags: &tags, imported: true };
+                let new = New { arn: &arn, names: &search::known_names(o), tags: &tags, imported: true };
                 self.context.inventory.note_new(&account_id(&*aws), &region, new, self.context.clock.now());
                 self.begun().remove(&(o.namespace(), o.name(), name.to_owned()));
                 self.imported(o, name, arn);
@@ -221,9 +221,9 @@ impl Certificates {
     pub(super) fn imported(&self, o: &mut Observed, target: &str, arn: CertificateArn) {
         let Some(serial) = o.current().map(|pair| pair.chain.leaf.serial.clone()) else { return };
         adoption::note_import(o, target, &arn);
-        o.memory
-            .imported
-            .insert(target.to_owned(), Imported { arn, serial: Some(serial), at: self.context.clock.now() });
+        let content = o.content();
+        let imported = Imported { arn, serial: Some(serial), content, at: self.context.clock.now() };
+        o.memory.imported.insert(target.to_owned(), imported);
         o.memory.refused.remove(target);
         o.memory.target_failures.remove(target);
     }
@@ -369,21 +369,6 @@ pub(super) fn located(o: &Observed, name: &str) -> Option<(String, Region)> {
     }
     let status = o.certificate.status.as_ref()?;
     status.targets.iter().find(|t| t.name == name).map(|t| (t.account.clone(), t.region.clone()))
-}
-
-/// The DNS names by which ACM may know the certificate: those it has and those it should have.
-pub(super) fn known_names(o: &Observed) -> Vec<String> {
-    let subject = &o.certificate.spec.subject;
-    let mut names: Vec<String> = std::iter::once(&subject.domain_name)
-        .chain(&subject.additional_names)
-        .map(|n| n.to_ascii_lowercase())
-        .collect();
-    if let Some(pair) = o.current() {
-        names.extend(pair.chain.leaf.names.dns.iter().cloned());
-    }
-    names.sort();
-    names.dedup();
-    names
 }
 
 pub(super) fn material(o: &Observed) -> Option<Material> {

@@ -1,14 +1,11 @@
 //! What a Certificate asks of ACM where that issues it, holds its key and renews it.
 
-use super::{
-    Certificates,
-    acm::{known_names, seen},
-};
+use super::{Certificates, acm::seen};
 use crate::{
     api::names::CertificateArn,
     aws::{error::Kind, inventory::New, port::CertificateOrder},
     controllers::context::account_id,
-    core::certificate::{Imported, Observed, acm_managed},
+    core::certificate::{Imported, Observed, acm_managed, search},
 };
 use jiff::Timestamp;
 
@@ -23,11 +20,11 @@ impl Certificates {
             Ok(arn) => {
                 tracing::info!(certificate = %o.name(), namespace = %o.namespace(), target = name, %arn, "requested from ACM");
                 let CertificateOrder { tags, .. } = &order;
-                let new = New { arn: &arn, names: &known_names(o), tags, imported: false };
+                let new = New { arn: &arn, names: &search::known_names(o), tags, imported: false };
                 let now = self.context.clock.now();
                 self.context.inventory.note_new(&account_id(&*aws), &region, new, now);
                 self.begun().remove(&(o.namespace(), o.name(), name.to_owned()));
-                o.memory.imported.insert(name.to_owned(), Imported { arn, serial: None, at: now });
+                o.memory.imported.insert(name.to_owned(), Imported { arn, serial: None, content: None, at: now });
                 o.memory.refused.remove(name);
                 o.memory.target_failures.remove(name);
             }

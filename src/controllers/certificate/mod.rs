@@ -134,8 +134,7 @@ impl Certificates {
 
     /// Puts the Secret into view, and parses it once.
     fn see_secret(&self, o: &mut Observed, secret: Option<SecretObject>) {
-        o.pair = secret.as_ref().map(SecretObject::key_pair);
-        o.secret = Some(secret);
+        o.see_secret(secret);
         self.see_requests(o);
     }
 
@@ -255,7 +254,7 @@ impl Kind for Certificates {
                 let authority = match spec.source.origin() {
                     Some(Origin::PrivateCa(source)) => &source.certificate_authority,
                     Some(Origin::AcmManaged(source)) => &source.certificate_authority,
-                    None => return Ok(()),
+                    Some(Origin::Secret(_)) | None => return Ok(()),
                 };
                 match self.context.authority(&*aws, &spec.region, authority, false).await {
                     Ok(authority) => {
@@ -266,9 +265,12 @@ impl Kind for Certificates {
                 }
             }
             Read::Secret => {
-                let secret = self.context.secret(&o.namespace(), &o.certificate.spec.secret.name).await?;
-                let name = &*o.certificate.spec.secret.name;
-                o.memory.absent = secret.is_none().then(|| (name.into(), self.context.clock.now()));
+                let spec = &o.certificate.spec;
+                let name = spec.secret_in_view().unwrap_or_default().to_owned();
+                let secret = self.context.secret(&o.namespace(), &name).await?;
+                // A source that appears is seen at once.
+                let absent = secret.is_none() && spec.source_secret().is_none();
+                o.memory.absent = absent.then(|| (name.into(), self.context.clock.now()));
                 self.see_secret(o, secret);
             }
             Read::Password => self.password(o).await?,

@@ -8,6 +8,7 @@ use super::{
     delivery::Need,
     preflight::described,
     search::{is_ours, ours},
+    source,
     wanted::{self, Trigger},
     write::{import_tags, spec_tags},
 };
@@ -131,7 +132,7 @@ pub(super) fn next(
     if installed.serial.as_ref() != Some(&leaf.serial)
         && let Some(planned) = planned(leaf)
     {
-        let problems = match problems(target, seen, arn, installed, &planned) {
+        let problems = match problems(o, target, seen, arn, installed, &planned) {
             Ok(problems) => problems,
             Err(need) => return Some(need),
         };
@@ -259,13 +260,13 @@ fn installed<'a>(target: &Target, seen: &'a TargetObserved, arn: &CertificateArn
 }
 
 /// What of a certificate that is there ACM goes by.
-fn planned(leaf: &X509) -> Option<PlannedCertificate> {
+pub(super) fn planned(leaf: &X509) -> Option<PlannedCertificate> {
     let algorithm = leaf.algorithm?;
     Some(PlannedCertificate {
         algorithm,
         signing_family: algorithm.family(),
         usages: leaf.usages.clone(),
-        names: leaf.names.clone(),
+        names: source::names(leaf),
         key_pem_bytes: 0,
     })
 }
@@ -273,6 +274,7 @@ fn planned(leaf: &X509) -> Option<PlannedCertificate> {
 /// Why ACM would not import it over what it has there: all of it. The certificate itself tells of its usages more surely than
 /// DescribeCertificate.
 fn problems(
+    o: &Observed,
     target: &Target,
     seen: &TargetObserved,
     arn: &CertificateArn,
@@ -290,7 +292,10 @@ fn problems(
         problems.extend(introduced_problems(&current, planned));
     }
     let mut problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
-    problems.extend(key_to_ask_for(&current, planned));
+    // Whoever keeps a source makes the key.
+    if o.certificate.spec.source_secret().is_none() {
+        problems.extend(key_to_ask_for(&current, planned));
+    }
     Ok(problems)
 }
 
@@ -327,7 +332,7 @@ pub(super) fn preflight(
     }
     whose(o, target, seen, status, arn, now)?;
     let installed = installed(target, seen, arn)?;
-    let problems = problems(target, seen, arn, installed, planned)?;
+    let problems = problems(o, target, seen, arn, installed, planned)?;
     if problems.is_empty() {
         return Ok(true);
     }

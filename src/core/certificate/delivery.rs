@@ -8,6 +8,7 @@ use super::{
     deletion::{self, Fate},
     drift, entry,
     search::{ours, second, settles},
+    source,
     under_arn::{READ_BACK, under_arn},
     wanted::{self, Trigger},
 };
@@ -172,6 +173,7 @@ pub(super) fn fresh(o: &Observed, target: &Target) -> TargetStatus {
         region: region.clone(),
         arn: None,
         serial_number: None,
+        content_digest: None,
         imported_at: None,
         pending_since: None,
         attempts: None,
@@ -192,6 +194,10 @@ fn note(status: &mut TargetStatus, state: TargetState, why: &Refusal) {
 fn need(o: &Observed, target: &Target, status: &mut TargetStatus, now: Timestamp) -> Need {
     let none = TargetObserved::default();
     let seen = o.targets.get(&target.name).unwrap_or(&none);
+    // What was delivered stays, whatever becomes of its source.
+    if source::trouble(o, now).is_some() {
+        return Need::Later(super::LONG);
+    }
     let Some(pair) = o.current() else { return Need::Nothing };
     let serial = &pair.chain.leaf.serial;
     status.deletion_policy = target.deletion_policy;
@@ -203,7 +209,8 @@ fn need(o: &Observed, target: &Target, status: &mut TargetStatus, now: Timestamp
         // Whoever reads this ARN has to know how long ACM may not show it.
         status.imported_at = Some(Time(whole_seconds(imported.at)));
     }
-    let delivered = status.serial_number.as_deref() == Some(&*serial.to_string()) && status.arn.is_some();
+    let same = status.serial_number.as_deref() == Some(&*serial.to_string()) && status.arn.is_some();
+    let delivered = same && !source::chain_differs(o, status);
     let settled = delivered && drift::unchanged(o) && status.state == TargetState::Delivered;
     if let Some(need) = failed(o, &target.name) {
         return match need {
@@ -233,7 +240,7 @@ fn need(o: &Observed, target: &Target, status: &mut TargetStatus, now: Timestamp
     }
     status.account_id = o.sessions.get(account).and_then(|s| s.as_ref().ok()).map(ToString::to_string);
     let keeps_arn = o.keeps_arn(target);
-    if !delivered && !keeps_arn && imported.is_none_or(|i| i.serial.as_ref() != Some(serial)) {
+    if !same && !keeps_arn && imported.is_none_or(|i| i.serial.as_ref() != Some(serial)) {
         // Each renewal is a new ARN; the old one is left alone.
         status.arn = None;
     }

@@ -1,7 +1,7 @@
 //! Which certificate the Secret holds. The certificate itself tells, by its serial number: an annotation may be edited away,
 //! and somebody may have put another pair there.
 
-use super::{Observed, SLOTS, acm_managed, believed, issuing::is_ours};
+use super::{Observed, SLOTS, acm_managed, believed, issuing::is_ours, source};
 use crate::api::{
     CertificateRequest,
     conditions::{READY, is_true},
@@ -38,6 +38,10 @@ pub(super) fn held(o: &Observed) -> Held {
     // What ACM shows tells whether it is the right one.
     if o.is_managed() {
         return right(acm_managed::revision(o));
+    }
+    // Whatever its keeper puts there belongs there.
+    if o.certificate.spec.source_secret().is_some() {
+        return right(source::revision(o, stored));
     }
     let Some(secret) = o.own_secret() else { return right(stored) };
     // No search for a free revision goes further.

@@ -15,6 +15,7 @@ mod publishing;
 pub mod renewal;
 mod repair;
 pub mod search;
+mod source;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -102,7 +103,7 @@ pub fn decide(o: &Observed, now: Timestamp) -> Decision<CertificateStatus, Read,
     if o.is_managed() {
         return acm_managed::decide(o, &before, after, now);
     }
-    let issuance = issuance(o, now);
+    let issuance = if o.certificate.spec.source_secret().is_some() { source::next(o, now) } else { issuance(o, now) };
     // A renewal that waits does not keep the certificate that is there from its targets.
     let mut delivery =
         if !issuance.is_step() && delivers(o) { delivery::next(o, &mut after, now) } else { delivery::Outcome::idle() };
@@ -122,7 +123,13 @@ pub fn decide(o: &Observed, now: Timestamp) -> Decision<CertificateStatus, Read,
 
 /// Whether there is a certificate to deliver, and leave to do so.
 fn delivers(o: &Observed) -> bool {
-    o.certificate.spec.enabled && o.current().is_some() && owned(o)
+    let spec = &o.certificate.spec;
+    if spec.source_secret().is_none() {
+        return spec.enabled && o.current().is_some() && owned(o);
+    }
+    // Of a source that can't be used nothing is delivered, but a target that is gone from the spec goes.
+    let began = o.certificate.status.as_ref().is_some_and(|s| !s.targets.is_empty());
+    spec.enabled && (began || o.current().is_some())
 }
 
 fn owned(o: &Observed) -> bool {

@@ -54,7 +54,7 @@ pub struct Observed {
     pub sessions: BTreeMap<String, Result<AccountId, Refusal>>,
     /// The CA.
     pub authority: Option<Result<KnownAuthority, Refusal>>,
-    /// The Secret, if there is one.
+    /// The Secret, its own or its source, if there is one.
     pub secret: Option<Option<SecretObject>>,
     /// What the Secret holds; parsed once, when it was read.
     pub pair: Option<Result<KeyPair, String>>,
@@ -128,16 +128,22 @@ impl Observed {
         (sure - kept).max(1)..=base + SLOTS
     }
 
-    /// The Secret, if it is ours or offered to us.
+    /// The Secret, if it is ours or offered to us; a source is neither.
     pub(super) fn own_secret(&self) -> Option<&SecretObject> {
         let secret = self.secret.as_ref()?.as_ref()?;
+        if self.certificate.spec.source_secret().is_some() {
+            return None;
+        }
         (secret.claim_of_certificate(&self.name()) != Claim::Foreign).then_some(secret)
     }
 
-    /// The usable certificate in our Secret; what a foreign one holds is none of ours, nor is what somebody put into ours.
+    /// The usable certificate in our Secret, or in that of its source; what another foreign one holds is none of ours, nor is
+    /// what somebody put into ours.
     #[must_use]
     pub fn current(&self) -> Option<&KeyPair> {
-        self.own_secret()?;
+        if self.certificate.spec.source_secret().is_none() {
+            self.own_secret()?;
+        }
         let pair = self.pair.as_ref()?.as_ref().ok()?;
         (held::held(self).what == What::Right).then_some(pair)
     }
@@ -310,6 +316,8 @@ pub struct Imported {
     pub arn: CertificateArn,
     /// The serial number that was imported; none: ACM was asked to issue one.
     pub serial: Option<Serial>,
+    /// The digest of what was imported; see [`Observed::content`].
+    pub content: Option<Box<str>>,
     /// When.
     pub at: Timestamp,
 }

@@ -9,7 +9,7 @@ use crate::{
     aws::port::Description,
     core::{access::Refusal, authority::KnownAuthority, backoff::FOR_A_PERSON},
     pki::{
-        acm_rules::{CurrentInAcm, PlannedCertificate, import_problems, reimport_problems},
+        acm_rules::{CurrentInAcm, PlannedCertificate, import_problems, introduced_problems, reimport_problems},
         algorithm::KeyAlgorithm,
         key::PrivateKey,
     },
@@ -94,7 +94,12 @@ pub(super) fn next(o: &Observed, authority: &KnownAuthority, algorithm: KeyAlgor
             },
         };
         let problems = match current(o, &target.name) {
-            Current::Known(current) => reimport_problems(&current, &planned),
+            Current::Whole(current) => {
+                let mut problems = reimport_problems(&current, &planned);
+                problems.extend(introduced_problems(&current, &planned));
+                problems
+            }
+            Current::Described(current) => reimport_problems(&current, &planned),
             Current::Unknown => return Some(Next::Read(Read::Installed(target.name.clone(), arn))),
             Current::Nothing => continue,
         };
@@ -131,7 +136,10 @@ pub(super) fn described(description: &Description) -> CurrentInAcm {
 }
 
 enum Current {
-    Known(CurrentInAcm),
+    /// By the certificate itself.
+    Whole(CurrentInAcm),
+    /// By what ACM tells of it, which may leave usages out.
+    Described(CurrentInAcm),
     Nothing,
     Unknown,
 }
@@ -142,11 +150,11 @@ fn current(o: &Observed, target: &str) -> Current {
     if let Some(pair) = o.current()
         && stored.as_deref() == Some(&*pair.chain.leaf.serial.to_string())
     {
-        return Current::Known(CurrentInAcm::of_certificate(&pair.chain.leaf));
+        return Current::Whole(CurrentInAcm::of_certificate(&pair.chain.leaf));
     }
     match o.targets.get(target).and_then(|seen| seen.installed.as_ref()) {
         None => Current::Unknown,
         Some(None) => Current::Nothing,
-        Some(Some(Installed { description, .. })) => Current::Known(described(description)),
+        Some(Some(Installed { description, .. })) => Current::Described(described(description)),
     }
 }

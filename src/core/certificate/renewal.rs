@@ -20,7 +20,7 @@ pub struct Due {
 const RESERVE: SignedDuration = SignedDuration::from_hours(24);
 
 /// When a certificate that is valid from `not_before` to `not_after` is to be renewed, as things stand at `now`; none: it is
-/// not renewed by itself.
+/// not renewed by itself, or not here.
 ///
 /// In a window, up to half of its length after it opened, by the Certificate's uid. A window that can't be read never opens.
 #[must_use]
@@ -31,7 +31,7 @@ pub fn due(
     uid: &str,
     now: Timestamp,
 ) -> Option<Due> {
-    if spec.issuance.is_some_and(|issuance| issuance.renewals == Renewals::Disabled) {
+    if spec.source_secret().is_some() || spec.issuance.is_some_and(|issuance| issuance.renewals == Renewals::Disabled) {
         return None;
     }
     let since = time(spec, not_before, not_after, uid);

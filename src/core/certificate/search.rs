@@ -3,6 +3,7 @@
 use super::{
     Imported, Lookup, Observed, Read, Summary,
     delivery::{LOOKING, Need},
+    source,
     write::{TAG_SERIAL, ownership_tags},
 };
 use crate::{
@@ -15,6 +16,22 @@ use crate::{
     pki::certificate::Serial,
 };
 use jiff::{SignedDuration, Timestamp};
+
+/// The DNS names by which ACM may know the certificate: those it has and those it should have.
+#[must_use]
+pub fn known_names(o: &Observed) -> Vec<String> {
+    let spec = &o.certificate.spec;
+    let subject = std::iter::once(&spec.subject.domain_name).chain(&spec.subject.additional_names);
+    let mut names: Vec<String> = subject.filter(|n| !n.is_empty()).map(|n| n.to_ascii_lowercase()).collect();
+    if let Some(pair) = o.current() {
+        let leaf = &pair.chain.leaf;
+        names.extend(if spec.source_secret().is_some() { source::names(leaf).dns } else { leaf.names.dns.clone() });
+    }
+    names.extend(o.certificate.status.iter().flat_map(|s| &s.known_names).cloned());
+    names.sort();
+    names.dedup();
+    names
+}
 
 /// ACM shows an import in its list after at most this long.
 pub(super) const CONSISTENT: SignedDuration = SignedDuration::from_secs(60);

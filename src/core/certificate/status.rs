@@ -6,7 +6,7 @@ use super::{
     drift::DRIFT,
     publishing,
     renewal::{self, Due},
-    wanted, watched,
+    source, wanted, watched,
     write::TRIGGER_ANNOTATION,
 };
 use crate::{
@@ -110,7 +110,8 @@ fn facts(o: &Observed, after: &mut CertificateStatus, now: Timestamp) {
     after.accounts = watched::several(delivered.collect(), o);
     // Of the time when it was only watched.
     after.found = None;
-    let Some(pair) = o.current() else { return };
+    // What can't be delivered is not what there is.
+    let Some(pair) = o.current().filter(|_| source::trouble(o, now).is_none()) else { return };
     let leaf = &pair.chain.leaf;
     let revision = o.base_revision();
     after.serial_number = Some(leaf.serial.to_string());
@@ -119,6 +120,7 @@ fn facts(o: &Observed, after: &mut CertificateStatus, now: Timestamp) {
     after.renewal_time = due(o, now).map(|due| Time(due.at));
     after.fingerprint = Some(leaf.fingerprint());
     after.revision = Some(revision);
+    after.known_names = source::known_names(o, after);
     remember(o, after, leaf, revision, now);
 }
 
@@ -132,8 +134,10 @@ fn remember(o: &Observed, after: &mut CertificateStatus, leaf: &X509, revision: 
     let limit = usize::try_from(o.certificate.spec.history_limit).unwrap_or(1).max(1);
     let serial = leaf.serial.to_string();
     if after.history.first().is_none_or(|newest| newest.revision != revision || newest.serial_number != serial) {
-        let request = o.requests.get(&revision);
-        let trigger = request.and_then(|r| r.annotations().get(TRIGGER_ANNOTATION)).map_or("Restored", String::as_str);
+        let source = source::trigger(o, after);
+        let request = o.requests.get(&revision).filter(|_| source.is_none());
+        let noted = request.and_then(|r| r.annotations().get(TRIGGER_ANNOTATION)).map(String::as_str);
+        let trigger = source.or(noted).unwrap_or("Restored");
         after.history.insert(
             0,
             HistoryEntry {
@@ -169,7 +173,8 @@ fn findings(
         format!("target {} ({} in {}): {why}", t.name, t.account, t.region)
     };
     let for_a_person = stalled.or_else(|| delivery.stalled.first().map(|(_, why)| why));
-    let ready = match (leaf, waits, delivery.stalled.first()) {
+    let source = waits.and_then(|why| source::not_delivering(o, after, why, now));
+    let ready = source.unwrap_or_else(|| match (leaf, waits, delivery.stalled.first()) {
         (None, Some(why), _) => Finding::no(READY, why.reason, &*why.message),
         (None, None, _) if !spec.enabled => {
             Finding::no(READY, "Disabled", "spec.enabled is false and there is no certificate yet")
@@ -195,24 +200,27 @@ fn findings(
             }
             (Some(target), _) => Finding::no(READY, "Delivering", target_message(target)),
             // `kubectl get -o wide` shows this message alone: it must not sound as if all were well.
-            (None, _) => Finding::yes(
-                READY,
-                "UpToDate",
-                match for_a_person {
-                    Some(why) => {
-                        format!("{}, but stalled: {}: {}", ready_message(o, after, now), why.reason, why.message)
-                    }
-                    None => ready_message(o, after, now),
-                },
-            ),
+            (None, _) => {
+                let (reason, message) =
+                    source::delivering(o, now).unwrap_or_else(|| ("UpToDate", ready_message(o, after, now)));
+                let message = match for_a_person {
+                    Some(why) => format!("{message}, but stalled: {}: {}", why.reason, why.message),
+                    None => message,
+                };
+                Finding::yes(READY, reason, message)
+            }
         },
-    };
+    });
     let mut findings = vec![ready];
-    if let Some(why) = waits.filter(|_| leaf.is_some() || stalled.is_none()) {
+    let (issues, imported) = (spec.source_secret().is_none(), after.serial_number.is_some());
+    if let Some(why) = waits.filter(|_| issues && (leaf.is_some() || stalled.is_none())) {
         findings.push(Finding::yes(ISSUING, why.reason, &*why.message));
     }
-    if !spec.acm.is_empty() && leaf.is_some() {
+    if !spec.acm.is_empty() && (leaf.is_some() || !issues && imported) {
         findings.push(match pending {
+            None if waits.is_some() && !issues => {
+                Finding::yes(DELIVERED, "Delivered", "Every target has the certificate that was imported last")
+            }
             None => Finding::yes(DELIVERED, "Delivered", "Every target has the current certificate"),
             Some(target) => Finding::no(DELIVERED, "Delivering", target_message(target)),
         });
@@ -249,11 +257,18 @@ fn next_step(
         return step("Nothing", None, Some("spec.enabled is false".into()));
     }
     if let Some(why) = waits {
-        let action = if o.current().is_some() { "Renew" } else { "Issue" };
+        let action = match o.current() {
+            _ if o.certificate.spec.source_secret().is_some() => "Deliver",
+            Some(_) => "Renew",
+            None => "Issue",
+        };
         return step(action, None, Some(why.reason.to_owned()));
     }
     if undelivered {
         return step("Deliver", None, delivery.stalled.first().map(|(name, why)| format!("{name}: {}", why.reason)));
+    }
+    if let Some(secret) = o.certificate.spec.source_secret() {
+        return step("Nothing", None, Some(source::kept_by(secret)));
     }
     let forced = o.certificate.annotations().get(crate::api::RENEW_ANNOTATION);
     let unreadable = forced.filter(|value| value.parse::<Timestamp>().is_err());
@@ -301,11 +316,16 @@ pub(super) fn events(before: &CertificateStatus, after: &CertificateStatus) -> V
             .collect();
         let place = if arns.is_empty() { String::new() } else { format!(", in ACM as {}", arns.join(", ")) };
         let first = [wanted::Trigger::First.name(), adoption::TRIGGER].contains(&trigger);
-        let reason = if first { "Issued" } else { "Renewed" };
+        let reason = match trigger {
+            _ if first => "Issued",
+            source::IMPORTED => source::IMPORTED,
+            _ => "Renewed",
+        };
         let note = format!("Revision {revision} ({trigger}) with serial number {serial}{place}");
         events.push(Event { warning: false, reason: reason.into(), note });
     }
     events.extend(watched::in_several(before, after));
+    events.extend(source::events(before, after));
     for target in &after.targets {
         let known = before.targets.iter().any(|t| t.name == target.name && adoption::adopted(t).is_some());
         if let Some(note) = adoption::adopted(target).filter(|_| !known) {

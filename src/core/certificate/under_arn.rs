@@ -5,6 +5,7 @@ use super::{
     delivery::{Need, in_turn, without_arn},
     drift,
     search::{CONSISTENT, is_of_kind, is_ours, settles, surplus, unanswered},
+    source,
     write::{TAG_SERIAL, ownership_tags, spec_tags},
 };
 use crate::{
@@ -37,6 +38,7 @@ pub(super) fn under_arn(
 ) -> Need {
     let seen = &*seen.of(arn);
     let imported = o.memory.imported.get(&target.name).filter(|i| i.serial.as_ref() == Some(serial) && i.arn == *arn);
+    let imported = imported.filter(|i| i.content == o.content());
     if let Some(imported) = imported {
         let Some(installed) = &seen.installed else {
             return Need::Read(Read::Installed(target.name.clone(), arn.clone()));
@@ -65,12 +67,21 @@ pub(super) fn under_arn(
     match &seen.installed {
         None => Need::Read(Read::Installed(target.name.clone(), arn.clone())),
         Some(None) => gone(o, target, seen, status, arn, serial, now),
-        Some(Some(installed)) if installed.serial.as_ref() == Some(serial) => {
-            retag_or_done(o, target, seen, status, arn, serial, now)
-        }
         Some(Some(installed)) => {
+            if installed.serial.as_ref() == Some(serial) {
+                match source::is_another(o, target, seen, status, arn) {
+                    Ok(false) => return retag_or_done(o, target, seen, status, arn, serial, now),
+                    Ok(true) => {}
+                    Err(need) => return need,
+                }
+            }
             if let Some(need) = drift::imported_over(o, status, arn, installed) {
                 return need;
+            }
+            match source::misfit(o, target, seen, arn, installed) {
+                Ok(None) => {}
+                Ok(Some(why)) => return Need::Stalled(why, FOR_A_PERSON),
+                Err(need) => return need,
             }
             if o.keeps_arn(target) && tags.contains_key(TAG_SERIAL) {
                 // The ARN is to carry many serial numbers from now on.
@@ -188,7 +199,7 @@ fn gone(
     }
     adoption::lost(target, status, now);
     status.arn = None;
-    status.serial_number = None;
+    (status.serial_number, status.content_digest) = (None, None);
     status.in_use_by.clear();
     without_arn(o, target, seen, status, serial, Some(arn), now)
 }
@@ -250,6 +261,7 @@ pub(super) fn retag_or_done(
     }
     status.tag_keys = wanted.into_keys().filter(|key| key.as_str() != TAG_SERIAL).collect();
     status.serial_number = Some(serial.to_string());
+    status.content_digest = o.content().map(String::from);
     status.pending_since = None;
     adoption::done(status, now);
     status.state = TargetState::Delivered;

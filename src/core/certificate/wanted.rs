@@ -141,6 +141,10 @@ pub fn trigger(o: &Observed, now: Timestamp) -> Option<Trigger> {
         return None;
     }
     let spec = &o.certificate.spec;
+    // Whoever keeps the Secret sees to that.
+    if spec.source_secret().is_some() {
+        return None;
+    }
     let secret = match o.secret.as_ref()? {
         Some(secret) => secret,
         None if o.certificate.status.as_ref().is_some_and(|s| s.revision.is_some()) => {

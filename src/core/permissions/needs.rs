@@ -128,7 +128,8 @@ impl<'a, E> Gathering<'a, E> {
             match spec.source.origin() {
                 Some(Origin::PrivateCa(source)) => self.issues(&spec.region, &source.certificate_authority),
                 Some(Origin::AcmManaged(source)) => self.manages(certificate, &source.certificate_authority),
-                None => {}
+                // What somebody else keeps is only imported.
+                Some(Origin::Secret(_)) | None => {}
             }
         }
         for target in &spec.acm {

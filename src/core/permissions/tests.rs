@@ -89,6 +89,11 @@ fn needs_follow_what_uses_the_account() {
     let there = gathered(&account(&json!({})), "edge", &[certificate(&target)]);
     let uses: Vec<Use> = there.uses.keys().copied().collect();
     assert_eq!(uses, [Use::Import, Use::Delete]);
+    // What somebody else keeps is only imported.
+    let mut sourced = certificate(&json!({ "name": "edge" }));
+    sourced.spec.source = serde_json::from_value(json!({ "secretRef": { "name": "public-tls" } })).unwrap();
+    let needs = gathered(&account(&json!({})), "prod", &[sourced]);
+    assert_eq!(needs.uses.keys().copied().collect::<Vec<_>>(), [Use::Import]);
     // A region that the account does not allow is not asked about.
     let elsewhere = account(&json!({ "regions": ["us-west-2"] }));
     let none = gathered(&elsewhere, "prod", &[certificate(&json!({ "name": "edge" }))]);

@@ -133,10 +133,12 @@ pub async fn finished(world: &mut World, scenario: Scenario) -> Answer<()> {
         Scenario::Discovery | Scenario::Relisted => world.discovered(CONVERGENCE).await,
         Scenario::Organization | Scenario::Members => world.synced(CONVERGENCE).await,
         Scenario::Publishing | Scenario::Withdrawn => world.published(CONVERGENCE).await,
-        Scenario::First | Scenario::FanOut | Scenario::Adoption | Scenario::AcmManaged => {
+        Scenario::First | Scenario::FanOut | Scenario::Adoption | Scenario::AcmManaged | Scenario::SecretRef => {
             world.delivered(1, CONVERGENCE).await
         }
-        Scenario::Renewal | Scenario::Changed | Scenario::Deletion => world.delivered(2, CONVERGENCE).await,
+        Scenario::Renewal | Scenario::Changed | Scenario::Deletion | Scenario::SecretChanged => {
+            world.delivered(2, CONVERGENCE).await
+        }
     }
 }
 

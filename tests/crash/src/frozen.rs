@@ -47,7 +47,7 @@ pub fn is_told_of(scenario: Scenario, point: &Point, thaw: Thaw) -> bool {
     match thaw {
         Thaw::After => match scenario {
             Scenario::First | Scenario::Renewal => point.matters(),
-            Scenario::FanOut => imports,
+            Scenario::FanOut | Scenario::SecretRef | Scenario::SecretChanged => imports,
             Scenario::Deletion | Scenario::Adoption | Scenario::AcmManaged => point.aws,
             // The first signature has to come, or nothing changes while it is made; the others pay for nothing.
             Scenario::Changed
@@ -137,7 +137,7 @@ async fn taken_over(
 
 /// Whether the import of a scenario is one under an ARN that was there before.
 fn imports_over(scenario: Scenario) -> bool {
-    matches!(scenario, Scenario::Renewal | Scenario::Adoption)
+    matches!(scenario, Scenario::Renewal | Scenario::Adoption | Scenario::SecretChanged)
 }
 
 /// How many certificates and how many imports without an ARN there may be besides those of the undisturbed run. A frozen

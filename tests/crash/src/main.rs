@@ -86,7 +86,9 @@ impl Trial<'_> {
         let (point, imports) = (&case.point, case.point.operation() == Some("ImportCertificate"));
         match (&case.blow, case.scenario) {
             (Blow::Kill(_), Scenario::First) => point.matters(),
-            (Blow::Kill(_), Scenario::Renewal) => point.matters() && case.moment == "after-effect",
+            (Blow::Kill(_), Scenario::Renewal | Scenario::SecretRef | Scenario::SecretChanged) => {
+                point.matters() && case.moment == "after-effect"
+            }
             (Blow::Kill(_), Scenario::Deletion) => point.aws,
             // Its record, its tags, its import.
             (Blow::Kill(_), Scenario::Adoption) => (point.aws || point.matters()) && case.moment == "after-effect",

@@ -40,10 +40,14 @@ pub enum Scenario {
     Organization,
     /// One member left the organization, one joined it, one is suspended.
     Members,
+    /// First import of a pair that somebody else keeps.
+    SecretRef,
+    /// That pair changes.
+    SecretChanged,
 }
 
 /// All of them.
-pub const ALL: [Scenario; 13] = [
+pub const ALL: [Scenario; 15] = [
     Scenario::First,
     Scenario::Renewal,
     Scenario::FanOut,
@@ -57,6 +61,8 @@ pub const ALL: [Scenario; 13] = [
     Scenario::Relisted,
     Scenario::Organization,
     Scenario::Members,
+    Scenario::SecretRef,
+    Scenario::SecretChanged,
 ];
 
 impl Scenario {
@@ -76,6 +82,8 @@ impl Scenario {
             Self::Relisted => "relisted",
             Self::Organization => "organization",
             Self::Members => "members",
+            Self::SecretRef => "secret-ref",
+            Self::SecretChanged => "secret-ref-changed",
         }
     }
 
@@ -93,6 +101,11 @@ impl Scenario {
     pub async fn prepare(self, world: &mut World) -> Answer<()> {
         match self {
             Self::First | Self::FanOut | Self::Changed | Self::AcmManaged => return Ok(()),
+            Self::SecretRef => return world.keep_pair().await,
+            Self::SecretChanged => {
+                world.keep_pair().await?;
+                world.certificate(from_secret()).await?;
+            }
             Self::Renewal => world.certificate(json!({})).await?,
             Self::Adoption => return leave_behind(world).await,
             Self::Publishing | Self::Withdrawn => {
@@ -135,6 +148,12 @@ impl Scenario {
                 world.change(json!({ "metadata": { "annotations": { RENEW_ANNOTATION: now.to_string() } } })).await
             }
             Self::Deletion => world.delete().await,
+            Self::SecretRef => world.certificate(from_secret()).await,
+            Self::SecretChanged => {
+                world.keep_pair().await?;
+                // Nobody watches the Secrets of a whole cluster.
+                world.change(json!({ "metadata": { "annotations": { "example.com/look": "now" } } })).await
+            }
             Self::Adoption => {
                 let arn = in_acm(&world.ledger().await?).into_keys().next();
                 world.certificate(json!({ "acm": [{ "name": "edge", "certificateArn": arn }] })).await
@@ -181,8 +200,14 @@ impl Scenario {
             Self::Renewal | Self::Changed | Self::Adoption => (2, 1),
             Self::FanOut => (1, 3),
             Self::AcmManaged => (0, 1),
+            Self::SecretRef | Self::SecretChanged => (0, 1),
         }
     }
+}
+
+/// What of the usual spec is another with a pair that somebody else keeps.
+fn from_secret() -> serde_json::Value {
+    json!({ "source": { "secretRef": { "name": "app-tls" } }, "subject": null, "secret": null, "duration": null })
 }
 
 /// A certificate is in ACM that nobody keeps any more, with the consent of its owner, and the account lets it be taken over.

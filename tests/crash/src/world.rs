@@ -138,7 +138,7 @@ impl World {
         Api::namespaced(self.stand.client.clone(), &self.namespace)
     }
 
-    /// Creates the Certificate `app`; `more` goes over its spec, field by field.
+    /// Creates the Certificate `app`; `more` goes over its spec, field by field, and null takes a field away.
     pub async fn certificate(&self, more: Value) -> Answer<()> {
         let mut spec = json!({
             "accountRef": { "name": self.namespace }, "region": "eu-west-1", "duration": "168h",
@@ -149,7 +149,21 @@ impl World {
         for (field, value) in more.as_object().into_iter().flatten() {
             spec[field] = value.clone();
         }
+        if let Some(fields) = spec.as_object_mut() {
+            fields.retain(|_, value| !value.is_null());
+        }
         make(&self.api::<Certificate>(), json!({ "metadata": { "name": "app" }, "spec": spec })).await.map(drop)
+    }
+
+    /// Somebody else writes a new pair into the Secret `app-tls`.
+    pub async fn keep_pair(&self) -> Answer<()> {
+        let name = format!("app.{}.example", self.namespace);
+        let pair = rcgen::generate_simple_self_signed([name]).map_err(words)?;
+        let data = json!({ "tls.crt": pair.cert.pem(), "tls.key": pair.signing_key.serialize_pem() });
+        let manifest = json!({ "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls",
+            "metadata": { "name": "app-tls" }, "stringData": data });
+        let how = PatchParams::apply("keeper").force();
+        self.api::<Secret>().patch("app-tls", &how, &Patch::Apply(manifest)).await.map(drop).map_err(words)
     }
 
     /// Changes it.

@@ -15,7 +15,7 @@ use serde_json::json;
 
 /// What the world does to a Certificate between passes.
 #[derive(Clone, Debug)]
-enum Blow {
+pub enum Blow {
     Faults(Vec<Fault>),
     Frozen,
     SecretDeleted,
@@ -49,7 +49,7 @@ enum Blow {
     People(Deed),
 }
 
-fn fault() -> impl Strategy<Value = Fault> {
+pub fn fault() -> impl Strategy<Value = Fault> {
     prop_oneof![
         4 => Just(Fault::Fine),
         1 => Just(Fault::CrashBefore),
@@ -62,34 +62,41 @@ fn fault() -> impl Strategy<Value = Fault> {
 
 fn blow() -> impl Strategy<Value = Blow> {
     prop_oneof![
+        36 => common(),
+        1 => Just(Blow::AnnotationsGone),
+        1 => Just(Blow::AnnotationsEdited),
+        1 => Just(Blow::Swapped),
+        1 => Just(Blow::RenewalForced),
+        1 => Just(Blow::NameAdded),
+        1 => Just(Blow::RequestDeleted),
+        1 => Just(Blow::OldRequestDeleted),
+        1 => Just(Blow::StagedDeleted),
+        1 => Just(Blow::OldSecret),
+    ]
+}
+
+/// Those that come over every Certificate, whatever its source.
+pub fn common() -> impl Strategy<Value = Blow> {
+    prop_oneof![
         12 => prop::collection::vec(fault(), 1..12).prop_map(Blow::Faults),
         2 => Just(Blow::Frozen),
         1 => Just(Blow::SecretDeleted),
         1 => Just(Blow::SecretSpoiled),
         1 => Just(Blow::KeySpoiled),
         1 => any::<bool>().prop_map(Blow::ChainSpoiled),
-        1 => Just(Blow::AnnotationsGone),
-        1 => Just(Blow::AnnotationsEdited),
-        1 => Just(Blow::Swapped),
         1 => Just(Blow::StatusWiped),
         1 => Just(Blow::Restored),
-        1 => Just(Blow::RenewalForced),
-        1 => Just(Blow::NameAdded),
         1 => (1_i64..70).prop_map(Blow::DaysPass),
         2 => Just(Blow::OtherProcess),
         2 => Just(Blow::StaleStore),
         1 => (1_usize..8).prop_map(Blow::ReadsFail),
         1 => (0_i64..45).prop_map(Blow::SlowAcm),
-        1 => Just(Blow::RequestDeleted),
-        1 => Just(Blow::OldRequestDeleted),
-        1 => Just(Blow::StagedDeleted),
         1 => Just(Blow::TagsLost),
         1 => Just(Blow::Toggled),
         1 => Just(Blow::AccountToggled),
         1 => Just(Blow::TargetToggled),
         1 => Just(Blow::PolicySwitched),
         1 => (1_i64..600).prop_map(Blow::ClockBack),
-        1 => Just(Blow::OldSecret),
         1 => Just(Blow::HistoryOfOne),
         5 => hand().prop_map(Blow::Hand),
         3 => deed().prop_map(Blow::People),
@@ -100,7 +107,7 @@ fn blow() -> impl Strategy<Value = Blow> {
 const ANNOTATIONS: [&str; 3] = [REVISION_ANNOTATION, ISSUED_FOR_ANNOTATION, RENEW_ANNOTATION];
 
 /// Returns how many new certificates this may cost.
-fn strike(world: &mut World, blow: Blow) -> usize {
+pub fn strike(world: &mut World, blow: Blow) -> usize {
     match blow {
         Blow::Faults(faults) => {
             let mut faults = faults.into_iter();

@@ -233,6 +233,7 @@ fn who_was_frozen_in_a_re_import_and_overtaken_by_a_renewal_puts_the_newer_one_b
         let late = crate::core::certificate::Imported {
             arn: world.acm[0].arn.clone(),
             serial: Some(old.serial),
+            content: None,
             at: world.now,
         };
         let uid = world.certificate.metadata.uid.clone().unwrap();

@@ -1,6 +1,7 @@
 //! A small world for the pure core: an API server, a private CA and an ACM that crash, lose answers and lag behind.
 
 mod effects;
+pub mod keeper;
 pub mod managed;
 pub mod shelf;
 mod somebody;

@@ -48,6 +48,7 @@ impl Store {
                 in_use_by: Vec::new(),
                 created_at: call.now,
                 imported_at: call.now,
+                managed: None,
             };
             self.certificates.insert(arn.clone(), certificate);
             arns.push(arn);

@@ -16,7 +16,7 @@ use crate::{
     },
     core::{backoff::Failure, keystores::Password, secret::SecretObject},
     kube::store::Kept,
-    pki::key::PrivateKey,
+    pki::{certificate::Certificate as X509, key::PrivateKey},
 };
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -126,12 +126,10 @@ impl World {
     }
 
     fn lookup(&mut self, o: &mut Observed, target: String, newer_than: Timestamp) {
-        let subject = &o.certificate.spec.subject;
-        let mut names: Vec<&String> = std::iter::once(&subject.domain_name).chain(&subject.additional_names).collect();
-        names.extend(o.current().iter().flat_map(|pair| &pair.chain.leaf.names.dns));
+        let names = search::known_names(o);
         let found = |c: &&InAcm| {
             (self.now >= c.created + LAG || self.process.own.contains(&c.arn))
-                && c.leaf.names.dns.iter().any(|name| names.contains(&name))
+                && c.leaf.names.dns.iter().any(|name| names.contains(name))
         };
         let lookup = if self.now > newer_than {
             self.lists += 1;
@@ -148,8 +146,7 @@ impl World {
 
     pub(super) fn see_secret(&self, o: &mut Observed) {
         let secret = self.secret.clone().map(SecretObject::from);
-        o.pair = secret.as_ref().map(SecretObject::key_pair);
-        o.secret = Some(secret);
+        o.see_secret(secret);
         for revision in o.in_sight() {
             if let Some(request) = self.requests.get(&revision).filter(|_| !self.unseen) {
                 // As the store of the watch has it.
@@ -202,6 +199,7 @@ impl World {
                 o.certificate = Arc::new(self.certificate.clone());
             }
             Write::Stage { revision, algorithm, keep_key } => {
+                assert_eq!(o.certificate.spec.source_secret(), None, "a key is made for a source");
                 let key = if keep_key {
                     PrivateKey::from_pem(&o.current().unwrap().key.to_pkcs8_pem()).unwrap()
                 } else {
@@ -255,7 +253,7 @@ impl World {
                 self.put(o, &secret);
             }
             Write::Reimport(target, arn) => {
-                let leaf = o.current().unwrap().chain.leaf.clone();
+                let leaf = self.leaf_to_import(o);
                 let there = self.acm.iter_mut().find(|c| c.arn == arn).unwrap();
                 let accepted =
                     there.leaf.algorithm == leaf.algorithm && !there.leaf.names.dns.is_disjoint(&leaf.names.dns);
@@ -310,6 +308,7 @@ impl World {
     }
 
     pub(super) fn put(&mut self, o: &mut Observed, secret: &SecretObject) {
+        assert_eq!(o.certificate.spec.source_secret(), None, "a source is written to");
         let mut object = secret.object().clone();
         object.metadata.uid.get_or_insert_with(|| "secret".into());
         self.secret = Some(object);
@@ -326,7 +325,7 @@ impl World {
         let n = self.new_imports;
         let arn: CertificateArn =
             format!("arn:aws:acm:{region}:111122223333:certificate/00000000-0000-0000-0000-{n:012}").parse().unwrap();
-        let leaf = o.current().unwrap().chain.leaf.clone();
+        let leaf = self.leaf_to_import(o);
         self.acm.push(InAcm {
             arn: arn.clone(),
             leaf,
@@ -340,10 +339,19 @@ impl World {
         self.imported(o, target, arn);
     }
 
+    /// ACM takes nothing of a source that is not valid, or stands alone.
+    fn leaf_to_import(&self, o: &Observed) -> X509 {
+        let chain = &o.current().unwrap().chain;
+        let valid = chain.leaf.not_before <= self.now && self.now < chain.leaf.not_after && chain.root.is_some();
+        assert!(valid || o.certificate.spec.source_secret().is_none(), "ACM refuses it");
+        chain.leaf.clone()
+    }
+
     pub(super) fn imported(&mut self, o: &mut Observed, target: &str, arn: CertificateArn) {
         let serial = o.current().unwrap().chain.leaf.serial.clone();
         adoption::note_import(o, target, &arn);
-        o.memory.imported.insert(target.to_owned(), Imported { arn, serial: Some(serial), at: self.now });
+        let content = o.content();
+        o.memory.imported.insert(target.to_owned(), Imported { arn, serial: Some(serial), content, at: self.now });
         o.memory.target_failures.remove(target);
     }
 }

@@ -118,7 +118,7 @@ impl World {
             arn
         });
         self.process.own.push(arn.clone());
-        o.memory.imported.insert(target.to_owned(), Imported { arn, serial: None, at: self.now });
+        o.memory.imported.insert(target.to_owned(), Imported { arn, serial: None, content: None, at: self.now });
         o.memory.target_failures.remove(target);
     }
 

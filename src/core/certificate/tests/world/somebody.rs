@@ -26,7 +26,11 @@ impl World {
     fn stranger(&mut self, first: u64) -> (X509, PrivateKey) {
         self.uids += 1;
         let key = PrivateKey::generate(KeyAlgorithm::EcPrime256v1).unwrap();
-        let subject = wanted::subject_request(&self.certificate.spec.subject).unwrap();
+        let mut subject = self.certificate.spec.subject.clone();
+        if subject.domain_name.is_empty() {
+            subject.domain_name = "app.pay.example".into();
+        }
+        let subject = wanted::subject_request(&subject).unwrap();
         let csr = create_csr(&key, &subject, None).unwrap();
         let end = self.now + SignedDuration::from_hours(2000);
         let signed = self.ca.sign(&csr, self.now, end, first + u64::from(self.uids));
