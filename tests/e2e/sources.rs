@@ -21,6 +21,9 @@ use kube::{
 use rcgen::{PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384};
 use serde_json::{Value, json};
 
+/// How a pair, and a stranger's, lie in a Secret.
+type Layout = fn(&Pair, &Pair) -> Value;
+
 /// A namespace and an account, and nothing that could be paid for.
 async fn bare(test: &str) -> World {
     let world = World::bare(test).await;
@@ -113,7 +116,7 @@ async fn the_chain_is_put_in_order_whatever_order_it_has() {
     let world = bare("source-chain").await;
     let keeper = Keeper::default();
     let (acm, stranger) = (world.acm(REGIONS[0]).await, Keeper::default().pair(&[world.domain("stranger")]));
-    let layouts: [(&str, fn(&Pair, &Pair) -> Value); 4] = [
+    let layouts: [(&str, Layout); 4] = [
         ("first", |p, _| json!({ "tls.crt": format!("{}{}{}", p.root, p.intermediate, p.leaf), "tls.key": p.key })),
         (
             "twice",

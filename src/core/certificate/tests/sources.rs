@@ -141,6 +141,8 @@ fn a_secret_of_another_type_is_none() {
 #[test]
 fn a_secret_that_is_not_there_yet_is_waited_for() {
     let mut world = World::new(&two_places());
+    // As the API server makes it.
+    world.certificate.status = Some(crate::api::certificate::CertificateStatus::default());
     world.pass(|| Fault::Fine);
     assert_eq!(world.changes, 0, "it may come in a moment");
     world.converge();
