@@ -89,11 +89,10 @@ impl Trial<'_> {
             (Blow::Kill(_), Scenario::Renewal | Scenario::SecretRef | Scenario::SecretChanged) => {
                 point.matters() && case.moment == "after-effect"
             }
-            (Blow::Kill(_), Scenario::Deletion) => point.aws,
+            (Blow::Kill(_), Scenario::Deletion) | (Blow::Freeze(Thaw::After), Scenario::AcmManaged) => point.aws,
             // Its record, its tags, its import.
             (Blow::Kill(_), Scenario::Adoption) => (point.aws || point.matters()) && case.moment == "after-effect",
             (Blow::Kill(_), Scenario::AcmManaged) => point.aws || (point.matters() && case.moment == "after-effect"),
-            (Blow::Freeze(Thaw::After), Scenario::AcmManaged) => point.aws,
             (Blow::Freeze(Thaw::After), Scenario::First) => point.aws || point.is_record_of_issue(),
             (Blow::Kill(_), scenario) if !scenario.is_telling() => false,
             // What was changed of other people's objects, and what was made or taken away.
