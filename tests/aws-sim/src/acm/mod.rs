@@ -9,6 +9,7 @@ mod import;
 mod list;
 mod pem;
 mod reimport;
+mod seed;
 mod tags;
 mod x509;
 
@@ -23,6 +24,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::api::{ApiError, Call};
+pub use seed::Seed;
 use x509::Parsed;
 
 /// The certificates of one account in one region, by ARN.
