@@ -266,7 +266,7 @@ impl Kind for Accounts {
     async fn write(&self, o: &mut Observed, write: Write) -> Result<(), kube::Error> {
         let changes = match write {
             Write::Members(changes) => changes,
-            Write::Discovered(changes) => return self.discovered(o, changes).await,
+            Write::Discovered(changes, tags) => return self.discovered(o, changes, tags).await,
         };
         let stored: Vec<_> =
             stream::iter(changes).map(|change| self.change(change)).buffer_unordered(WRITERS).try_collect().await?;

@@ -5,6 +5,7 @@ use crate::{
     api::{
         ACM_VERSION_ANNOTATION, AwsAccount, Certificate,
         names::{AccountId, CertificateArn, Located, Region},
+        shared::Tags,
     },
     aws::{
         error::{AwsError, Kind},
@@ -37,7 +38,7 @@ use std::{
 const WRITERS: usize = 8;
 const READERS: usize = 4;
 /// Reading tags counts for so many more steps.
-const STEPS_OF_TAGS: usize = 5;
+const STEPS_OF_TAGS: usize = 2;
 /// Objects that are decoded before others have their turn.
 const DECODED_AT_ONCE: usize = 64;
 /// Certificates in the lists of all runs that are under way: about 20 MiB.
@@ -48,6 +49,9 @@ const EXPECTED: usize = 100;
 const FORGOTTEN: Duration = Duration::from_mins(10);
 /// Between two questions whether a run may begin.
 const NO_ROOM: SignedDuration = SignedDuration::from_secs(5);
+/// So often AWS may throttle a run before it is told: others list certificates, too. Between two tries.
+const MOST_THROTTLED: u32 = 20;
+const AFTER_THROTTLING: SignedDuration = SignedDuration::from_secs(2);
 /// So often somebody else may change an object in between; then it is told.
 const MOST_CONFLICTS: u32 = 50;
 
@@ -81,14 +85,22 @@ impl Turns {
     }
 }
 
+/// Certificates, and their tags as they were read; none: it is gone.
+type TagsRead = Vec<(CertificateArn, Result<Option<Tags>, AwsError>)>;
+
 fn held(run: &Run) -> usize {
     run.lists.values().filter_map(|list| list.as_ref().ok()).map(Vec::len).sum()
 }
 
-/// Why a region can't be read; or else how long to wait for its turn.
-fn unread(error: AwsError) -> Result<Unread, SignedDuration> {
-    if let Kind::NotYourTurn(wait) = error.kind {
-        return Err(SignedDuration::try_from(wait).unwrap_or(NO_ROOM));
+/// Why a region can't be read; or else how long to wait until it is tried again.
+fn unread(error: AwsError, run: Option<&mut Run>) -> Result<Unread, SignedDuration> {
+    match (error.kind, run) {
+        (Kind::NotYourTurn(wait), _) => return Err(SignedDuration::try_from(wait).unwrap_or(NO_ROOM)),
+        (Kind::Throttled, Some(run)) if run.throttled < MOST_THROTTLED => {
+            run.throttled += 1;
+            return Err(AFTER_THROTTLING);
+        }
+        _ => {}
     }
     let (message, kind) = (error.to_string(), error.kind);
     let passes = matches!(kind, Kind::Throttled | Kind::Transient | Kind::Conflict | Kind::Credentials);
@@ -134,7 +146,7 @@ impl Accounts {
             }
             Err(error) => {
                 self.0.report(Some(&o.account), &error);
-                match unread(error) {
+                match unread(error, o.run.as_mut().map(Arc::make_mut)) {
                     Ok(why) => Err(why),
                     Err(wait) => {
                         o.run_rests = Some(wait);
@@ -153,13 +165,21 @@ impl Accounts {
         // They take a few seconds.
         o.run_steps += STEPS_OF_TAGS;
         let Some(afresh) = self.run(o).map(|run| run.afresh) else { return };
+        let answers = self.read_tags(aws, arns, afresh).await;
+        self.see_tags(o, answers);
+    }
+
+    async fn read_tags(&self, aws: &dyn Aws, arns: Vec<CertificateArn>, afresh: bool) -> TagsRead {
         let read = |arn: CertificateArn| async move {
             // Each has a place of its own in the line.
             let asker = Asker { key: format!("tags of {arn}"), left: None };
             let tags = asking(asker, self.0.inventory.tags(aws, &arn, afresh)).await;
             (arn, tags)
         };
-        let answers: Vec<_> = stream::iter(arns).map(read).buffer_unordered(READERS).collect().await;
+        stream::iter(arns).map(read).buffer_unordered(READERS).collect().await
+    }
+
+    fn see_tags(&self, o: &mut Observed, answers: TagsRead) {
         for (arn, answer) in answers {
             match answer {
                 Ok(tags) => {
@@ -169,7 +189,7 @@ impl Accounts {
                 }
                 Err(error) => {
                     self.0.report(Some(&o.account), &error);
-                    match (unread(error), arn.region().parse()) {
+                    match (unread(error, o.run.as_mut().map(Arc::make_mut)), arn.region().parse()) {
                         (Ok(why), Ok(region)) => {
                             if let Some(run) = o.run.as_mut().map(Arc::make_mut) {
                                 run.tagless.insert(region, why);
@@ -220,9 +240,20 @@ impl Accounts {
         o.surroundings = Some(around);
     }
 
-    /// Changes some objects. What the API server refuses for good is told; what somebody else changed is looked at again.
-    pub(super) async fn discovered(&self, o: &mut Observed, changes: Vec<Change>) -> Result<(), kube::Error> {
+    /// Changes some objects, and reads some tags meanwhile. What the API server refuses for good is told; what somebody else
+    /// changed is looked at again.
+    pub(super) async fn discovered(
+        &self,
+        o: &mut Observed,
+        changes: Vec<Change>,
+        tags: Vec<CertificateArn>,
+    ) -> Result<(), kube::Error> {
+        let aws = if tags.is_empty() { None } else { self.0.sessions.open(&o.account).await.ok() };
+        if aws.is_some() {
+            o.run_steps += STEPS_OF_TAGS;
+        }
         let Some(run) = self.run(o) else { return Ok(()) };
+        let afresh = run.afresh;
         // An apply makes an object, or would change one that is there: that is somebody else's.
         let (taken, changes): (Vec<_>, Vec<_>) = changes.into_iter().partition(|change| {
             let (namespace, name) = change.key();
@@ -234,7 +265,15 @@ impl Accounts {
             let stored = put(&self.0, &change).await;
             (change, stored)
         };
-        let answers: Vec<_> = stream::iter(changes).map(put).buffer_unordered(WRITERS).collect().await;
+        let puts = stream::iter(changes).map(put).buffer_unordered(WRITERS).collect::<Vec<_>>();
+        let reads = async {
+            match &aws {
+                Some(aws) => self.read_tags(&**aws, tags, afresh).await,
+                None => vec![],
+            }
+        };
+        let (answers, read) = tokio::join!(puts, reads);
+        self.see_tags(o, read);
         let mut failed = None;
         let Some(run) = o.run.as_mut().map(Arc::make_mut) else { return Ok(()) };
         let mut stored = vec![];

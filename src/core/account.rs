@@ -120,8 +120,8 @@ pub enum Read {
 pub enum Write {
     /// Some members; none depends on another.
     Members(Vec<Change>),
-    /// Some Certificates that are only watched; none depends on another.
-    Discovered(Vec<Discovered>),
+    /// Some Certificates that are only watched; none depends on another. Meanwhile these tags are read.
+    Discovered(Vec<Discovered>, Vec<CertificateArn>),
 }
 
 /// Members that are changed in one step: a pass over thousands has to end.

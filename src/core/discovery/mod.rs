@@ -98,6 +98,8 @@ pub struct Run {
     pub deleted: BTreeSet<(String, String)>,
     /// How often somebody else changed an object in between.
     pub conflicts: u32,
+    /// How often AWS throttled it.
+    pub throttled: u32,
 }
 
 /// A Certificate that there is, as far as discovery is concerned.
