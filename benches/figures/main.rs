@@ -6,8 +6,10 @@
 mod audit;
 mod burst;
 mod counts;
+mod discovery;
 mod machine;
 mod memory;
+mod organization;
 mod process;
 mod quotas;
 mod replay;
@@ -24,7 +26,8 @@ use table::Row;
 /// Measures, and prints one table.
 #[derive(Parser)]
 struct Args {
-    /// Only these figures, with commas between: start, size, counts, rest, burst, delay, quotas, rsa, foreign, restart, memory.
+    /// Only these figures, with commas between: start, size, counts, rest, burst, delay, quotas, rsa, foreign, restart, memory,
+    /// discovery, organization.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// How long a converged cluster is watched for writes, in seconds; the goal speaks of 600.
@@ -33,6 +36,18 @@ struct Args {
     /// How many Certificates are applied at once, and how many RSA keys are made at once.
     #[arg(long, default_value_t = 1000)]
     many: usize,
+    /// How many certificates are discovered.
+    #[arg(long, default_value_t = 10_000)]
+    found: u32,
+    /// In how many accounts they are.
+    #[arg(long, default_value_t = 50)]
+    accounts: u32,
+    /// As many in each account, rather than as companies have them.
+    #[arg(long)]
+    even: bool,
+    /// How many members the organization has.
+    #[arg(long, default_value_t = 2000)]
+    members: u32,
     /// Write the table to this file, too.
     #[arg(long)]
     markdown: Option<PathBuf>,
@@ -42,8 +57,21 @@ struct Args {
 }
 
 /// Every figure, in the order in which they are measured.
-const FIGURES: [&str; 11] =
-    ["start", "size", "counts", "rest", "burst", "delay", "quotas", "rsa", "foreign", "restart", "memory"];
+const FIGURES: [&str; 13] = [
+    "start",
+    "size",
+    "counts",
+    "rest",
+    "burst",
+    "delay",
+    "quotas",
+    "rsa",
+    "foreign",
+    "restart",
+    "memory",
+    "discovery",
+    "organization",
+];
 
 async fn measure(figure: &str, stand: &Stand, args: &Args) -> Outcome<Vec<Row>> {
     stand.wipe().await?;
@@ -58,6 +86,15 @@ async fn measure(figure: &str, stand: &Stand, args: &Args) -> Outcome<Vec<Row>> 
         "rsa" => burst::rsa(stand, args.many).await,
         "foreign" => memory::foreign(stand).await,
         "restart" => restart::restart(stand).await,
+        "discovery" => {
+            let sizes = if args.even {
+                discovery::even(args.found, args.accounts)
+            } else {
+                discovery::uneven(args.found, args.accounts)
+            };
+            discovery::discovery(stand, &sizes).await
+        }
+        "organization" => organization::organization(stand, args.members).await,
         _ => memory::converged(stand).await,
     }
 }

@@ -1,7 +1,7 @@
 //! The stand, the operator on it, and what a figure needs around its certificates.
 
 use super::{audit::Log, process::Process};
-use arnkeeper::api::{Certificate, conditions::READY};
+use arnkeeper::api::{AwsAccount, Certificate, conditions::READY};
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use futures::{StreamExt, TryStreamExt};
 use kube::{
@@ -149,10 +149,22 @@ impl Stand {
     /// An account, open to everybody, with a private CA; returns the CA's ARN. Its quotas are as high as they can be
     /// unless AWS's own are wanted.
     pub async fn account(&self, name: &str, id: &str, own_quotas: bool, key_algorithm: &str) -> Outcome<String> {
-        let role = format!("arn:aws:iam::{id}:role/arnkeeper");
-        self.sim("POST", "roles", json!({ "arn": role })).await?;
         let authority = json!({ "account": id, "region": REGION, "commonName": name, "keyAlgorithm": key_algorithm });
         let authority = self.sim("POST", "authorities", authority).await?;
+        let mut spec = json!({ "allowedNamespaces": { "from": "All" } });
+        if !own_quotas {
+            let high: serde_json::Map<String, Value> =
+                arnkeeper::api::account::QUOTAS.iter().map(|name| ((*name).to_owned(), json!(10_000))).collect();
+            spec["quotas"] = high.into();
+        }
+        self.enter(name, id, spec).await?;
+        Ok(authority["arn"].as_str().unwrap_or_default().to_owned())
+    }
+
+    /// An account that is entered through a role; `spec` goes over the rest.
+    pub async fn enter(&self, name: &str, id: &str, spec: Value) -> Outcome<()> {
+        let role = format!("arn:aws:iam::{id}:role/arnkeeper");
+        self.sim("POST", "roles", json!({ "arn": role })).await?;
         let key = |name: &str| env::var(name).unwrap_or_default();
         let credentials = json!({ "metadata": { "name": "bench" }, "stringData": {
             "accessKeyId": key("AWS_ACCESS_KEY_ID"), "secretAccessKey": key("AWS_SECRET_ACCESS_KEY") } });
@@ -160,14 +172,22 @@ impl Stand {
         let mut account = json!({ "apiVersion": "arnkeeper.dev/v1beta1", "kind": "AwsAccount",
             "metadata": { "name": name }, "spec": { "accountId": id,
                 "credentials": { "accessKeys": { "secretRef": { "name": "bench" } } },
-                "assumeRoles": [{ "roleArn": role }], "regions": [REGION], "allowedNamespaces": { "from": "All" } } });
-        if !own_quotas {
-            let high: serde_json::Map<String, Value> =
-                arnkeeper::api::account::QUOTAS.iter().map(|name| ((*name).to_owned(), json!(10_000))).collect();
-            account["spec"]["quotas"] = high.into();
+                "assumeRoles": [{ "roleArn": role }], "regions": [REGION] } });
+        if let (Some(all), Value::Object(more)) = (account["spec"].as_object_mut(), spec) {
+            all.extend(more);
         }
-        self.post("/apis/arnkeeper.dev/v1beta1/awsaccounts", &account).await?;
-        Ok(authority["arn"].as_str().unwrap_or_default().to_owned())
+        self.post("/apis/arnkeeper.dev/v1beta1/awsaccounts", &account).await.map(drop)
+    }
+
+    /// The accounts.
+    pub fn accounts(&self) -> Api<AwsAccount> {
+        Api::all(self.client.clone())
+    }
+
+    /// The calls of an operation since the ledger was emptied, as the emulator tells them.
+    pub async fn calls(&self, operation: &str) -> Outcome<Vec<Value>> {
+        let calls = self.sim("GET", &format!("ledger?operation={operation}"), Value::Null).await?;
+        Ok(calls.as_array().cloned().unwrap_or_default())
     }
 
     /// The Certificates of a namespace.

@@ -403,6 +403,9 @@ pub struct AwsAccountStatus {
     /// The AWS partition.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub partition: Option<String>,
+    /// Other AwsAccounts that lead to the same AWS account, each with its own namespaces, policy and budget; at most 10.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub same_account: Vec<String>,
     /// What is known of the permissions that the account's uses need.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub permissions: Option<PermissionsStatus>,

@@ -4,6 +4,7 @@ pub mod adapter;
 pub mod authorities;
 pub mod bounded;
 pub mod classify;
+pub mod clients;
 pub mod credentials;
 pub mod error;
 #[cfg(test)]

@@ -1,13 +1,17 @@
 //! Where the credentials of a session come from, and the HTTP client of all of them.
 
-use super::{bounded::bounded, credentials::AccessKeys, network::Network};
-use crate::api::account::AssumeRole;
-use aws_config::SdkConfig;
+use super::{
+    bounded::bounded,
+    clients::{Caller, Clients},
+    credentials::AccessKeys,
+    network::Network,
+};
+use crate::api::{account::AssumeRole, names::Region};
 use aws_credential_types::{
     Credentials,
     provider::{self, ProvideCredentials, SharedCredentialsProvider, error::CredentialsError, future},
 };
-use aws_sdk_sts::{config::retry::RetryPartition, operation::assume_role::builders::AssumeRoleFluentBuilder};
+use aws_sdk_sts::config::retry::RetryPartition;
 use aws_smithy_http_client::{
     Builder, ConnectorBuilder,
     tls::{Provider, rustls_provider::CryptoMode},
@@ -61,26 +65,18 @@ pub fn own_retries() -> RetryPartition {
     RetryPartition::custom("arnkeeper").build()
 }
 
-/// Credentials of roles that are assumed one after the other, beginning with `base`. Each stage is held until it ends.
+/// Credentials of roles that are assumed one after the other at STS in `region`, beginning with `base`. Each stage is held until
+/// it ends.
 #[must_use]
 pub fn assume(
-    config: &SdkConfig,
+    clients: &Clients,
+    region: &Region,
     retries: &RetryPartition,
     base: SharedCredentialsProvider,
     roles: &[AssumeRole],
 ) -> SharedCredentialsProvider {
     roles.iter().fold(base, |provider, role| {
-        let config = config.to_builder().credentials_provider(provider).build();
-        let config = aws_sdk_sts::config::Builder::from(&config).retry_partition(retries.clone()).build();
-        let length: Duration = role.duration.map_or(SESSION_LENGTH, |duration| duration.0.into());
-        let stage = Assumed {
-            call: aws_sdk_sts::Client::from_conf(config)
-                .assume_role()
-                .role_arn(role.role_arn.as_str())
-                .role_session_name(SESSION_NAME)
-                .duration_seconds(i32::try_from(length.as_secs()).unwrap_or(i32::MAX))
-                .set_external_id(role.external_id.clone()),
-        };
+        let stage = Assumed { sts: clients.sts(region, &provider), retries: retries.clone(), role: role.clone() };
         SharedCredentialsProvider::new(Held::new(SharedCredentialsProvider::new(stage)))
     })
 }
@@ -88,12 +84,23 @@ pub fn assume(
 /// The credentials of a role. aws-config has such a provider, too, but it takes no budget of retries.
 #[derive(Debug)]
 struct Assumed {
-    call: AssumeRoleFluentBuilder,
+    sts: Caller<aws_sdk_sts::Client>,
+    retries: RetryPartition,
+    role: AssumeRole,
 }
 
 impl Assumed {
     async fn get(&self) -> provider::Result {
-        let answer = self.call.clone().send().await.map_err(CredentialsError::provider_error)?;
+        let length: Duration = self.role.duration.map_or(SESSION_LENGTH, |duration| duration.0.into());
+        let call = self
+            .sts
+            .assume_role()
+            .role_arn(self.role.role_arn.as_str())
+            .role_session_name(SESSION_NAME)
+            .duration_seconds(i32::try_from(length.as_secs()).unwrap_or(i32::MAX))
+            .set_external_id(self.role.external_id.clone());
+        let answer = call.customize().config_override(self.sts.own_with(&self.retries)).send().await;
+        let answer = answer.map_err(CredentialsError::provider_error)?;
         let given = answer.credentials.ok_or_else(|| CredentialsError::unhandled("STS gave no credentials"))?;
         let end = SystemTime::try_from(given.expiration).map_err(CredentialsError::unhandled)?;
         let token = Some(given.session_token);

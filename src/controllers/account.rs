@@ -14,7 +14,7 @@ use crate::{
         access::Refusal,
         account::{Observed, Problem, Read, Write, decide, rest},
         discovery::{Run, goes_on},
-        organization::{Around, Change, is_member_of},
+        organization::{Around, Change, also_leading_to, is_member_of},
         permissions::{Asked, carried, needs::Gathering, principal},
     },
 };
@@ -128,6 +128,7 @@ impl Accounts {
             let passes = matches!(error.kind, ErrorKind::Transient | ErrorKind::Throttled | ErrorKind::NotYourTurn(_));
             let reason = match error.kind {
                 ErrorKind::AccessDenied => "AccessDenied",
+                ErrorKind::Throttled => "Throttled",
                 _ if passes => "AwsUnavailable",
                 _ => "OrganizationUnavailable",
             };
@@ -189,6 +190,7 @@ impl Kind for Accounts {
             read_at: None,
             listed_at: None,
             cluster: self.0.cluster.clone(),
+            same_account: vec![],
             run,
             run_steps: 0,
             run_rests: None,
@@ -225,7 +227,11 @@ impl Kind for Accounts {
         let session = self.0.sessions.open(&o.account).await;
         match read {
             Read::Session => {
-                o.session = Some(session.map(|aws| aws.identity().clone()).map_err(|p| problem(&p)));
+                let session = session.map(|aws| aws.identity().clone()).map_err(|p| problem(&p));
+                if let Ok(identity) = &session {
+                    o.same_account = also_leading_to(&identity.account, &o.account, &self.0.accounts.all());
+                }
+                o.session = Some(session);
             }
             Read::Authorities(region) => match session {
                 Ok(aws) => {
@@ -266,7 +272,7 @@ impl Kind for Accounts {
     async fn write(&self, o: &mut Observed, write: Write) -> Result<(), kube::Error> {
         let changes = match write {
             Write::Members(changes) => changes,
-            Write::Discovered(changes) => return self.discovered(o, changes).await,
+            Write::Discovered(changes, tags) => return self.discovered(o, changes, tags).await,
         };
         let stored: Vec<_> =
             stream::iter(changes).map(|change| self.change(change)).buffer_unordered(WRITERS).try_collect().await?;

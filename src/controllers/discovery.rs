@@ -5,6 +5,7 @@ use crate::{
     api::{
         ACM_VERSION_ANNOTATION, AwsAccount, Certificate,
         names::{AccountId, CertificateArn, Located, Region},
+        shared::Tags,
     },
     aws::{
         error::{AwsError, Kind},
@@ -37,7 +38,7 @@ use std::{
 const WRITERS: usize = 8;
 const READERS: usize = 4;
 /// Reading tags counts for so many more steps.
-const STEPS_OF_TAGS: usize = 5;
+const STEPS_OF_TAGS: usize = 2;
 /// Objects that are decoded before others have their turn.
 const DECODED_AT_ONCE: usize = 64;
 /// Certificates in the lists of all runs that are under way: about 20 MiB.
@@ -84,6 +85,9 @@ impl Turns {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(account);
     }
 }
+
+/// Certificates, and their tags as they were read; none: it is gone.
+type TagsRead = Vec<(CertificateArn, Result<Option<Tags>, AwsError>)>;
 
 fn held(run: &Run) -> usize {
     run.lists.values().filter_map(|list| list.as_ref().ok()).map(Vec::len).sum()
@@ -163,13 +167,21 @@ impl Accounts {
         // They take a few seconds.
         o.run_steps += STEPS_OF_TAGS;
         let Some(afresh) = self.run(o).map(|run| run.afresh) else { return };
+        let answers = self.read_tags(aws, arns, afresh).await;
+        self.see_tags(o, answers);
+    }
+
+    async fn read_tags(&self, aws: &dyn Aws, arns: Vec<CertificateArn>, afresh: bool) -> TagsRead {
         let read = |arn: CertificateArn| async move {
             // Each has a place of its own in the line.
             let asker = Asker { key: format!("tags of {arn}"), left: None };
             let tags = asking(asker, self.0.inventory.tags(aws, &arn, afresh)).await;
             (arn, tags)
         };
-        let answers: Vec<_> = stream::iter(arns).map(read).buffer_unordered(READERS).collect().await;
+        stream::iter(arns).map(read).buffer_unordered(READERS).collect().await
+    }
+
+    fn see_tags(&self, o: &mut Observed, answers: TagsRead) {
         for (arn, answer) in answers {
             match answer {
                 Ok(tags) => {
@@ -230,9 +242,20 @@ impl Accounts {
         o.surroundings = Some(around);
     }
 
-    /// Changes some objects. What the API server refuses for good is told; what somebody else changed is looked at again.
-    pub(super) async fn discovered(&self, o: &mut Observed, changes: Vec<Change>) -> Result<(), kube::Error> {
+    /// Changes some objects, and reads some tags meanwhile. What the API server refuses for good is told; what somebody else
+    /// changed is looked at again.
+    pub(super) async fn discovered(
+        &self,
+        o: &mut Observed,
+        changes: Vec<Change>,
+        tags: Vec<CertificateArn>,
+    ) -> Result<(), kube::Error> {
+        let aws = if tags.is_empty() { None } else { self.0.sessions.open(&o.account).await.ok() };
+        if aws.is_some() {
+            o.run_steps += STEPS_OF_TAGS;
+        }
         let Some(run) = self.run(o) else { return Ok(()) };
+        let afresh = run.afresh;
         // An apply makes an object, or would change one that is there: that is somebody else's.
         let (taken, changes): (Vec<_>, Vec<_>) = changes.into_iter().partition(|change| {
             let (namespace, name) = change.key();
@@ -244,7 +267,15 @@ impl Accounts {
             let stored = put(&self.0, &change).await;
             (change, stored)
         };
-        let answers: Vec<_> = stream::iter(changes).map(put).buffer_unordered(WRITERS).collect().await;
+        let puts = stream::iter(changes).map(put).buffer_unordered(WRITERS).collect::<Vec<_>>();
+        let reads = async {
+            match &aws {
+                Some(aws) => self.read_tags(&**aws, tags, afresh).await,
+                None => vec![],
+            }
+        };
+        let (answers, read) = tokio::join!(puts, reads);
+        self.see_tags(o, read);
         let mut failed = None;
         let Some(run) = o.run.as_mut().map(Arc::make_mut) else { return Ok(()) };
         let mut stored = vec![];

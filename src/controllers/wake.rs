@@ -145,6 +145,7 @@ impl Waker {
                     self.context.sessions.forget(key.name());
                     self.context.spending().account_deleted(key.name());
                     self.wake_users(key.name());
+                    self.wake_same(key.name(), None);
                 }
             }
         }
@@ -157,6 +158,19 @@ impl Waker {
         if self.seen_accounts.note(key, News::of(account, conditions)).is_some() {
             self.wake_users(key.name());
             self.wake_members(account);
+            self.wake_same(key.name(), account.status.as_ref().and_then(|s| s.account_id.as_deref()));
+        }
+    }
+
+    /// Wakes the accounts that tell, or have to tell, that this one leads to the same AWS account.
+    fn wake_same(&self, name: &str, id: Option<&str>) {
+        for other in self.context.accounts.all().iter().filter(|other| other.metadata.name.as_deref() != Some(name)) {
+            let Some(status) = &other.status else { continue };
+            let told = status.same_account.iter().any(|told| told == name);
+            let same = id.is_some() && status.account_id.as_deref() == id;
+            if told != same {
+                self.accounts.wake(&Key::of(&**other));
+            }
         }
     }
 

@@ -1,13 +1,14 @@
 //! Decides about an AwsAccount: who we are there, and which private CAs it offers.
 
 mod discovering;
+mod members;
 
 use super::{
     Decision, Event, Step,
     access::Refusal,
     certificate::renewal::per_mille,
     discovery::{Change as Discovered, Run, Surroundings},
-    organization::{self, Around, Change, inactive},
+    organization::{Around, Change, inactive},
     permissions::{self, Asked},
     spending::{BUDGET_SPENT, Standing},
 };
@@ -16,8 +17,7 @@ use crate::{
         ACCOUNT_NAME_ANNOTATION, ACCOUNT_STATE_ANNOTATION, AwsAccount, PATH_ANNOTATION,
         account::{AuthorityStatus, AwsAccountStatus},
         conditions::{
-            CREDENTIALS_VALID, Finding, ORGANIZATION_SYNCED, PERMISSIONS_VERIFIED, READY, STALLED, conditions, is_true,
-            whole_seconds,
+            CREDENTIALS_VALID, Finding, PERMISSIONS_VERIFIED, READY, STALLED, conditions, is_true, whole_seconds,
         },
         names::{CertificateArn, Region},
     },
@@ -39,6 +39,8 @@ const INTERVAL: SignedDuration = SignedDuration::from_mins(10);
 const AFTER_FAULT: SignedDuration = SignedDuration::from_secs(15);
 /// What was put off until the account was told to be ready.
 const SOON: SignedDuration = SignedDuration::from_secs(1);
+/// Other AwsAccounts of the same AWS account that the status lists.
+const MOST_SAME: usize = 10;
 /// CAs that the status lists; AWS allows 200 in a region (Private CA quotas).
 const MOST_AUTHORITIES: usize = 200;
 
@@ -69,6 +71,8 @@ pub struct Observed {
     pub listed_at: Option<Timestamp>,
     /// The `clusterId`.
     pub cluster: String,
+    /// The other AwsAccounts that lead to the same AWS account, in order.
+    pub same_account: Vec<String>,
     /// The discovery that is under way.
     pub run: Option<Arc<Run>>,
     /// How many steps of it this pass took.
@@ -120,15 +124,9 @@ pub enum Read {
 pub enum Write {
     /// Some members; none depends on another.
     Members(Vec<Change>),
-    /// Some Certificates that are only watched; none depends on another.
-    Discovered(Vec<Discovered>),
+    /// Some Certificates that are only watched; none depends on another. Meanwhile these tags are read.
+    Discovered(Vec<Discovered>, Vec<CertificateArn>),
 }
-
-/// Members that are changed in one step: a pass over thousands has to end.
-const AT_ONCE: usize = 100;
-/// Members that have not told how they stand are looked at again after this long, and those that fail after a minute.
-const SETTLING: SignedDuration = SignedDuration::from_secs(3);
-const FAILING: SignedDuration = SignedDuration::from_mins(1);
 
 /// One step for an account.
 #[must_use]
@@ -164,6 +162,7 @@ pub fn decide(o: &Observed, now: Timestamp) -> Decision<AwsAccountStatus, Read, 
         caller_arn: Some(plain(&identity.arn, LONGEST_WORD)),
         partition: identity.arn.split(':').nth(1).map(|partition| plain(partition, LONGEST_WORD)),
         certificate_authorities: o.authorities.values().flatten().flatten().map(authority_status).collect(),
+        same_account: o.same_account.iter().take(MOST_SAME).cloned().collect(),
         ..AwsAccountStatus::default()
     };
     status.certificate_authorities.sort_by(|a, b| (&a.region, &a.arn).cmp(&(&b.region, &b.arn)));
@@ -204,7 +203,7 @@ pub fn decide(o: &Observed, now: Timestamp) -> Decision<AwsAccountStatus, Read, 
         |(region, error)| format!("The account can be used, but its private CAs in {region} can't be listed, so they can be named by ARN only: {error}"),
     );
     let mut findings = vec![Finding::yes(READY, "Ready", message), valid, allowed];
-    let next = members(o, &mut status, &mut findings).and_then(|rest| {
+    let next = members::next(o, &mut status, &mut findings).and_then(|rest| {
         let discovery = discovering::next(o, identity, &mut status, &mut findings, was_told, now)?;
         Ok(rest.min(discovery))
     });
@@ -212,44 +211,6 @@ pub fn decide(o: &Observed, now: Timestamp) -> Decision<AwsAccountStatus, Read, 
         Ok(rest) => told(o, &before, status, &findings, if is_due { rest.min(SOON) } else { rest }, now),
         Err(step) => Decision { step, status: before, events: vec![] },
     }
-}
-
-/// What is to be done for the organization, or else how it stands and when it is looked at again.
-fn members(
-    o: &Observed,
-    status: &mut AwsAccountStatus,
-    findings: &mut Vec<Finding>,
-) -> Result<SignedDuration, Step<Read, Write>> {
-    if o.account.spec.organization.is_none() {
-        return Ok(rest(o));
-    }
-    let organization = match &o.organization {
-        None => return Err(Step::Read(Read::Organization)),
-        Some(Ok(organization)) => organization,
-        Some(Err(Problem { why: Refusal { reason, message }, passes, .. })) => {
-            findings.push(Finding::no(ORGANIZATION_SYNCED, reason, format!("{message}; the members stay as they are")));
-            if !passes {
-                findings.push(Finding::yes(STALLED, reason, &**message));
-            }
-            return Ok(if *passes { AFTER_FAULT } else { FAILING });
-        }
-    };
-    let around = o.around.as_ref().ok_or(Step::Read(Read::Around))?;
-    let mut changes = organization::changes(&o.account, organization, around);
-    if !changes.is_empty() {
-        changes.truncate(AT_ONCE);
-        return Err(Step::Write(Write::Members(changes)));
-    }
-    let members = organization::status(&o.account, organization, around);
-    let message = format!("The members are those of organization {}", members.id);
-    findings.push(Finding::yes(ORGANIZATION_SYNCED, "Synced", message));
-    let whole = members.ready == members.accounts && members.failing.is_empty();
-    status.organization = Some(members);
-    Ok(match (organization::unsettled(around), whole) {
-        (true, _) => SETTLING,
-        (false, false) => FAILING,
-        (false, true) => rest(o),
-    })
 }
 
 /// How long an account is left alone; jittered by its uid.
@@ -332,8 +293,24 @@ fn events(before: &AwsAccountStatus, after: &AwsAccountStatus) -> Vec<Event> {
     if let (None, Some(note)) = (spent(before), spent(after)) {
         events.push(Event { warning: true, reason: BUDGET_SPENT.into(), note });
     }
+    events.extend(members::event(before, after));
     events.extend(discovering::event(before, after));
+    events.extend(of_same_account(before, after));
     events
+}
+
+/// Another AwsAccount leads to the same AWS account: that may be wanted, so it is told, and nothing else.
+fn of_same_account(before: &AwsAccountStatus, after: &AwsAccountStatus) -> Option<Event> {
+    let new = after.same_account.iter().any(|name| !before.same_account.contains(name));
+    let note = || {
+        format!(
+            "AwsAccount {} leads to AWS account {}, too: each of them has its own namespaces, policy and budget, so what one of \
+             them refuses may be had through another. Keep one of them, if that is not wanted",
+            after.same_account.join(", "),
+            after.account_id.as_deref().unwrap_or_default()
+        )
+    };
+    new.then(|| Event { warning: true, reason: "SameAwsAccount".into(), note: note() })
 }
 
 fn of_readiness(before: &AwsAccountStatus, after: &AwsAccountStatus) -> Vec<Event> {

@@ -24,6 +24,8 @@ pub const ACTIVE: &str = "ACTIVE";
 pub const LEFT: &str = "LEFT";
 /// Failures that the status lists.
 const MOST_FAILING: usize = 50;
+/// What selects or matches nothing: so much of it is told.
+const MOST_UNMATCHED: usize = 5;
 /// The longest text of AWS in an annotation, in bytes. A path has at most six names of 128 letters.
 const LONGEST: usize = 1024;
 
@@ -69,6 +71,29 @@ pub fn is_member_of(account: &AwsAccount, owner: &AwsAccount) -> bool {
     owners.iter().any(|o| o.controller == Some(true) && o.kind == "AwsAccount" && Some(&o.uid) == owner.uid().as_ref())
 }
 
+/// The names of the other AwsAccounts that lead to an AWS account, as far as they told. That an organization's own account has
+/// an object among its members, too, is as it has to be.
+#[must_use]
+pub fn also_leading_to(id: &AccountId, account: &AwsAccount, all: &[Arc<AwsAccount>]) -> Vec<String> {
+    let before = account.status.as_ref().map_or(&[][..], |s| &*s.same_account);
+    let leads = |other: &&Arc<AwsAccount>| {
+        // One that can't be entered for now tells none.
+        let told = other.status.as_ref().and_then(|s| s.account_id.as_deref());
+        other.uid() != account.uid()
+            && told.map_or_else(
+                || before.iter().any(|name| Some(name) == other.metadata.name.as_ref()),
+                |told| told == id.as_str(),
+            )
+            && other.spec.enabled
+            && other.metadata.deletion_timestamp.is_none()
+            && !is_member_of(other, account)
+            && !is_member_of(account, other)
+    };
+    let mut names: Vec<String> = all.iter().filter(leads).map(|other| other.name_any()).collect();
+    names.sort();
+    names
+}
+
 /// Why a member can't be used, if the organization says so: reason and message.
 #[must_use]
 pub fn inactive(account: &AwsAccount) -> Option<(&'static str, String)> {
@@ -93,6 +118,7 @@ pub fn inactive(account: &AwsAccount) -> Option<(&'static str, String)> {
 pub fn changes(owner: &AwsAccount, organization: &Organization, around: &Around) -> Vec<Change> {
     let mut changes = vec![];
     let wanted = wanted(owner, organization);
+    let nothing_selected = includes_nobody(owner, organization);
     for (id, member) in &wanted {
         let name = id.as_str();
         match around.members.get(name) {
@@ -110,6 +136,10 @@ pub fn changes(owner: &AwsAccount, organization: &Organization, around: &Around)
     for (name, there) in &around.members {
         let is_wanted = name.parse().is_ok_and(|id: AccountId| wanted.contains_key(&id));
         if is_wanted || there.metadata.deletion_timestamp.is_some() {
+            continue;
+        }
+        // A slip in `include` is no reason to take all members away.
+        if nothing_selected && organization.members.iter().any(|m| m.id.as_str() == name) {
             continue;
         }
         if around.used.contains(name) {
@@ -134,6 +164,45 @@ fn wanted<'a>(owner: &AwsAccount, organization: &'a Organization) -> BTreeMap<Ac
             && !selects(&spec.exclude, m)
     };
     organization.members.iter().filter(taken).map(|m| (m.id.clone(), m)).collect()
+}
+
+/// `include` selects no account of the organization at all.
+#[must_use]
+pub fn includes_nobody(owner: &AwsAccount, organization: &Organization) -> bool {
+    let include = owner.spec.organization.as_ref().map(|o| &o.include);
+    include.is_some_and(|include| !include.is_empty() && !organization.members.iter().any(|m| selects(include, m)))
+}
+
+/// What of the spec selects or matches nothing in the organization, for people; none: all of it does.
+#[must_use]
+pub fn unmatched(owner: &AwsAccount, organization: &Organization) -> Option<String> {
+    let spec = owner.spec.organization.as_ref()?;
+    let mut all = vec![];
+    for (field, selection) in [("include", &spec.include), ("exclude", &spec.exclude)] {
+        let accounts = selection.account_ids.iter().filter(|id| !organization.members.iter().any(|m| m.id == **id));
+        all.extend(accounts.map(|id| format!("{field}.accountIds: {id} is no account of the organization")));
+        let units = selection.organizational_unit_ids.iter();
+        let empty = units.filter(|unit| !organization.members.iter().any(|m| lies_in(m, std::slice::from_ref(unit))));
+        all.extend(empty.map(|unit| format!("{field}.organizationalUnitIds: no account lies in {unit}")));
+    }
+    let members: Vec<&Member> = wanted(owner, organization).into_values().collect();
+    for (number, rule) in spec.rules.iter().enumerate() {
+        if !members.iter().any(|m| matches(&rule.r#match, m)) {
+            all.push(format!("rules[{number}] matches no member"));
+        } else if !members.iter().any(|m| first_match(&spec.rules, m) == Some(number)) {
+            all.push(format!("rules[{number}] is never used: an earlier rule matches all of its members"));
+        }
+    }
+    let more = all.len().saturating_sub(MOST_UNMATCHED);
+    all.truncate(MOST_UNMATCHED);
+    if more > 0 {
+        all.push(format!("and {more} more"));
+    }
+    (!all.is_empty()).then(|| all.join("; "))
+}
+
+fn first_match(rules: &[Rule], member: &Member) -> Option<usize> {
+    rules.iter().position(|rule| matches(&rule.r#match, member))
 }
 
 fn selects(selection: &Selection, member: &Member) -> bool {
@@ -169,7 +238,7 @@ fn like(pattern: &str, name: &str) -> bool {
 fn object(owner: &AwsAccount, organization: &Organization, member: &Member) -> AwsAccount {
     let spec = owner.spec.organization.as_ref();
     let rules: &[Rule] = spec.map_or(&[], |o| &o.rules);
-    let set = rules.iter().find(|rule| matches(&rule.r#match, member)).map(|rule| &rule.set);
+    let set = first_match(rules, member).and_then(|number| rules.get(number)).map(|rule| &rule.set);
     let partition = organization_partition(owner);
     let role = spec.map_or("", |o| &o.role_name);
     let role = format!("arn:{partition}:iam::{}:role/{role}", member.id).parse();

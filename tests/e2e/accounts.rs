@@ -157,6 +157,60 @@ async fn an_external_id_is_sent() {
 }
 
 #[tokio::test]
+async fn a_role_that_trusts_others_only_is_told() {
+    let world = World::bare("distrusted").await;
+    let Some(sim) = world.stand.sim_because("moto lets everybody assume every role") else { return };
+    sim.trusting_role(&world.role(), "999999999999").await;
+    world.put_credentials(BASE_KEY.0, BASE_KEY.1).await;
+    world.make_account(json!({})).await;
+    let message = account_refused(&world, "AccessDenied").await;
+    assert!(message.contains("sts:AssumeRole") && message.contains("trust policy"), "{message}");
+    sim.role(&world.role(), None).await;
+    world.change(&world.accounts(), &world.account, json!({ "spec": { "reimport": false } })).await;
+    account_ready(&world).await;
+}
+
+#[tokio::test]
+async fn roles_are_chained_for_an_hour_at_most() {
+    let world = World::bare("role-chain").await;
+    let Some(sim) = world.stand.sim_because("moto chains roles for as long as anybody likes") else { return };
+    let hub = format!("arn:aws:iam::{}:role/hub", world.id);
+    for role in [&hub, &world.role()] {
+        sim.role(role, None).await;
+    }
+    world.put_credentials(BASE_KEY.0, BASE_KEY.1).await;
+    let chain = |first: &str, second: &str| json!([{ "roleArn": hub, "duration": first }, { "roleArn": world.role(), "duration": second }]);
+    world.make_account(json!({ "assumeRoles": chain("1h", "2h") })).await;
+    let message = account_refused(&world, "RoleChainInvalid").await;
+    assert!(message.contains("1h"), "{message}");
+    assert!(sim.calls(&world.id, "AssumeRole").await.is_empty(), "STS was asked");
+    // One by itself may last as long as the role allows: an hour, where nobody said more (STS API reference, AssumeRole).
+    let spec = json!({ "spec": { "assumeRoles": chain("2h", "1h") } });
+    world.change(&world.accounts(), &world.account, spec).await;
+    let message = account_refused(&world, "CredentialsInvalid").await;
+    assert!(message.contains("MaxSessionDuration"), "{message}");
+    let spec = json!({ "spec": { "assumeRoles": chain("1h", "1h") } });
+    world.change(&world.accounts(), &world.account, spec).await;
+    let caller = account_ready(&world).await.status.expect("a status").caller_arn.unwrap_or_default();
+    assert!(caller.contains(":assumed-role/arnkeeper/"), "{caller}");
+}
+
+#[tokio::test]
+async fn credentials_that_end_while_they_are_used_are_renewed() {
+    let Some((world, authority, sim)) = World::on_sim("ended", "moto's sessions never end").await else { return };
+    let spec = json!({ "acm": [{ "name": "edge" }] });
+    world.issued("before", &authority, spec.clone()).await;
+    let assumed = async || sim.assumed(&world.role()).await;
+    let before = assumed().await;
+    sim.end_sessions(&world.id).await;
+    world.issued("after", &authority, spec).await;
+    let account = account_ready(&world).await;
+    assert!(account.condition(STALLED).is_none(), "{}", account.message(STALLED));
+    let times = assumed().await - before;
+    assert!((1..=2).contains(&times), "it was entered {times} times more");
+}
+
+#[tokio::test]
 async fn no_call_is_made_for_a_disabled_account() {
     let (world, authority) = World::new("disabled").await;
     account_ready(&world).await;

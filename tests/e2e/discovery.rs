@@ -280,3 +280,33 @@ async fn a_list_that_is_denied_is_told_and_changes_nothing() {
     assert!(discover(&world).await.is(DISCOVERED));
     assert!(world.certificates().get(&name).await.expect("it is there").because(READY, "Observed"));
 }
+
+#[tokio::test]
+async fn ten_thousand_in_one_account_are_looked_through_page_by_page() {
+    let world = bare("discovery-many").await;
+    let Some(sim) = world.stand.sim_because("moto's list knows no pages") else { return };
+    let ended = json!({ "days": -1 });
+    sim.many_certificates(&world.id, REGIONS[0], 9998, &world.domain("old"), ended).await;
+    let named = json!({ "names": 100 });
+    let live = sim.many_certificates(&world.id, REGIONS[0], 2, &world.domain("live"), named).await;
+    sim.quotas(&world.id).await;
+    // Pages are throttled all the same: somebody else lists, too.
+    for well in [0, 5] {
+        sim.error_after(&world.id, "ListCertificates", well, "ThrottlingException").await;
+    }
+    open(&world, json!({})).await;
+    let account = discovered(&world).await;
+    assert!(account.is(DISCOVERED), "{}", account.message(DISCOVERED));
+    let counts = status(&account);
+    assert_eq!((counts.found, counts.expired), (10_000, 9998));
+    let shown = found(&world).await;
+    assert_eq!(shown.keys().collect::<std::collections::BTreeSet<_>>(), live.iter().collect());
+    for arn in &live {
+        let subject = &shown[arn].spec.subject;
+        assert_eq!(subject.additional_names.len(), 99, "{arn}");
+        told(&world, &shown[arn].name_any(), "Observed").await;
+    }
+    let pages = sim.calls(&world.id, "ListCertificates").await;
+    assert_eq!(pages.iter().filter(|call| call.outcome == "ok").count(), 11, "ten pages, and one of the other region");
+    assert_eq!(sim.throttled(&world.id).await, ["ListCertificates", "ListCertificates"]);
+}

@@ -4,14 +4,18 @@ use crate::{
     aws::Authority,
     harness::{World, random_account},
     sim::Sim,
-    wait::{Conditions, gone, until},
+    wait::{Conditions, eventually, gone, until},
 };
 use arnkeeper::api::{
     AwsAccount, SYNC_ANNOTATION,
     conditions::{ORGANIZATION_SYNCED, PERMISSIONS_VERIFIED, READY, STALLED},
 };
 use aws_sdk_organizations::types::OrganizationFeatureSet;
-use kube::ResourceExt;
+use k8s_openapi::api::core::v1::Event;
+use kube::{
+    Api, ResourceExt,
+    api::{DeleteParams, ListParams},
+};
 use serde_json::{Value, json};
 
 const UNIT: &str = "ou-exam-11111111";
@@ -212,6 +216,109 @@ async fn an_organization_that_is_denied_half_way_changes_nothing() {
     sync(&world).await;
     synced(&world, 1, 1).await;
     gone(&world.accounts(), &ids[1]).await;
+}
+
+#[tokio::test]
+async fn what_is_known_is_kept_when_a_later_page_is_denied() {
+    let Some((world, sim, ids)) = organization("org-page", 45, json!({})).await else { return };
+    synced(&world, 45, 45).await;
+    // The first page is an empty one; the second, with twenty accounts, comes yet.
+    sim.error_after(&world.id, "ListAccounts", 2, "AccessDeniedException").await;
+    sync(&world).await;
+    let told = |a: &AwsAccount| {
+        a.because(ORGANIZATION_SYNCED, "AccessDenied") && a.message(ORGANIZATION_SYNCED).contains("ListAccounts")
+    };
+    let account = until(&world.accounts(), &world.account, "it is told", told).await;
+    let known = account.status.and_then(|s| s.organization).expect("what was known");
+    assert_eq!((known.accounts, known.ready), (45, 45));
+    for id in &ids {
+        assert!(member(&world, id, "Ready").await.metadata.deletion_timestamp.is_none());
+    }
+    told_once(&world, "AccessDenied").await;
+    sync(&world).await;
+    synced(&world, 45, 45).await;
+}
+
+/// The warnings about the organization's AwsAccount with this reason.
+async fn warnings(world: &World, reason: &str) -> Vec<String> {
+    let about = format!("involvedObject.kind=AwsAccount,involvedObject.name={},reason={reason}", world.account);
+    let events: Api<Event> = Api::all(world.stand.client.clone());
+    let events = events.list(&ListParams::default().fields(&about)).await.expect("events").items;
+    events.into_iter().filter_map(|event| event.message).collect()
+}
+
+async fn told_once(world: &World, reason: &str) -> String {
+    eventually(&format!("an event {reason}"), || async {
+        match &*warnings(world, reason).await {
+            [one] => Ok(one.clone()),
+            others => Err(format!("{} of them", others.len())),
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn throttling_passes_and_is_told_only_if_it_lasts() {
+    let Some((world, sim, ids)) = organization("org-throttled", 25, json!({})).await else { return };
+    synced(&world, 25, 25).await;
+    // Organizations has an error of its own for it (ListAccounts, Errors).
+    sim.error(&world.id, "ListAccounts", Some(4), 400, "TooManyRequestsException").await;
+    put(&sim, &world.id, &ids[..24].iter().map(|id| account(id, "ACTIVE")).collect::<Vec<_>>()).await;
+    sync(&world).await;
+    synced(&world, 24, 24).await;
+    assert_eq!(sim.throttled(&world.id).await.len(), 4, "the page was asked for until it came");
+    assert!(warnings(&world, "Throttled").await.is_empty(), "it was no news");
+    sim.error(&world.id, "ListAccounts", None, 400, "TooManyRequestsException").await;
+    let before = sim.throttled(&world.id).await.len();
+    sync(&world).await;
+    let told = |a: &AwsAccount| a.because(ORGANIZATION_SYNCED, "Throttled") && a.is(READY) && !a.is(STALLED);
+    until(&world.accounts(), &world.account, "that it lasts is told", told).await;
+    let tries = sim.throttled(&world.id).await.len() - before;
+    assert!((5..80).contains(&tries), "{tries} in half a minute: slower than the pace of five a second");
+    assert!(member(&world, &ids[0], "Ready").await.metadata.deletion_timestamp.is_none());
+    told_once(&world, "Throttled").await;
+    sim.heal(&world.id).await;
+    sync(&world).await;
+    synced(&world, 24, 24).await;
+}
+
+#[tokio::test]
+async fn what_selects_or_matches_nothing_is_told_without_harm() {
+    let more = json!({ "exclude": { "accountIds": ["999999999999"] } });
+    let Some((world, _, ids)) = organization("org-nothing", 2, more).await else { return };
+    let account = synced(&world, 2, 2).await;
+    assert!(account.because(ORGANIZATION_SYNCED, "SyncedInPart"), "{}", account.message(ORGANIZATION_SYNCED));
+    assert!(told_once(&world, "SyncedInPart").await.contains("exclude.accountIds: 999999999999"));
+    let slip = json!({ "spec": { "organization": { "exclude": null, "rules": null,
+        "include": { "organizationalUnitIds": ["ou-exam-99999999"] } } } });
+    world.change(&world.accounts(), &world.account, slip).await;
+    let told = |a: &AwsAccount| a.because(ORGANIZATION_SYNCED, "NothingSelected") && a.is(READY);
+    until(&world.accounts(), &world.account, "an include that selects nobody is told", told).await;
+    told_once(&world, "NothingSelected").await;
+    for id in &ids {
+        let there = member(&world, id, "Ready").await;
+        assert!(there.metadata.deletion_timestamp.is_none() && there.spec.allowed_namespaces.is_some());
+    }
+}
+
+#[tokio::test]
+async fn two_objects_for_one_aws_account_are_told() {
+    let world = World::bare("two-objects").await;
+    if let Some(sim) = world.stand.sim() {
+        sim.role(&world.role(), None).await;
+    }
+    world.open_account(json!({})).await;
+    let twin = World { account: format!("{}-twin", world.account), ..world.clone() };
+    twin.open_account(json!({})).await;
+    for (own, other) in [(&world, &twin), (&twin, &world)] {
+        let same =
+            |a: &AwsAccount| a.is(READY) && a.status.as_ref().is_some_and(|s| s.same_account == [&*other.account]);
+        until(&world.accounts(), &own.account, "the other one is told", same).await;
+        assert!(told_once(own, "SameAwsAccount").await.contains(&other.account));
+    }
+    world.accounts().delete(&twin.account, &DeleteParams::default()).await.expect("deleted");
+    let alone = |a: &AwsAccount| a.status.as_ref().is_some_and(|s| s.same_account.is_empty());
+    until(&world.accounts(), &world.account, "it is alone again", alone).await;
 }
 
 #[tokio::test]

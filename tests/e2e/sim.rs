@@ -75,6 +75,12 @@ impl Sim {
         self.call("DELETE", "access-keys", Some(&json!({ "accessKeyId": key.access_key_id }))).await;
     }
 
+    /// The temporary credentials that an account has given so far are over, whatever was said of their end.
+    pub async fn end_sessions(&self, account: &str) {
+        let ended = self.call("DELETE", "sessions", Some(&json!({ "account": account }))).await;
+        assert!(ended["ended"].as_u64().is_some_and(|ended| ended > 0), "there were none: {ended}");
+    }
+
     /// A role that may be assumed.
     pub async fn role(&self, arn: &str, external_id: Option<&str>) {
         let mut role = json!({ "arn": arn });
@@ -127,6 +133,14 @@ impl Sim {
     pub async fn calls(&self, account: &str, operation: &str) -> Vec<Call> {
         let calls = self.call("GET", &format!("ledger?account={account}&operation={operation}"), None).await;
         serde_json::from_value(calls).expect("a ledger")
+    }
+
+    /// How often the operator assumed a role.
+    pub async fn assumed(&self, role: &str) -> usize {
+        let calls = self.call("GET", "ledger?operation=AssumeRole", None).await;
+        let own = |call: &Value| call["body"]["RoleSessionName"] == "arnkeeper" && call["outcome"] == "ok";
+        let of_it = |call: &&Value| call["body"]["RoleArn"] == role && own(call);
+        calls.as_array().into_iter().flatten().filter(of_it).count()
     }
 
     /// The operations of all calls for an account that AWS throttled.
@@ -182,9 +196,30 @@ impl Sim {
         self.fault(account, operation, count, effect).await;
     }
 
+    /// One call of an operation, after so many that go well, is answered with this error.
+    pub async fn error_after(&self, account: &str, operation: &str, well: u32, code: &str) {
+        let effect = json!({ "kind": "error", "code": code, "status": 400, "message": "asked for by a test" });
+        self.post("faults", json!({ "account": account, "operation": operation, "skip": well, "effect": effect }))
+            .await;
+    }
+
     /// No call of this account goes wrong any more.
     pub async fn heal(&self, account: &str) {
         self.call("DELETE", &format!("faults?account={account}"), None).await;
+    }
+
+    /// So many certificates in ACM, for `n0.<domain>` and so on; `more` goes over the defaults. Returns their ARNs.
+    pub async fn many_certificates(
+        &self,
+        account: &str,
+        region: &str,
+        count: u32,
+        domain: &str,
+        more: Value,
+    ) -> Vec<String> {
+        let mut wanted = json!({ "account": account, "region": region, "count": count, "domain": domain });
+        crate::harness::merge(&mut wanted, more);
+        serde_json::from_value(self.post("certificates/many", wanted).await["arns"].take()).expect("ARNs")
     }
 
     /// A certificate in ACM is in use by these.

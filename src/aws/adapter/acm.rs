@@ -8,6 +8,7 @@ use crate::{
     },
     aws::{
         classify::{from_sdk, unexpected, unusable},
+        clients::Caller,
         error::AwsError,
         paced::{Gate, quotas::Operation},
         port::{Description, Issuance, Listed, Material, PemChain, Summary},
@@ -16,7 +17,6 @@ use crate::{
 };
 use aws_config::timeout::TimeoutConfig;
 use aws_sdk_acm::{
-    Client,
     operation::import_certificate::builders::ImportCertificateFluentBuilder,
     primitives::Blob,
     types::{CertificateDetail, CertificateSummary, CertificateType, Filters, Tag},
@@ -31,6 +31,8 @@ pub(super) const ADD_TAGS: &str = "acm:AddTagsToCertificate";
 pub(super) const REMOVE_TAGS: &str = "acm:RemoveTagsFromCertificate";
 pub(super) const DELETE: &str = "acm:DeleteCertificate";
 const LIST: &str = "acm:ListCertificates";
+
+pub(super) type Client = Caller<aws_sdk_acm::Client>;
 
 /// The largest page (ListCertificates, MaxItems); the call itself is limited to one a second.
 const PAGE: i32 = 1000;
@@ -47,7 +49,8 @@ pub(super) async fn list(client: &Client, gate: &Gate, region: &Region) -> Resul
     let filters = Filters::builder().set_key_types(Some(types)).build();
     let list = client.list_certificates().includes(filters).max_items(PAGE);
     let page = async |token| {
-        let answer = Box::pin(list.clone().set_next_token(token).send()).await;
+        let answer =
+            Box::pin(list.clone().set_next_token(token).customize().config_override(client.own()).send()).await;
         answer.map_err(|error| from_sdk(LIST, &error))
     };
     let mut answer = page(None).await?;
@@ -55,7 +58,7 @@ pub(super) async fn list(client: &Client, gate: &Gate, region: &Region) -> Resul
     loop {
         summaries.extend(answer.certificate_summary_list().iter().filter_map(summary));
         let Some(token) = answer.next_token.filter(|token| !token.is_empty()) else { return Ok(summaries) };
-        answer = gate.again(Operation::ListCertificates, region, || page(Some(token.clone()))).await?;
+        answer = gate.patiently(Operation::ListCertificates, region, || page(Some(token.clone()))).await?;
     }
 }
 
@@ -92,7 +95,13 @@ fn names(first: Option<&str>, others: &[String]) -> Vec<String> {
 }
 
 pub(super) async fn describe(client: &Client, arn: &CertificateArn) -> Result<Description, AwsError> {
-    let answer = client.describe_certificate().certificate_arn(arn.as_str()).send().await;
+    let answer = client
+        .describe_certificate()
+        .certificate_arn(arn.as_str())
+        .customize()
+        .config_override(client.own())
+        .send()
+        .await;
     let answer = answer.map_err(|error| from_sdk(DESCRIBE, &error))?;
     answer.certificate().map(description).ok_or_else(|| unexpected(DESCRIBE, "certificate"))
 }
@@ -159,14 +168,21 @@ fn serial(text: &str) -> Option<Serial> {
 }
 
 pub(super) async fn body(client: &Client, arn: &CertificateArn) -> Result<PemChain, AwsError> {
-    let answer = client.get_certificate().certificate_arn(arn.as_str()).send().await;
+    let answer =
+        client.get_certificate().certificate_arn(arn.as_str()).customize().config_override(client.own()).send().await;
     let answer = answer.map_err(|error| from_sdk(GET, &error))?;
     let certificate = answer.certificate.ok_or_else(|| unexpected(GET, "certificate"))?;
     Ok(PemChain { certificate, chain: answer.certificate_chain.unwrap_or_default() })
 }
 
 pub(super) async fn tags(client: &Client, arn: &CertificateArn) -> Result<Tags, AwsError> {
-    let answer = client.list_tags_for_certificate().certificate_arn(arn.as_str()).send().await;
+    let answer = client
+        .list_tags_for_certificate()
+        .certificate_arn(arn.as_str())
+        .customize()
+        .config_override(client.own())
+        .send()
+        .await;
     let answer = answer.map_err(|error| from_sdk(LIST_TAGS, &error))?;
     if answer.tags().len() > MOST_TAGS {
         return Err(unexpected(LIST_TAGS, "list of tags: it has more than a certificate can have"));
@@ -177,7 +193,7 @@ pub(super) async fn tags(client: &Client, arn: &CertificateArn) -> Result<Tags, 
 /// One attempt, as all calls here: a repeat after a lost answer would make a second certificate.
 pub(super) async fn import_new(client: &Client, material: &Material, tags: &Tags) -> Result<CertificateArn, AwsError> {
     let tags = if tags.is_empty() { None } else { Some(to_sdk(IMPORT, tags)?) };
-    let answer = import(client, material).set_tags(tags).customize().config_override(once()).send().await;
+    let answer = import(client, material).set_tags(tags).customize().config_override(once(client)).send().await;
     let answer = answer.map_err(|error| from_sdk(IMPORT, &error))?;
     answer
         .certificate_arn()
@@ -186,18 +202,19 @@ pub(super) async fn import_new(client: &Client, material: &Material, tags: &Tags
 }
 
 /// How a call that makes a new ARN is made: shorter than others, so that it is known soon that nothing comes of it any more.
-pub(super) fn once() -> aws_sdk_acm::config::Builder {
+pub(super) fn once(client: &Client) -> aws_sdk_acm::config::Builder {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(CONNECT)
         .operation_attempt_timeout(MAKE_NEW)
         .operation_timeout(MAKE_NEW)
         .build();
-    aws_sdk_acm::config::Builder::new().timeout_config(timeouts)
+    client.own().timeout_config(timeouts)
 }
 
 /// Without tags: ACM refuses them here, even none in a list.
 pub(super) async fn reimport(client: &Client, arn: &CertificateArn, material: &Material) -> Result<(), AwsError> {
-    let answer = import(client, material).certificate_arn(arn.as_str()).send().await;
+    let answer =
+        import(client, material).certificate_arn(arn.as_str()).customize().config_override(client.own()).send().await;
     answer.map(|_| ()).map_err(|error| from_sdk(IMPORT, &error))
 }
 
@@ -214,7 +231,14 @@ pub(super) async fn add_tags(client: &Client, arn: &CertificateArn, tags: &Tags)
         return Ok(());
     }
     let tags = to_sdk(ADD_TAGS, tags)?;
-    let answer = client.add_tags_to_certificate().certificate_arn(arn.as_str()).set_tags(Some(tags)).send().await;
+    let answer = client
+        .add_tags_to_certificate()
+        .certificate_arn(arn.as_str())
+        .set_tags(Some(tags))
+        .customize()
+        .config_override(client.own())
+        .send()
+        .await;
     answer.map(|_| ()).map_err(|error| from_sdk(ADD_TAGS, &error))
 }
 
@@ -225,12 +249,25 @@ pub(super) async fn remove_tags(client: &Client, arn: &CertificateArn, keys: &[S
     }
     let tags: Result<Vec<Tag>, _> = keys.iter().map(|key| Tag::builder().key(key).build()).collect();
     let tags = tags.map_err(|error| unusable(REMOVE_TAGS, &error))?;
-    let answer = client.remove_tags_from_certificate().certificate_arn(arn.as_str()).set_tags(Some(tags)).send().await;
+    let answer = client
+        .remove_tags_from_certificate()
+        .certificate_arn(arn.as_str())
+        .set_tags(Some(tags))
+        .customize()
+        .config_override(client.own())
+        .send()
+        .await;
     answer.map(|_| ()).map_err(|error| from_sdk(REMOVE_TAGS, &error))
 }
 
 pub(super) async fn delete(client: &Client, arn: &CertificateArn) -> Result<(), AwsError> {
-    let answer = client.delete_certificate().certificate_arn(arn.as_str()).send().await;
+    let answer = client
+        .delete_certificate()
+        .certificate_arn(arn.as_str())
+        .customize()
+        .config_override(client.own())
+        .send()
+        .await;
     answer.map(|_| ()).map_err(|error| from_sdk(DELETE, &error))
 }
 

@@ -1,6 +1,6 @@
 //! Calls to ACM about certificates that it issues itself, from a private CA (ACM API reference).
 
-use super::acm::{once, to_sdk};
+use super::acm::{Client, once, to_sdk};
 use crate::{
     api::names::CertificateArn,
     aws::{
@@ -11,7 +11,7 @@ use crate::{
     pki::key::PrivateKey,
 };
 use aws_lc_rs::rand;
-use aws_sdk_acm::{Client, operation::renew_certificate::RenewCertificateError, primitives::Blob};
+use aws_sdk_acm::{operation::renew_certificate::RenewCertificateError, primitives::Blob};
 use std::fmt::Write as _;
 use zeroize::Zeroizing;
 
@@ -35,7 +35,7 @@ pub(super) async fn request(client: &Client, order: &CertificateOrder) -> Result
         .idempotency_token(&order.idempotency_token)
         .set_tags(tags)
         .customize()
-        .config_override(once())
+        .config_override(once(client))
         .send()
         .await
         .map_err(|error| from_sdk(REQUEST, &error))?;
@@ -44,7 +44,14 @@ pub(super) async fn request(client: &Client, order: &CertificateOrder) -> Result
 }
 
 pub(super) async fn renew(client: &Client, arn: &CertificateArn) -> Result<(), AwsError> {
-    match client.renew_certificate().certificate_arn(arn.as_str()).send().await {
+    match client
+        .renew_certificate()
+        .certificate_arn(arn.as_str())
+        .customize()
+        .config_override(client.own())
+        .send()
+        .await
+    {
         Err(error) if error.as_service_error().is_some_and(RenewCertificateError::is_request_in_progress_exception) => {
             Ok(())
         }
@@ -56,7 +63,8 @@ pub(super) async fn renew(client: &Client, arn: &CertificateArn) -> Result<(), A
 pub(super) async fn export(client: &Client, arn: &CertificateArn) -> Result<Exported, AwsError> {
     let passphrase = passphrase()?;
     let export = client.export_certificate().certificate_arn(arn.as_str()).passphrase(Blob::new(passphrase.as_bytes()));
-    let mut answer = export.send().await.map_err(|error| from_sdk(EXPORT, &error))?;
+    let mut answer =
+        export.customize().config_override(client.own()).send().await.map_err(|error| from_sdk(EXPORT, &error))?;
     let encrypted = answer.private_key.take().map(Zeroizing::new).ok_or_else(|| unexpected(EXPORT, "private key"))?;
     let certificate = answer.certificate.take().ok_or_else(|| unexpected(EXPORT, "certificate"))?;
     // The passphrase is stretched by design: that takes a while.

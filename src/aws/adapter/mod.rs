@@ -1,6 +1,6 @@
 //! The port on the AWS SDK.
 //!
-//! An account has one configuration (credentials, HTTP client, timeouts); each region's clients are made from it on first use.
+//! All accounts share the clients; each call brings its account's credentials along.
 
 mod acm;
 mod acm_issued;
@@ -10,6 +10,7 @@ mod pca;
 
 use super::{
     classify::unusable,
+    clients::{Caller, Clients},
     error::AwsError,
     paced::Gate,
     port::{
@@ -22,14 +23,11 @@ use crate::api::{
     shared::Tags,
 };
 use async_trait::async_trait;
-use aws_config::{SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_config::timeout::TimeoutConfig;
+use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_types::DateTime;
 use jiff::Timestamp;
-use std::{
-    collections::HashMap,
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 /// Connecting takes at most this long; it is the SDK's own default.
 const CONNECT: Duration = Duration::from_millis(3100);
@@ -51,49 +49,32 @@ pub fn timeouts() -> TimeoutConfig {
 /// One account by the AWS SDK.
 pub struct Sdk {
     identity: Identity,
-    config: SdkConfig,
+    clients: Arc<Clients>,
+    credentials: SharedCredentialsProvider,
     gate: Gate,
-    acm: Mutex<HashMap<Region, aws_sdk_acm::Client>>,
-    pca: Mutex<HashMap<Region, aws_sdk_acmpca::Client>>,
 }
 
 impl Sdk {
-    /// An account. `config` holds all but the region: credentials, HTTP client, timeouts, endpoint. The first page of a
-    /// list, like every other call, has had its turn already; those that follow wait at the `gate`.
+    /// An account, which these credentials lead to. The first page of a list, like every other call, has had its turn already;
+    /// those that follow wait at the `gate`.
     #[must_use]
-    pub fn new(identity: Identity, config: SdkConfig, gate: Gate) -> Self {
-        // Each attempt needs its turn, so the gate repeats. The SDK would also repeat what a used-up quota refused.
-        let config = config.into_builder().retry_config(RetryConfig::disabled()).build();
-        Self { identity, config, gate, acm: Mutex::default(), pca: Mutex::default() }
+    pub fn new(identity: Identity, clients: Arc<Clients>, credentials: SharedCredentialsProvider, gate: Gate) -> Self {
+        Self { identity, clients, credentials, gate }
     }
 
-    fn config_of(&self, region: &Region) -> SdkConfig {
-        self.config.to_builder().region(aws_config::Region::new(region.to_string())).build()
+    fn acm(&self, region: &Region) -> Caller<aws_sdk_acm::Client> {
+        self.clients.acm(region, &self.credentials)
     }
 
-    fn acm(&self, region: &Region) -> aws_sdk_acm::Client {
-        let mut clients = self.acm.lock().unwrap_or_else(PoisonError::into_inner);
-        let make = || {
-            let config = aws_sdk_acm::config::Builder::from(&self.config_of(region));
-            aws_sdk_acm::Client::from_conf(config.build())
-        };
-        clients.entry(region.clone()).or_insert_with(make).clone()
+    fn pca(&self, region: &Region) -> Caller<aws_sdk_acmpca::Client> {
+        self.clients.pca(region, &self.credentials)
     }
 
-    fn pca(&self, region: &Region) -> aws_sdk_acmpca::Client {
-        let mut clients = self.pca.lock().unwrap_or_else(PoisonError::into_inner);
-        let make = || {
-            let config = aws_sdk_acmpca::config::Builder::from(&self.config_of(region));
-            aws_sdk_acmpca::Client::from_conf(config.build())
-        };
-        clients.entry(region.clone()).or_insert_with(make).clone()
-    }
-
-    fn acm_at(&self, action: &'static str, arn: &CertificateArn) -> Result<aws_sdk_acm::Client, AwsError> {
+    fn acm_at(&self, action: &'static str, arn: &CertificateArn) -> Result<Caller<aws_sdk_acm::Client>, AwsError> {
         Ok(self.acm(&region_of(action, arn)?))
     }
 
-    fn pca_at(&self, action: &'static str, arn: &impl Located) -> Result<aws_sdk_acmpca::Client, AwsError> {
+    fn pca_at(&self, action: &'static str, arn: &impl Located) -> Result<Caller<aws_sdk_acmpca::Client>, AwsError> {
         Ok(self.pca(&region_of(action, arn)?))
     }
 }
@@ -135,8 +116,7 @@ impl Aws for Sdk {
     async fn organization(&self) -> Result<Organization, AwsError> {
         let region = Organization::home(self.identity.arn.split(':').nth(1).unwrap_or_default());
         let region = region.parse().map_err(|error| unusable(organization::DESCRIBE, &error))?;
-        let config = aws_sdk_organizations::config::Builder::from(&self.config_of(&region)).build();
-        let client = aws_sdk_organizations::Client::from_conf(config);
+        let client = self.clients.organizations(&region, &self.credentials);
         organization::Reader { client, gate: &self.gate, region: &region }.read().await
     }
 
@@ -189,7 +169,7 @@ impl Aws for Sdk {
     }
 
     async fn simulate(&self, question: &Simulation) -> Result<Vec<Verdict>, AwsError> {
-        iam::simulate(&self.config, question).await
+        iam::simulate(&self.clients.config(&self.credentials), question).await
     }
 }
 

@@ -4,6 +4,7 @@ use crate::{
     api::names::{AccountId, Region},
     aws::{
         classify::{from_sdk, unexpected},
+        clients::Caller,
         error::{AwsError, Kind},
         paced::{Gate, quotas::Operation},
         port::{Member, Organization},
@@ -34,7 +35,7 @@ const MOST_UNITS: usize = 20_000;
 
 /// Reads one organization, each request when it is its turn.
 pub(super) struct Reader<'a> {
-    pub client: Client,
+    pub client: Caller<Client>,
     pub gate: &'a Gate,
     pub region: &'a Region,
 }
@@ -49,7 +50,10 @@ macro_rules! pages {
         loop {
             let answer = $self
                 .turn(|| async {
-                    let sent = Box::pin(call.clone().set_next_token(token.clone()).send()).await;
+                    let sent = {
+                        let page = call.clone().set_next_token(token.clone()).customize();
+                        Box::pin(page.config_override($self.client.own()).send()).await
+                    };
                     sent.map_err(|error| from_sdk($action, &error))
                 })
                 .await?;
@@ -71,12 +75,14 @@ impl Reader<'_> {
     where
         F: Future<Output = Result<T, AwsError>>,
     {
-        self.gate.again(Operation::ListAccounts, self.region, request).await
+        self.gate.patiently(Operation::ListAccounts, self.region, request).await
     }
 
     pub(super) async fn read(&self) -> Result<Organization, AwsError> {
         let answer = self.turn(|| async {
-            let sent = Box::pin(self.client.describe_organization().send()).await;
+            let sent =
+                Box::pin(self.client.describe_organization().customize().config_override(self.client.own()).send())
+                    .await;
             sent.map_err(|error| from_sdk(DESCRIBE, &error))
         });
         let described = answer.await?.organization.ok_or_else(|| unexpected(DESCRIBE, "organization"))?;

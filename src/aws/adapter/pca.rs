@@ -5,6 +5,7 @@ use crate::{
     api::names::{AuthorityArn, IssuedArn, Located, Region},
     aws::{
         classify::{from_sdk, unexpected, unusable},
+        clients::Caller,
         error::AwsError,
         paced::{Gate, quotas::Operation},
         port::{Authority, AuthorityState, Issue, PemChain},
@@ -12,7 +13,6 @@ use crate::{
     pki::algorithm::KeyAlgorithm,
 };
 use aws_sdk_acmpca::{
-    Client,
     operation::get_certificate::GetCertificateError,
     primitives::Blob,
     types::{
@@ -27,13 +27,16 @@ pub(super) const ISSUE: &str = "acm-pca:IssueCertificate";
 pub(super) const GET: &str = "acm-pca:GetCertificate";
 const LIST: &str = "acm-pca:ListCertificateAuthorities";
 
+type Client = Caller<aws_sdk_acmpca::Client>;
+
 /// The largest page (ListCertificateAuthorities, MaxResults).
 const PAGE: i32 = 1000;
 
 pub(super) async fn list(client: &Client, gate: &Gate, region: &Region) -> Result<Vec<Authority>, AwsError> {
     let list = client.list_certificate_authorities().max_results(PAGE);
     let page = async |token| {
-        let answer = Box::pin(list.clone().set_next_token(token).send()).await;
+        let answer =
+            Box::pin(list.clone().set_next_token(token).customize().config_override(client.own()).send()).await;
         answer.map_err(|error| from_sdk(LIST, &error))
     };
     let mut answer = page(None).await?;
@@ -41,12 +44,18 @@ pub(super) async fn list(client: &Client, gate: &Gate, region: &Region) -> Resul
     loop {
         authorities.extend(answer.certificate_authorities().iter().filter_map(authority));
         let Some(token) = answer.next_token.filter(|token| !token.is_empty()) else { return Ok(authorities) };
-        answer = gate.again(Operation::ListCertificateAuthorities, region, || page(Some(token.clone()))).await?;
+        answer = gate.patiently(Operation::ListCertificateAuthorities, region, || page(Some(token.clone()))).await?;
     }
 }
 
 pub(super) async fn describe(client: &Client, arn: &AuthorityArn) -> Result<Authority, AwsError> {
-    let answer = client.describe_certificate_authority().certificate_authority_arn(arn.as_str()).send().await;
+    let answer = client
+        .describe_certificate_authority()
+        .certificate_authority_arn(arn.as_str())
+        .customize()
+        .config_override(client.own())
+        .send()
+        .await;
     let answer = answer.map_err(|error| from_sdk(DESCRIBE, &error))?;
     answer.certificate_authority().and_then(authority).ok_or_else(|| unexpected(DESCRIBE, "private CA"))
 }
@@ -81,7 +90,13 @@ fn state(status: Option<&CertificateAuthorityStatus>) -> AuthorityState {
 }
 
 pub(super) async fn own_certificate(client: &Client, arn: &AuthorityArn) -> Result<PemChain, AwsError> {
-    let answer = client.get_certificate_authority_certificate().certificate_authority_arn(arn.as_str()).send().await;
+    let answer = client
+        .get_certificate_authority_certificate()
+        .certificate_authority_arn(arn.as_str())
+        .customize()
+        .config_override(client.own())
+        .send()
+        .await;
     let answer = answer.map_err(|error| from_sdk(GET_OWN, &error))?;
     let certificate = answer.certificate.ok_or_else(|| unexpected(GET_OWN, "certificate"))?;
     Ok(PemChain { certificate, chain: answer.certificate_chain.unwrap_or_default() })
@@ -97,6 +112,8 @@ pub(super) async fn issue(client: &Client, issue: &Issue) -> Result<IssuedArn, A
         .template_arn(issue.template.as_str())
         .validity(until.map_err(|error| unusable(ISSUE, &error))?)
         .idempotency_token(&issue.idempotency_token)
+        .customize()
+        .config_override(client.own())
         .send()
         .await
         .map_err(|error| from_sdk(ISSUE, &error))?;
@@ -119,7 +136,7 @@ pub(super) async fn issued(client: &Client, arn: &IssuedArn) -> Result<Option<Pe
     // <CA's ARN>/certificate/<serial>, which the type ensures.
     let authority = arn.as_str().split("/certificate/").next().unwrap_or_default();
     let call = client.get_certificate().certificate_authority_arn(authority).certificate_arn(arn.as_str());
-    let answer = match call.send().await {
+    let answer = match call.customize().config_override(client.own()).send().await {
         Err(error) if error.as_service_error().is_some_and(GetCertificateError::is_request_in_progress_exception) => {
             return Ok(None);
         }

@@ -13,7 +13,7 @@ use crate::{
     },
     pki::algorithm::KeyAlgorithm,
 };
-use aws_config::BehaviorVersion;
+use aws_config::{BehaviorVersion, SdkConfig};
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use serde_json::json;
 use std::sync::Arc;
@@ -31,14 +31,13 @@ async fn sdk(answer: impl Fn(&Call, usize) -> (u16, String) + Send + Sync + 'sta
         .behavior_version(BehaviorVersion::v2026_01_12())
         .http_client(http_client(&Network::default()))
         .endpoint_url(&fake.url)
-        .credentials_provider(SharedCredentialsProvider::new(keys))
         .timeout_config(timeouts())
         .sleep_impl(aws_smithy_async::rt::sleep::SharedAsyncSleep::new(aws_smithy_async::rt::sleep::TokioSleep::new()))
         .build();
     let identity =
         Identity { account: "111122223333".parse().unwrap(), arn: "arn:aws:iam::111122223333:user/arnkeeper".into() };
     let gate = Gate::new(Arc::default(), identity.account.clone(), Quotas::default());
-    (Sdk::new(identity, config, gate), fake)
+    (Sdk::new(identity, Arc::new(Clients::new(&config)), SharedCredentialsProvider::new(keys), gate), fake)
 }
 
 fn region() -> Region {

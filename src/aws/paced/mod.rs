@@ -52,6 +52,8 @@ fn asker() -> Asker {
 const PAUSES: [Duration; 2] = [Duration::from_millis(300), Duration::from_millis(900)];
 /// A request that took so long to fail is not made again here: its object comes back.
 const LONG_ENOUGH: Duration = Duration::from_secs(12);
+/// So long without an answer, and what was read before is given up for one that does not come.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The way to one account, at the pace of its quotas.
 #[derive(Clone, Debug)]
@@ -119,6 +121,52 @@ impl Gate {
             }
         }
         answer
+    }
+
+    /// As [`Self::again`], for one of many requests that are of use together only, such as a page: where AWS throttles it, or its
+    /// turn is far away, it is waited for, so that what was read before is not read again.
+    ///
+    /// # Errors
+    /// Those of the request; that AWS throttles only if it does so for half a minute.
+    pub async fn patiently<T, F>(
+        &self,
+        operation: Operation,
+        region: &Region,
+        request: impl Fn() -> F,
+    ) -> Result<T, AwsError>
+    where
+        F: Future<Output = Result<T, AwsError>>,
+    {
+        self.within(PATIENCE, operation, region, request).await
+    }
+
+    async fn within<T, F>(
+        &self,
+        patience: Duration,
+        operation: Operation,
+        region: &Region,
+        request: impl Fn() -> F,
+    ) -> Result<T, AwsError>
+    where
+        F: Future<Output = Result<T, AwsError>>,
+    {
+        let began = now();
+        let mut throttled = None;
+        loop {
+            let error = match self.again(operation, region, &request).await {
+                Err(error) if matches!(error.kind, Kind::Throttled | Kind::NotYourTurn(_)) => error,
+                other => return other,
+            };
+            // The line is slower now, and gives the next turn.
+            let wait = if let Kind::NotYourTurn(wait) = error.kind { wait } else { Duration::ZERO };
+            if now() - began + wait > patience {
+                return Err(throttled.unwrap_or(error));
+            }
+            if error.kind == Kind::Throttled {
+                throttled = Some(error);
+            }
+            tokio::time::sleep(wait).await;
+        }
     }
 
     fn lane(&self, operation: Operation, region: &Region) -> Lane {

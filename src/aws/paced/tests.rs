@@ -130,6 +130,32 @@ async fn throttling_slows_one_operation_of_one_account() {
     assert_eq!(waited, [Operation::ListTagsForCertificate]);
 }
 
+/// Pages are of use together only, so one that is throttled is waited for, at the line's slower pace.
+#[tokio::test]
+async fn a_page_that_is_throttled_is_asked_for_again_and_given_up_if_that_lasts() {
+    let patience = Duration::from_millis(1500);
+    let error = |kind| AwsError { kind, action: "organizations:ListAccounts", code: None, message: "later".into() };
+    for (throttled, whole) in [(2, true), (usize::MAX, false)] {
+        let gate = Gate::new(Stand::new().pacer, "111122223333".parse().unwrap(), Quotas::default());
+        let (began, calls) = (now(), Mutex::new(vec![]));
+        let page = || async {
+            let mut calls = calls.lock().unwrap();
+            calls.push(now());
+            if calls.len() <= throttled { Err(error(Kind::Throttled)) } else { Ok(()) }
+        };
+        let answer = gate.within(patience, Operation::ListAccounts, &region(), page).await;
+        assert_eq!(answer.map_err(|error| error.kind), if whole { Ok(()) } else { Err(Kind::Throttled) });
+        let calls = calls.into_inner().unwrap();
+        assert!(calls.len() >= 3 && (whole || now() - began >= patience / 2));
+        let gaps: Vec<Duration> = calls.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        assert!(gaps.iter().all(|gap| *gap >= Duration::from_millis(390)), "half as fast, or slower: {gaps:?}");
+    }
+    let gate = Gate::new(Stand::new().pacer, "111122223333".parse().unwrap(), Quotas::default());
+    let denied = || async { Err::<(), _>(error(Kind::AccessDenied)) };
+    let answer = gate.patiently(Operation::ListAccounts, &region(), denied).await;
+    assert_eq!(answer.unwrap_err().kind, Kind::AccessDenied);
+}
+
 #[tokio::test]
 async fn leave_to_import_is_the_askers() {
     let stand = Stand::new();

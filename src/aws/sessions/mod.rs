@@ -10,11 +10,12 @@ pub use problem::{ProblemKind, SessionProblem};
 use self::{
     checks::{check_chain, check_identity, check_partition},
     organization::managing_slot,
-    ways::{kept_elsewhere, secret_name, uses_chain},
+    ways::{Way, kept_elsewhere, same_keys, secret_name, uses_chain, way},
 };
 use super::{
     adapter::{Sdk, timeouts},
     classify::{from_sdk, unexpected},
+    clients::{Caller, Clients},
     error::{AwsError, Kind},
     network::Network,
     paced::{Gate, Paced, pacer::Pacer, quotas::Quotas},
@@ -23,10 +24,7 @@ use super::{
     provider::{Held, assume, http_client, own_retries},
 };
 use crate::{
-    api::{
-        AwsAccount,
-        names::{Located, Region},
-    },
+    api::{AwsAccount, names::Located},
     core::organization::inactive,
     metrics::{Measured, Metrics},
 };
@@ -49,7 +47,7 @@ use std::{
     },
     time::{Duration, Instant},
 };
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, Semaphore};
 
 /// A passing problem is remembered this long, so that many objects of one account do not repeat it.
 const REMEMBER_PASSING: Duration = Duration::from_secs(5);
@@ -61,6 +59,9 @@ const AFTERMATH: Duration = Duration::from_secs(5);
 const READ_AGAIN: Duration = Duration::from_hours(1);
 /// What AWS denies may be due to keys that were replaced: so old, they are read again.
 const READ_AGAIN_IF_DENIED: Duration = Duration::from_mins(1);
+/// Members of organizations that are entered at the same time. All of them ask STS by their management account, whose rate is
+/// shared with whoever else uses it there (IAM and STS quotas).
+const ENTERED_AT_ONCE: usize = 20;
 /// The region of STS for an account that names none.
 const FALLBACK_REGION: &str = "us-east-1";
 const WHO: &str = "sts:GetCallerIdentity";
@@ -103,12 +104,13 @@ struct Key {
     generation: Option<i64>,
     /// How often its Secret changed.
     secret: u64,
-    /// The session of the organization that it is entered from; 0: none.
+    /// The credentials of the organization that it is entered from; 0: none.
     through: u64,
 }
 
 struct Opened {
     key: Key,
+    way: Way,
     at: Instant,
     /// There was a session before it.
     follows: bool,
@@ -119,9 +121,11 @@ struct Opened {
 #[derive(Clone)]
 struct Session {
     aws: Arc<dyn Aws>,
+    /// What its roles are assumed from.
+    first: SharedCredentialsProvider,
     /// For what is entered from here.
     provider: SharedCredentialsProvider,
-    /// No other session has it.
+    /// That of the provider: no other one has it.
     serial: u64,
 }
 
@@ -137,6 +141,7 @@ struct Slot {
 /// What all sessions share: the environment's configuration and credentials.
 struct Base {
     config: SdkConfig,
+    clients: Arc<Clients>,
     chain: Option<Held>,
 }
 
@@ -151,6 +156,8 @@ pub struct Sessions {
     vault_token: Option<PathBuf>,
     accounts: Find,
     serial: AtomicU64,
+    /// Permits to enter members of organizations.
+    entering: Semaphore,
     network: Network,
     http: SharedHttpClient,
     base: OnceCell<Base>,
@@ -179,6 +186,7 @@ impl Sessions {
             vault_token,
             accounts,
             serial: AtomicU64::new(0),
+            entering: Semaphore::new(ENTERED_AT_ONCE),
             http: http_client(&network),
             network,
             base: OnceCell::new(),
@@ -217,17 +225,34 @@ impl Sessions {
         if let Some(known) = self.known(&slot, &key, life) {
             return known;
         }
-        let mut outcome = self.begin(account, through.map(|session| session.provider)).await;
+        let way = way(account, &key)?;
+        let (old, through) = (Self::kept(&slot, &way, (self.now)()), through.map(|session| session.provider));
+        let lives = |(_, age): &&(Session, Duration)| life.is_none_or(|life| *age < life);
+        let used_on = old.as_ref().filter(lives);
         let mut at = (self.now)();
+        let mut outcome = if let Some((old, age)) = used_on {
+            at = at.checked_sub(*age).unwrap_or(at);
+            self.enter(account, &way, old.first.clone(), Some(old)).await
+        } else {
+            self.begin(account, &way, old.as_ref().map(|(old, _)| old), through.clone()).await
+        };
+        if used_on.is_some() && outcome.as_ref().is_err_and(|problem| !problem.passes()) {
+            outcome = self.begin(account, &way, None, through).await;
+            at = (self.now)();
+        }
         if outcome.as_ref().is_err_and(SessionProblem::passes)
             && let Some(old) = Self::still_works(&slot, &key)
         {
             outcome = Ok(old);
             // It was not read: again soon.
+            at = (self.now)();
             at = at.checked_sub(READ_AGAIN.saturating_sub(REMEMBER)).unwrap_or(at);
         }
+        if outcome.is_err() {
+            at = (self.now)();
+        }
         let follows = outcome.is_ok() && slot.used.swap(true, Ordering::SeqCst);
-        *lock(&slot.opened) = Some(Opened { key, at, follows, outcome: outcome.clone() });
+        *lock(&slot.opened) = Some(Opened { key, way, at, follows, outcome: outcome.clone() });
         outcome
     }
 
@@ -283,6 +308,13 @@ impl Sessions {
         lock(&slot.opened).as_ref().filter(|opened| opened.key == *key)?.outcome.as_ref().ok().cloned()
     }
 
+    /// A session that came the same way, and how long ago its credentials were read.
+    fn kept(slot: &Slot, way: &Way, now: Instant) -> Option<(Session, Duration)> {
+        let opened = lock(&slot.opened);
+        let opened = opened.as_ref().filter(|opened| opened.way == *way)?;
+        opened.outcome.as_ref().ok().map(|session| (session.clone(), now.duration_since(opened.at)))
+    }
+
     /// `life`: how long a session is good, if not for ever.
     fn known(&self, slot: &Slot, key: &Key, life: Option<Duration>) -> Option<Result<Session, SessionProblem>> {
         let opened = lock(&slot.opened);
@@ -295,37 +327,63 @@ impl Sessions {
         fresh.then(|| opened.outcome.clone())
     }
 
+    /// Reads the first credentials. If they are those of an `old` session that came the same way, its roles need not be assumed anew.
     async fn begin(
         &self,
         account: &AwsAccount,
+        way: &Way,
+        old: Option<&Session>,
         through: Option<SharedCredentialsProvider>,
     ) -> Result<Session, SessionProblem> {
         let spec = &account.spec;
         check_chain(&spec.assume_roles)?;
         check_partition(&spec.regions, spec.assume_roles.iter().map(|role| role.role_arn.arn()))?;
-        let region = spec.regions.first().map_or(FALLBACK_REGION, Region::as_str).to_owned();
-        let base = self.base.get_or_init(|| self.load(region.clone())).await;
         let first = match through {
             Some(provider) => provider,
-            None => self.first(account, base).await?,
+            None => self.first(account, self.base(way).await).await?,
         };
-        let config = base.config.to_builder().region(aws_config::Region::new(region)).build();
+        let same = match old {
+            Some(old) if same_keys(&old.first, &first).await => Some(old),
+            _ => None,
+        };
+        self.enter(account, way, first, same).await
+    }
+
+    async fn base(&self, way: &Way) -> &Base {
+        self.base.get_or_init(|| self.load(way.region.to_string())).await
+    }
+
+    /// Opens a session. `kept`: one whose credentials are used on.
+    async fn enter(
+        &self,
+        account: &AwsAccount,
+        way: &Way,
+        first: SharedCredentialsProvider,
+        kept: Option<&Session>,
+    ) -> Result<Session, SessionProblem> {
+        let spec = &account.spec;
+        let base = self.base(way).await;
+        // It is never closed.
+        let _turn = if way.is_through() { self.entering.acquire().await.ok() } else { None };
         let retries = own_retries();
-        let provider = assume(&config, &retries, first, &spec.assume_roles);
-        let config = config.into_builder().credentials_provider(provider.clone()).build();
+        let (provider, serial) = if let Some(kept) = kept {
+            check_partition(&spec.regions, spec.assume_roles.iter().map(|role| role.role_arn.arn()))?;
+            (kept.provider.clone(), kept.serial)
+        } else {
+            let provider = assume(&base.clients, &way.region, &retries, first.clone(), &spec.assume_roles);
+            (provider, self.serial.fetch_add(1, Ordering::SeqCst) + 1)
+        };
         let (name, began) = (account.name_any(), Instant::now());
-        let identity = identity(&config, retries).await;
-        let sts = config.region().map_or(FALLBACK_REGION, aws_config::Region::as_ref);
-        self.metrics.called(&name, sts, WHO, identity.as_ref().err(), began.elapsed());
+        let identity = identity(&base.clients.sts(&way.region, &provider), &retries).await;
+        self.metrics.called(&name, way.region.as_str(), WHO, identity.as_ref().err(), began.elapsed());
         let identity = identity?;
         check_identity(account, &identity)?;
         check_partition(&spec.regions, [identity.arn.as_str()])?;
         let quotas = Quotas::granted(&account.spec.quotas);
         let gate = Gate::new(Arc::clone(&self.pacer), identity.account.clone(), quotas);
-        let sdk = Sdk::new(identity, config, gate.clone());
+        let sdk = Sdk::new(identity, Arc::clone(&base.clients), provider.clone(), gate.clone());
         let sdk = Measured::new(sdk, name, &spec.regions, self.metrics.clone(), self.learned.clone());
-        let serial = self.serial.fetch_add(1, Ordering::SeqCst) + 1;
-        Ok(Session { aws: Arc::new(Paced::new(Arc::new(sdk), gate)), provider, serial })
+        Ok(Session { aws: Arc::new(Paced::new(Arc::new(sdk), gate)), first, provider, serial })
     }
 
     /// Reads the environment. `region` is only for finding credentials where the environment names none.
@@ -346,13 +404,12 @@ impl Sessions {
         }
         let config = loader.load().await;
         let chain = config.credentials_provider().map(Held::new);
-        Base { config, chain }
+        Base { clients: Arc::new(Clients::new(&config)), config, chain }
     }
 }
 
-async fn identity(config: &SdkConfig, retries: RetryPartition) -> Result<Identity, AwsError> {
-    let config = aws_sdk_sts::config::Builder::from(config).retry_partition(retries).build();
-    let answer = aws_sdk_sts::Client::from_conf(config).get_caller_identity().send().await;
+async fn identity(sts: &Caller<aws_sdk_sts::Client>, retries: &RetryPartition) -> Result<Identity, AwsError> {
+    let answer = sts.get_caller_identity().customize().config_override(sts.own_with(retries)).send().await;
     let answer = answer.map_err(|error| from_sdk(WHO, &error))?;
     let account = answer.account().and_then(|id| id.parse().ok()).ok_or_else(|| unexpected(WHO, "account id"))?;
     let arn = answer.arn.ok_or_else(|| unexpected(WHO, "ARN"))?;

@@ -257,6 +257,35 @@ async fn roles_are_assumed_one_after_the_other_and_held() {
     assert!(calls[1].body.contains("DurationSeconds=3600") && calls[1].body.contains("ExternalId=shared-id"));
 }
 
+/// An edit of an organization's AwsAccount changes thousands of members.
+#[tokio::test]
+async fn a_changed_account_uses_its_credentials_on_as_long_as_they_come_the_same_way() {
+    let stand = Stand::new(|call, number| match &*call.operation {
+        "AssumeRole" => role(&format!("ASIA{number}")),
+        _ if call.key == "ASIA1" => {
+            refuse(403, "ExpiredToken", "The security token included in the request is expired")
+        }
+        _ => who("arn:aws:sts::111122223333:assumed-role/arnkeeper/arnkeeper"),
+    })
+    .await;
+    let account = |generation, role: &str, quota: i32| {
+        let role = format!("arn:aws:iam::111122223333:role/{role}");
+        account_with(
+            generation,
+            &json!({ "assumeRoles": [{ "roleArn": role }], "quotas": { "IssueCertificate": quota } }),
+        )
+    };
+    let assumed = || stand.sts.operations().iter().filter(|operation| *operation == "AssumeRole").count();
+    let first = stand.sessions.open(&account(1, "one", 1)).await.ok().unwrap();
+    let second = stand.sessions.open(&account(2, "one", 2)).await.ok().unwrap();
+    assert!(!Arc::ptr_eq(&first, &second), "it has the new quotas");
+    assert_eq!((assumed(), stand.secrets.reads()), (1, 1));
+    assert_eq!(stand.kind(&account(3, "other", 2)).await, Some(ProblemKind::Credentials));
+    assert_eq!((assumed(), stand.secrets.reads()), (2, 2));
+    stand.sessions.open(&account(4, "other", 2)).await.ok().unwrap();
+    assert_eq!(assumed(), 3, "what did not work is not used on");
+}
+
 #[tokio::test]
 async fn what_keeps_us_out_is_told_by_its_kind() {
     let two = |duration: &str| {
@@ -426,7 +455,7 @@ async fn with_stored_keys() -> Stand {
     let chain = Some(Held::new(fixed(&keys(ID))));
     let config = stand.sessions.load("eu-west-1".into()).await.config;
     let config = config.into_builder().retry_config(RetryConfig::disabled()).build();
-    assert!(stand.sessions.base.set(Base { config, chain }).is_ok());
+    assert!(stand.sessions.base.set(Base { clients: Arc::new(Clients::new(&config)), config, chain }).is_ok());
     stand
 }
 

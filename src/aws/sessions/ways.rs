@@ -1,20 +1,63 @@
 //! The ways to authenticate: what an account's roles are assumed from.
 
-use super::{Base, FALLBACK_REGION, ProblemKind, SessionProblem, Sessions};
+use super::{Base, FALLBACK_REGION, Key, ProblemKind, SessionProblem, Sessions};
 use crate::{
     api::{
         AwsAccount,
-        account::{AwsSecret, Credentials, SecretsManager},
+        account::{AssumeRole, AwsSecret, Credentials, SecretsManager},
         names::Region,
     },
     aws::{credentials::AccessKeys, error::Kind, profiles, provider::fixed, secrets_manager, vault},
 };
-use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use kube::ResourceExt;
 use std::time::Instant;
 
 const NO_CHAIN: &str = "there is no default provider of credentials: give the operator an identity (IRSA, EKS Pod Identity, an \
                         instance profile, the environment), or name other spec.credentials";
+
+/// What the credentials of a session come from. Where it is the same, they are used on: a changed rule or quota of an
+/// organization must not assume the roles of thousands of members anew.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Way {
+    uid: Option<String>,
+    credentials: Option<Credentials>,
+    roles: Vec<AssumeRole>,
+    /// STS is asked there.
+    pub(super) region: Region,
+    secret: u64,
+    through: u64,
+}
+
+impl Way {
+    /// It leads through an organization's account.
+    pub(super) fn is_through(&self) -> bool {
+        self.through != 0
+    }
+}
+
+/// The way of an account's credentials.
+pub(super) fn way(account: &AwsAccount, key: &Key) -> Result<Way, SessionProblem> {
+    let spec = &account.spec;
+    let region = match spec.regions.first() {
+        Some(region) => region.clone(),
+        None => FALLBACK_REGION
+            .parse()
+            .map_err(|error| SessionProblem::new(ProblemKind::Transient, format!("{FALLBACK_REGION}: {error}")))?,
+    };
+    let (credentials, roles) = (spec.credentials.clone(), spec.assume_roles.clone());
+    Ok(Way { uid: key.uid.clone(), credentials, roles, region, secret: key.secret, through: key.through })
+}
+
+/// Whether two providers give the same access keys.
+pub(super) async fn same_keys(one: &SharedCredentialsProvider, other: &SharedCredentialsProvider) -> bool {
+    let (one, other) = (one.provide_credentials().await, other.provide_credentials().await);
+    one.ok().zip(other.ok()).is_some_and(|(one, other)| {
+        one.access_key_id() == other.access_key_id()
+            && one.secret_access_key() == other.secret_access_key()
+            && one.session_token() == other.session_token()
+    })
+}
 
 impl Sessions {
     /// The first credentials of an account that is no member of an organization.

@@ -55,7 +55,7 @@ pub(super) fn next(
         Told::Lists(region) => Step::Read(Read::List(region)),
         Told::Goes(Next::Tags(arns)) => Step::Read(Read::Tags(arns)),
         Told::Goes(Next::Rooms(namespaces)) => Step::Read(Read::Rooms(namespaces)),
-        Told::Goes(Next::Changes(changes)) => Step::Write(Write::Discovered(changes)),
+        Told::Goes(Next::Changes(changes, tags)) => Step::Write(Write::Discovered(changes, tags)),
         Told::Looks | Told::Off | Told::Rests(_) | Told::Goes(Next::Done(_)) => Step::Read(Read::Surroundings),
     })
 }

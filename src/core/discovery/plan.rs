@@ -20,8 +20,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Objects that are changed in one step.
 const CHANGED_AT_ONCE: usize = 100;
-/// Certificates whose tags are read in one step: a few seconds at the pace of ACM's quota.
-const READ_AT_ONCE: usize = 40;
+/// Certificates whose tags are read in one step: two seconds at the pace of ACM's quota. So long the first objects wait.
+const READ_AT_ONCE: usize = 20;
 /// Certificates that end within this long are counted.
 const SOON: SignedDuration = SignedDuration::from_hours(30 * 24);
 /// What lists do not have goes after this long, even if nobody told so.
@@ -34,8 +34,9 @@ pub enum Next {
     Tags(Vec<CertificateArn>),
     /// Whether objects can be put into these namespaces.
     Rooms(Vec<String>),
-    /// These objects change; none depends on another.
-    Changes(Vec<Change>),
+    /// These objects change; none depends on another. Meanwhile the tags of these certificates are read: the quota for that is not
+    /// left unused.
+    Changes(Vec<Change>, Vec<CertificateArn>),
     /// All is as it has to be, as far as it can.
     Done(Outcome),
 }
@@ -76,7 +77,7 @@ pub fn next(place: &Place<'_>, discovery: &Discovery, run: &Run, around: &Surrou
         return Next::Rooms(rooms.into_iter().collect());
     }
     if !changes.is_empty() {
-        return Next::Changes(changes);
+        return Next::Changes(changes, tags);
     }
     if !tags.is_empty() {
         return Next::Tags(tags);

@@ -115,6 +115,81 @@ fn a_persons_object_is_not_taken_over() {
 }
 
 #[test]
+fn what_selects_or_matches_nothing_is_told_and_does_no_harm() {
+    let org = organization(vec![
+        member(1, ACTIVE, "pay-one", "ou-abcd-11111111"),
+        member(2, ACTIVE, "shop-one", "ou-abcd-22222222"),
+    ]);
+    let rule = |pattern: &str| json!({ "match": { "namePattern": pattern }, "set": {} });
+    let all = owner(&json!({ "rules": [rule("pay-*"), rule("*")] }));
+    assert_eq!(unmatched(&all, &org), None);
+    let wrong = owner(&json!({
+        "include": { "accountIds": ["000000000001", "999999999999"], "organizationalUnitIds": ["ou-abcd-22222222"] },
+        "exclude": { "organizationalUnitIds": ["ou-abcd-99999999"] },
+        "rules": [rule("pay-*"), rule("bank-*"), rule("pay-one"), rule("*")],
+    }));
+    let told = unmatched(&wrong, &org).unwrap();
+    for what in [
+        "include.accountIds: 999999999999 is no account",
+        "exclude.organizationalUnitIds: no account lies in ou-abcd-99999999",
+        "rules[1] matches no member",
+        "rules[2] is never used",
+    ] {
+        assert!(told.contains(what), "{what}: {told}");
+    }
+    assert!(!told.contains("rules[0]") && !told.contains("rules[3]") && !told.contains("22222222"), "{told}");
+    let many: Vec<String> = (900..920).map(|n| format!("{n:012}")).collect();
+    let told = unmatched(&owner(&json!({ "exclude": { "accountIds": many } })), &org).unwrap();
+    assert!(told.ends_with("and 15 more") && told.matches(';').count() == 5, "{told}");
+}
+
+#[test]
+fn an_include_that_selects_nobody_takes_no_member_away() {
+    let two =
+        organization(vec![member(1, ACTIVE, "a", "ou-abcd-11111111"), member(2, ACTIVE, "b", "ou-abcd-11111111")]);
+    let mut around = Around::default();
+    let made = changes(&owner(&json!({})), &two, &around);
+    apply(&mut around, made);
+    let slip = owner(&json!({ "include": { "organizationalUnitIds": ["ou-abcd-99999999"] } }));
+    assert!(includes_nobody(&slip, &two) && !includes_nobody(&owner(&json!({})), &two));
+    assert_eq!(changes(&slip, &two, &around), []);
+    // Who really left goes all the same.
+    let one = organization(vec![member(1, ACTIVE, "a", "ou-abcd-11111111")]);
+    let made = changes(&slip, &one, &around);
+    apply(&mut around, made);
+    assert_eq!(around.members.keys().collect::<Vec<_>>(), ["000000000001"]);
+    // To leave all of them out is said by `exclude`.
+    let none = owner(&json!({ "exclude": { "organizationalUnitIds": ["r-abcd"] } }));
+    let made = changes(&none, &one, &around);
+    apply(&mut around, made);
+    assert!(around.members.is_empty());
+}
+
+#[test]
+fn who_leads_to_the_same_account_is_told() {
+    let id: AccountId = "000000000001".parse().unwrap();
+    let account = |name: &str, id: Option<&str>| {
+        let mut account = owner(&json!(null));
+        account.metadata.name = Some(name.into());
+        account.metadata.uid = Some(format!("uid-{name}"));
+        account.status =
+            Some(crate::api::account::AwsAccountStatus { account_id: id.map(Into::into), ..Default::default() });
+        account
+    };
+    let mut own = account("own", Some("000000000001"));
+    let (twin, other, away) =
+        (account("twin", Some("000000000001")), account("other", Some("000000000002")), account("away", None));
+    let mut off = account("off", Some("000000000001"));
+    off.spec.enabled = false;
+    let mut member = account("000000000001", Some("000000000001"));
+    member.metadata.owner_references = own.controller_owner_ref(&()).map(|owner| vec![owner]);
+    let all: Vec<_> = [own.clone(), twin, other, away, off, member].into_iter().map(Arc::new).collect();
+    assert_eq!(also_leading_to(&id, &own, &all), ["twin"]);
+    own.status.as_mut().unwrap().same_account = vec!["away".into()];
+    assert_eq!(also_leading_to(&id, &own, &all), ["away", "twin"], "one that is away for now is not forgotten");
+}
+
+#[test]
 fn patterns_stand_for_any_letters() {
     for (pattern, name, fits) in [
         ("pay-*", "pay-prod", true),

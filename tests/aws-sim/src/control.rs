@@ -10,7 +10,7 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::acm::CertificateType;
+use crate::acm::{CertificateType, Seed};
 use crate::api::ApiError;
 use crate::faults::Fault;
 use crate::identity::{Role, WebIdentity};
@@ -47,6 +47,7 @@ pub fn routes(router: Router<Arc<Sim>>) -> Router<Arc<Sim>> {
         .route("/_sim/health", get(|| async { Json(json!({"status": "ok"})) }))
         .route("/_sim/reset", post(reset))
         .route("/_sim/access-keys", post(add_key).delete(remove_key))
+        .route("/_sim/sessions", axum::routing::delete(end_sessions))
         .route("/_sim/roles", post(add_role).delete(remove_role))
         .route("/_sim/organizations", post(put_organization))
         .route("/_sim/secrets", post(put_secret).delete(remove_secret))
@@ -59,6 +60,7 @@ pub fn routes(router: Router<Arc<Sim>>) -> Router<Arc<Sim>> {
         .route("/_sim/in-use", post(set_in_use))
         .route("/_sim/tags", post(set_tags))
         .route("/_sim/certificates", post(put_certificates).delete(take_certificate))
+        .route("/_sim/certificates/many", post(add_certificates))
         .route("/_sim/certificate-type", post(set_certificate_type))
         .route("/_sim/acm-failure", post(set_acm_failure))
         .route("/_sim/managed-renewal", post(begin_managed_renewal))
@@ -108,6 +110,19 @@ struct OldKey {
 async fn remove_key(Shared(sim): Shared<Arc<Sim>>, Json(old): Json<OldKey>) -> Answer {
     sim.lock().identities.keys.remove(&old.access_key_id).ok_or_else(|| missing("such key"))?;
     done()
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Sessions {
+    account: String,
+}
+
+async fn end_sessions(Shared(sim): Shared<Arc<Sim>>, Json(of): Json<Sessions>) -> Answer {
+    let mut state = sim.lock();
+    let now = state.clock.now();
+    let ended = state.identities.end_sessions(&of.account, now);
+    Ok(Json(json!({ "ended": ended })))
 }
 
 #[derive(Deserialize)]
@@ -410,6 +425,45 @@ async fn set_acm_failure(Shared(sim): Shared<Arc<Sim>>, Json(given): Json<AcmFai
     state.acm.entry((given.account, given.region)).or_default().set_failure(given.reason);
     drop(state);
     done()
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct ManyCertificates {
+    account: String,
+    region: String,
+    count: u32,
+    domain: String,
+    #[serde(default = "usual_type")]
+    r#type: String,
+    #[serde(default = "one_name")]
+    names: u32,
+    #[serde(default = "usual_life")]
+    days: i64,
+}
+
+fn usual_type() -> String {
+    CertificateType::Imported.as_str().to_owned()
+}
+
+fn one_name() -> u32 {
+    1
+}
+
+fn usual_life() -> i64 {
+    365
+}
+
+async fn add_certificates(Shared(sim): Shared<Arc<Sim>>, Json(new): Json<ManyCertificates>) -> Answer {
+    let kind = kind(&new.r#type)?;
+    let seed = Seed { count: new.count, domain: new.domain, kind, names: new.names, days: new.days };
+    let call = sim.lock().call(&new.account, &new.region);
+    // It takes a while, and others call meanwhile.
+    let made = tokio::task::spawn_blocking(move || seed.make(&call)).await;
+    let made =
+        made.map_err(|error| ApiError { code: "InternalFailure", message: error.to_string(), status: 500 })??;
+    let arns = sim.lock().acm.entry((new.account, new.region)).or_default().seed(made);
+    Ok(Json(json!({ "arns": arns })))
 }
 
 #[derive(Deserialize)]

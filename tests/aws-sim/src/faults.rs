@@ -88,6 +88,9 @@ pub struct Fault {
     pub region: Option<String>,
     /// Such as `IssueCertificate`, with a service in front as `acm-pca:GetCertificate`, or `*`.
     pub operation: String,
+    /// How many calls that it fits are let be before.
+    #[serde(default)]
+    pub skip: u32,
     /// For how many calls; null for all, 1 when absent.
     #[serde(default = "once")]
     pub count: Option<u32>,
@@ -123,6 +126,10 @@ impl Faults {
                 && fault.region.as_deref().is_none_or(|one| one == region)
         };
         let at = self.0.iter().position(fits)?;
+        if let Some(left) = self.0[at].skip.checked_sub(1) {
+            self.0[at].skip = left;
+            return None;
+        }
         let effect = self.0[at].effect.clone();
         match &mut self.0[at].count {
             None => {}
@@ -135,7 +142,7 @@ impl Faults {
     /// Gives an effect back that could not come upon its call.
     pub fn restore(&mut self, account: &str, region: &str, operation: &str, effect: Effect) {
         let (account, region) = (Some(account.to_owned()), Some(region.to_owned()));
-        let fault = Fault { account, region, operation: operation.to_owned(), count: Some(1), effect };
+        let fault = Fault { account, region, operation: operation.to_owned(), skip: 0, count: Some(1), effect };
         self.0.insert(0, fault);
     }
 
@@ -166,6 +173,15 @@ mod tests {
         assert_eq!(take(), Some(Effect::Delay { millis: 5 }));
         assert_eq!(take(), Some(Effect::Delay { millis: 5 }));
         assert_eq!(take(), None);
+    }
+
+    /// Control interface, POST /_sim/faults, `skip`: what comes half-way.
+    #[test]
+    fn the_first_calls_may_be_let_be() {
+        let mut all = Faults::default();
+        all.add(fault(json!({"operation": "ListAccounts", "skip": 2, "count": 1, "effect": {"kind": "dropRequest"}})));
+        let mut take = || all.take("1", "us-east-1", "organizations", "ListAccounts");
+        assert_eq!([take(), take(), take(), take()], [None, None, Some(Effect::DropRequest), None]);
     }
 
     /// Control interface, POST /_sim/faults, `answer` and `fill`.

@@ -143,6 +143,13 @@ impl Identities {
         Ok(key)
     }
 
+    /// Ends all temporary keys of an account; gives how many there were.
+    pub fn end_sessions(&mut self, account: &str, now: Timestamp) -> usize {
+        let sessions =
+            self.keys.values_mut().filter(|key| key.account == account).filter_map(|key| key.session.as_mut());
+        sessions.filter(|session| session.expires > now).map(|session| session.expires = now).count()
+    }
+
     /// Whether an account was denied an action, itself or with all of its service.
     pub fn is_denied(&self, account: &str, action: &str) -> bool {
         let every = action.split_once(':').map(|(service, _)| format!("{service}:*"));

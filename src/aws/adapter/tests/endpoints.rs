@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::aws::{network::double::Proxy, secrets_manager};
-use std::io;
+use aws_config::retry::RetryConfig;
+use std::{io, sync::Mutex};
 
 /// The hosts that are asked for where an account of this partition uses this region.
 async fn hosts(partition: &str, place: &str, set: impl Fn(SdkConfig) -> SdkConfig) -> Vec<String> {
@@ -35,7 +36,7 @@ async fn calls(proxy: &str, partition: &str, place: &str, set: impl Fn(SdkConfig
         context: vec![],
     };
     let secret = serde_json::from_value(json!({ "secretId": "keys", "region": place })).unwrap();
-    let sdk = Sdk::new(Identity { account, arn }, config.clone(), gate);
+    let sdk = Sdk::new(Identity { account, arn }, Arc::new(Clients::new(&config)), keys.clone(), gate);
     let errors = [
         sdk.list_certificates(&region).await.err(),
         sdk.list_authorities(&region).await.err(),

@@ -347,7 +347,10 @@ impl World {
                     self.run.as_mut().unwrap().rooms.insert(name, room);
                 }
             }
-            Next::Changes(changes) => {
+            Next::Changes(changes, tags) => {
+                if !tags.is_empty() {
+                    self.go(Next::Tags(tags));
+                }
                 self.largest = self.largest.max(changes.len());
                 let keys: BTreeSet<_> = changes.iter().map(Change::key).collect();
                 assert_eq!(keys.len(), changes.len(), "none depends on another");

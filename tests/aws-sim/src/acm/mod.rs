@@ -10,6 +10,7 @@ mod list;
 mod managed;
 mod pem;
 mod reimport;
+mod seed;
 mod strangers;
 mod tags;
 mod x509;
@@ -26,6 +27,7 @@ use serde_json::{Value, json};
 
 use crate::api::{ApiError, Call};
 use crate::pca;
+pub use seed::Seed;
 use x509::Parsed;
 
 /// The certificates of one account in one region, by ARN.
