@@ -123,7 +123,7 @@ fn yes() -> bool {
 }
 
 /// The names in `quotas`. ACM and Private CA both have a GetCertificate, so that one is named with its service.
-pub const QUOTAS: [&str; 14] = [
+pub const QUOTAS: [&str; 17] = [
     "ImportCertificate",
     "ListCertificates",
     "DescribeCertificate",
@@ -138,6 +138,9 @@ pub const QUOTAS: [&str; 14] = [
     "ListCertificateAuthorities",
     "GetCertificateAuthorityCertificate",
     "ListAccounts",
+    "RequestCertificate",
+    "RenewCertificate",
+    "ExportCertificate",
 ];
 
 fn quotas(_: &mut schemars::SchemaGenerator) -> schemars::Schema {

@@ -42,8 +42,8 @@ use std::collections::BTreeMap;
 #[x_kube(
     validation = Rule::new("self.accountRef == oldSelf.accountRef || (has(oldSelf.management) && oldSelf.management == 'Observe')").message("accountRef can't be changed: make another Certificate"),
     validation = Rule::new("self.region == oldSelf.region || (has(oldSelf.management) && oldSelf.management == 'Observe')").message("region can't be changed: make another Certificate"),
-    validation = Rule::new("(has(self.management) && self.management == 'Observe') || (has(self.source) && has(self.subject) && has(self.secret))")
-        .message("source, subject and secret are needed, unless management is Observe"),
+    validation = Rule::new("(has(self.management) && self.management == 'Observe') || (has(self.source) && has(self.subject) && (has(self.secret) || has(self.source.acmManaged)))")
+        .message("source, subject and secret are needed, unless management is Observe; with source.acmManaged, secret may be left out"),
     validation = Rule::new("!(has(self.management) && self.management == 'Observe') || (has(self.acm) && size(self.acm) == 1 && has(self.acm[0].certificateArn))")
         .message("with management Observe, acm has one entry, with certificateArn: the certificate to watch"),
     validation = Rule::new("!(has(self.management) && self.management == 'Observe') || !has(self.acm) || size(self.acm) != 1 || !has(self.acm[0].certificateArn) || self.acm[0].certificateArn.split(':').size() < 4 || self.acm[0].certificateArn.split(':')[3] == (has(self.acm[0].region) ? self.acm[0].region : self.region)")
@@ -57,7 +57,21 @@ use std::collections::BTreeMap;
     validation = Rule::new("!has(self.publish) || self.publish.all(p, self.publish.exists_one(q, p.kind == q.kind && p.name == q.name && (has(p.annotation) ? has(q.annotation) && p.annotation == q.annotation : has(p.configMapKey) && has(q.configMapKey) && p.configMapKey == q.configMapKey) && (has(p.apiVersion) && p.apiVersion.contains('/') ? p.apiVersion.split('/')[0] : (p.kind == 'Ingress' ? 'networking.k8s.io' : '')) == (has(q.apiVersion) && q.apiVersion.contains('/') ? q.apiVersion.split('/')[0] : (q.kind == 'Ingress' ? 'networking.k8s.io' : ''))))")
         .message("two entries of publish are for the same field"),
     validation = Rule::new("!has(self.acm) || self.acm.all(t, !has(t.certificateArn) || t.certificateArn.contains(':acm:' + (has(t.region) ? t.region : self.region) + ':'))")
-        .message("certificateArn of a target must lie in the target's region")
+        .message("certificateArn of a target must lie in the target's region"),
+    validation = Rule::new("!has(self.source) || !has(self.source.acmManaged) || !has(self.source.acmManaged.certificateAuthority.arn) || self.source.acmManaged.certificateAuthority.arn.split(':').size() < 4 || self.source.acmManaged.certificateAuthority.arn.split(':')[3] == self.region")
+        .message("source.acmManaged.certificateAuthority.arn must lie in region"),
+    validation = Rule::new("!has(self.source) || !has(self.source.acmManaged) || !has(self.subject) || (size(self.subject.domainName) <= 64 && !has(self.subject.ipAddresses) && !has(self.subject.uris) && !has(self.subject.emailAddresses) && !has(self.subject.organization) && !has(self.subject.organizationalUnit) && !has(self.subject.country) && !has(self.subject.locality) && !has(self.subject.state))")
+        .message("with source.acmManaged, subject has domainName, of at most 64 characters, and additionalNames, and nothing else: ACM takes no more"),
+    validation = Rule::new("!has(self.source) || !has(self.source.acmManaged) || !(has(self.usages) || has(self.issuance) || has(self.renewal) || has(self.signature) || has(self.budget) || (self.duration.matches('^[0-9hms]+$') && duration(self.duration) != duration('2160h')))")
+        .message("with source.acmManaged, ACM decides on usages, on how long it lasts and on when it is renewed: leave out usages, duration, renewal, issuance, signature and budget"),
+    validation = Rule::new("!has(self.source) || !has(self.source.acmManaged) || !has(self.privateKey) || ((!has(self.privateKey.size) || self.privateKey.size in [2048, 256, 384]) && (!has(self.privateKey.rotationPolicy) || self.privateKey.rotationPolicy == 'Always'))")
+        .message("with source.acmManaged, ACM makes the key: RSA 2048 or ECDSA 256 or 384, and no rotationPolicy: Never"),
+    validation = Rule::new("!has(self.source) || !has(self.source.acmManaged) || (has(self.acm) && size(self.acm) == 1 && !has(self.acm[0].accountRef) && !has(self.acm[0].region) && !has(self.acm[0].certificateArn) && !has(self.acm[0].reimport))")
+        .message("with source.acmManaged, acm has one entry, for the certificate in spec.region of spec.accountRef: without accountRef, region, certificateArn and reimport"),
+    validation = Rule::new("(has(self.management) && self.management == 'Observe') || (has(oldSelf.management) && oldSelf.management == 'Observe') || (has(self.source) && has(self.source.acmManaged)) == (has(oldSelf.source) && has(oldSelf.source.acmManaged))")
+        .message("source can't be changed to acmManaged, or from it: who holds the key changes, and with it the ARN; make another Certificate"),
+    validation = Rule::new("!has(self.source) || !has(self.source.acmManaged) || !has(oldSelf.source) || !has(oldSelf.source.acmManaged) || !has(self.subject) || !has(oldSelf.subject) || !has(self.acm) || !has(oldSelf.acm) || (self.source == oldSelf.source && self.subject == oldSelf.subject && size(self.acm) == 1 && size(oldSelf.acm) == 1 && self.acm[0].name == oldSelf.acm[0].name && (has(self.privateKey) && has(self.privateKey.algorithm) ? self.privateKey.algorithm : '') == (has(oldSelf.privateKey) && has(oldSelf.privateKey.algorithm) ? oldSelf.privateKey.algorithm : '') && (has(self.privateKey) && has(self.privateKey.size) ? self.privateKey.size : 0) == (has(oldSelf.privateKey) && has(oldSelf.privateKey.size) ? oldSelf.privateKey.size : 0))")
+        .message("ACM can't change a certificate that it issued: with source.acmManaged, source, subject, algorithm and size of privateKey and the name in acm stay as they are; make another Certificate, which has an ARN of its own")
 )]
 pub struct CertificateSpec {
     /// False: nothing is issued, renewed or imported; what is there stays as it is.
@@ -98,10 +112,11 @@ pub struct CertificateSpec {
     /// What goes into the requests that are made for this Certificate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signature: Option<Signature>,
-    /// The Secret that key, certificate and chain are kept in. Needed unless `management` is Observe.
+    /// The Secret that key, certificate and chain are kept in. Needed unless `management` is Observe or the source `acmManaged`:
+    /// left out there, the key never leaves ACM.
     #[serde(default, skip_serializing_if = "is_default")]
     pub secret: SecretSpec,
-    /// Where in ACM the certificate is delivered to.
+    /// Where in ACM the certificate is delivered to; with `source.acmManaged`, one entry: the certificate that ACM keeps.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
@@ -150,11 +165,14 @@ pub struct Budget {
 /// Where the certificate comes from: exactly one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("[has(self.privateCa)].filter(given, given).size() == 1").message("exactly one source: privateCa"))]
+#[x_kube(validation = Rule::new("[has(self.privateCa), has(self.acmManaged)].filter(given, given).size() == 1").message("exactly one source: privateCa or acmManaged"))]
 pub struct Source {
     /// An AWS private CA signs; the operator makes the key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub private_ca: Option<PrivateCaSource>,
+    /// ACM asks a private CA in `region` of `accountRef`, holds the key and renews. The one entry of `acm` names the certificate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acm_managed: Option<AcmManagedSource>,
 }
 
 /// The one source that a Certificate has.
@@ -162,13 +180,16 @@ pub struct Source {
 pub enum Origin<'a> {
     /// An AWS private CA signs; the operator makes the key.
     PrivateCa(&'a PrivateCaSource),
+    /// ACM asks a private CA, holds the key and renews.
+    AcmManaged(&'a AcmManagedSource),
 }
 
 impl Source {
     /// The one that is given; none where nothing is issued (`management: Observe`).
     #[must_use]
     pub fn origin(&self) -> Option<Origin<'_>> {
-        self.private_ca.as_ref().map(Origin::PrivateCa)
+        let managed = self.acm_managed.as_ref().map(Origin::AcmManaged);
+        self.private_ca.as_ref().map(Origin::PrivateCa).or(managed)
     }
 }
 
@@ -181,6 +202,14 @@ pub struct PrivateCaSource {
     /// The template of the private CA. Default: chosen from the usages.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template_arn: Option<TemplateArn>,
+}
+
+/// A private CA that ACM itself asks.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AcmManagedSource {
+    /// The CA.
+    pub certificate_authority: AuthorityRef,
 }
 
 /// The key of a Certificate.
@@ -452,6 +481,9 @@ pub struct CertificateStatus {
     /// With `management: Observe`: what ACM says of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub found: Option<Found>,
+    /// With `source.acmManaged`: what ACM says of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub managed: Option<ManagedStatus>,
     /// In how many AWS accounts it was found, if in more than one: whoever gets into one of them has its key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accounts: Option<i32>,
@@ -478,6 +510,38 @@ pub struct NextStep {
     pub blocked_by: Option<String>,
 }
 
+/// What ACM says of a certificate that it issued and renews, in AWS's own words.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ManagedStatus {
+    /// ISSUED, PENDING_VALIDATION while it is being issued, FAILED, EXPIRED, …
+    pub state: String,
+    /// ELIGIBLE or INELIGIBLE for renewal by ACM: only what is in use or was exported is renewed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renewal_eligibility: Option<String>,
+    /// How ACM's last renewal stands: PENDING_AUTO_RENEWAL, SUCCESS or FAILED.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renewal: Option<String>,
+    /// Why ACM could not issue or renew it, such as PCA_ACCESS_DENIED.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure_reason: Option<String>,
+    /// The renewal that was asked for last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requested: Option<RequestedRenewal>,
+}
+
+/// A renewal that a person asked ACM for, by the annotation `arnkeeper.dev/renew-requested-at`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RequestedRenewal {
+    /// The value of the annotation.
+    pub value: String,
+    /// When RenewCertificate was called, or was about to be.
+    pub at: Time,
+    /// The serial number that ACM had then: it is done when there is another one.
+    pub serial_number: String,
+}
+
 /// How a place of delivery stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -497,13 +561,13 @@ pub struct TargetStatus {
     /// The serial number that ACM has there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub serial_number: Option<String>,
-    /// When it was imported last.
+    /// When it was imported last; with `source.acmManaged`, when it was requested.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub imported_at: Option<Time>,
-    /// An import without an ARN was about to begin at this time; its answer is not known.
+    /// An import without an ARN, or a request to ACM, was about to begin at this time; its answer is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pending_since: Option<Time>,
-    /// How many imports without an ARN were begun.
+    /// How many imports without an ARN, or certificates of ACM, were asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempts: Option<i32>,
     /// The keys of the tags that the spec asked for when it was delivered.
@@ -561,7 +625,7 @@ pub struct HistoryEntry {
     pub not_before: Time,
     /// When it ends.
     pub not_after: Time,
-    /// Why it was made: Issued, Adopted, Renewal, RenewalOutsideWindow, SpecChanged, Requested, SecretLost, Restored.
+    /// Why it was made: Issued, Adopted, Renewal, RenewalOutsideWindow, ManagedRenewal, SpecChanged, Requested, SecretLost, Restored.
     pub trigger: String,
     /// The CertificateRequest that it was signed by.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -3,7 +3,8 @@
 use super::{
     error::{AwsError, Kind},
     port::{
-        Authority, Aws, Description, Identity, Issue, Material, Organization, PemChain, Simulation, Summary, Verdict,
+        Authority, Aws, CertificateOrder, Description, Exported, Identity, Issue, Material, Organization, PemChain,
+        Simulation, Summary, Verdict,
     },
 };
 use crate::{
@@ -164,6 +165,18 @@ impl Aws for FakeAws {
 
     async fn reimport(&self, arn: &CertificateArn, _: &Material) -> Result<(), AwsError> {
         self.call("acm:ImportCertificate", arn.as_str(), |_| None).await
+    }
+
+    async fn request_certificate(&self, order: &CertificateOrder) -> Result<CertificateArn, AwsError> {
+        self.call("acm:RequestCertificate", order.region.as_str(), |_| None).await
+    }
+
+    async fn renew_certificate(&self, arn: &CertificateArn) -> Result<(), AwsError> {
+        self.call("acm:RenewCertificate", arn.as_str(), |_| None).await
+    }
+
+    async fn export_certificate(&self, arn: &CertificateArn) -> Result<Exported, AwsError> {
+        self.call("acm:ExportCertificate", arn.as_str(), |_| None).await
     }
 
     async fn add_tags(&self, arn: &CertificateArn, _: &Tags) -> Result<(), AwsError> {

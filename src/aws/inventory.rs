@@ -49,10 +49,23 @@ pub struct Candidate {
     pub tags: Tags,
 }
 
+/// What this process made.
+#[derive(Clone, Copy)]
+pub struct New<'a> {
+    /// Its ARN.
+    pub arn: &'a CertificateArn,
+    /// Its names.
+    pub names: &'a [String],
+    /// Its tags.
+    pub tags: &'a Tags,
+    /// By an import; else ACM issues it.
+    pub imported: bool,
+}
+
 /// The answer to a look at what ACM has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Lookup {
-    /// The imported certificates that share a name, or may do so; sorted by ARN.
+    /// The certificates that share a name, or may do so; sorted by ARN.
     Found(Vec<Candidate>),
     /// A newer list is needed, and it is too soon for one.
     NotYet {
@@ -107,7 +120,7 @@ struct Own {
 }
 
 impl Inventory {
-    /// The imported certificates of an account (that of `aws`) and region that share a name with `names`, by a list
+    /// The certificates of an account (that of `aws`) and region, imported or issued from a private CA, that share a name with `names`, by a list
     /// that began strictly after `newer_than`, or that this process imported itself.
     ///
     /// Names are compared without regard to case. A certificate with more than 100 names is always a candidate, since
@@ -174,24 +187,17 @@ impl Inventory {
         self.counts_from.lock().unwrap_or_else(PoisonError::into_inner).unwrap_or(Timestamp::MIN)
     }
 
-    /// This process imported a certificate under a new ARN: it is a candidate from now on, until a list that began a
-    /// minute later or more confirms or denies it.
-    pub fn note_import(
-        &self,
-        account: &AccountId,
-        region: &Region,
-        arn: &CertificateArn,
-        names: &[String],
-        tags: &Tags,
-        at: Timestamp,
-    ) {
+    /// This process made a certificate under a new ARN, by an import or by asking ACM for it: it is a candidate from now on, until
+    /// a list that began a minute later or more confirms or denies it.
+    pub fn note_new(&self, account: &AccountId, region: &Region, new: New<'_>, at: Timestamp) {
         let place = self.place(account, region);
         let mut known = place.known();
+        let New { arn, names, tags, imported } = new;
         let summary = Summary {
             arn: arn.clone(),
             names: names.to_vec(),
             more_names: false,
-            imported: true,
+            imported,
             in_use: false,
             created_at: Some(at),
             more: None,
@@ -225,7 +231,8 @@ impl Inventory {
     #[must_use]
     pub fn counts(&self) -> Vec<(AccountId, Region, usize)> {
         let places = self.places();
-        let count = |place: &Place| place.known().list.as_ref().map(|list| list.certificates.len());
+        let imported = |list: &List| list.certificates.values().filter(|summary| summary.imported).count();
+        let count = |place: &Place| place.known().list.as_ref().map(imported);
         places.iter().filter_map(|((account, region), p)| Some((account.clone(), region.clone(), count(p)?))).collect()
     }
 
@@ -326,7 +333,7 @@ impl Known {
     /// Takes a new list.
     fn take(&mut self, began: Timestamp, list: Vec<Summary>) {
         let certificates: HashMap<_, _> =
-            list.into_iter().filter(|s| s.imported).map(|s| (s.arn.clone(), Summary { more: None, ..s })).collect();
+            list.into_iter().filter(is_kept).map(|s| (s.arn.clone(), Summary { more: None, ..s })).collect();
         let settled = |change: Timestamp| began.duration_since(change) >= CONSISTENT;
         self.own.retain(|_, own| !settled(own.at));
         // None: noted while this list was under way, which says nothing about that.
@@ -385,6 +392,11 @@ impl Known {
         }
         (found, untold)
     }
+}
+
+/// What may be a Certificate's: what was imported, and what ACM issued from a private CA. The others are Amazon's own.
+fn is_kept(summary: &Summary) -> bool {
+    summary.imported || summary.more.as_ref().is_some_and(|more| more.kind == "PRIVATE")
 }
 
 fn later(time: Timestamp, by: SignedDuration) -> Timestamp {

@@ -3,7 +3,7 @@
 use super::error::AwsError;
 use crate::api::names::{AccountId, AuthorityArn, CertificateArn, IssuedArn, Region, TemplateArn};
 use crate::api::shared::Tags;
-use crate::pki::algorithm::KeyAlgorithm;
+use crate::pki::{algorithm::KeyAlgorithm, key::PrivateKey};
 use async_trait::async_trait;
 use jiff::Timestamp;
 use std::time::Duration;
@@ -149,6 +149,53 @@ pub struct Description {
     pub kind: String,
     /// ELIGIBLE or INELIGIBLE; empty where AWS does not tell.
     pub renewal: String,
+    /// What there is to tell of one that ACM issued itself.
+    pub issuance: Issuance,
+}
+
+/// What DescribeCertificate tells of a certificate that ACM issued (ACM API reference, CertificateDetail), in AWS's own words;
+/// empty where it tells nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Issuance {
+    /// The private CA.
+    pub authority: Option<AuthorityArn>,
+    /// Why it could not be issued, such as PCA_ACCESS_DENIED.
+    pub failure: String,
+    /// How ACM's renewal stands: PENDING_AUTO_RENEWAL, SUCCESS, FAILED.
+    pub renewal: String,
+    /// Since when.
+    pub renewal_at: Option<Timestamp>,
+    /// Why that failed.
+    pub renewal_failure: String,
+}
+
+/// What RequestCertificate takes, for a certificate from a private CA (ACM API reference).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateOrder {
+    /// The region.
+    pub region: Region,
+    /// The private CA.
+    pub authority: AuthorityArn,
+    /// The first name, of at most 64 characters.
+    pub domain_name: String,
+    /// More DNS names.
+    pub additional_names: Vec<String>,
+    /// The algorithm of the key that ACM makes.
+    pub algorithm: KeyAlgorithm,
+    /// At most 32 letters and digits; makes a repeat within an hour harmless.
+    pub idempotency_token: String,
+    /// Its tags.
+    pub tags: Tags,
+}
+
+/// What ExportCertificate gives, the key decrypted. It has no `Debug`, and the key wipes its memory.
+pub struct Exported {
+    /// The certificate, PEM.
+    pub certificate: String,
+    /// What stands above it, PEM, the issuer first.
+    pub chain: String,
+    /// Its key, or why it can't be read; never with anything of it.
+    pub key: Result<PrivateKey, String>,
 }
 
 /// What ImportCertificate takes. It has no `Debug`, and the key wipes its memory.
@@ -268,6 +315,15 @@ pub trait Aws: Send + Sync {
 
     /// Imports under an ARN that is there.
     async fn reimport(&self, arn: &CertificateArn, material: &Material) -> Result<(), AwsError>;
+
+    /// Lets ACM issue a certificate: one HTTP attempt, 15 s in all. It may have had effect when it fails.
+    async fn request_certificate(&self, order: &CertificateOrder) -> Result<CertificateArn, AwsError>;
+
+    /// Lets ACM renew a certificate that it issued, under its ARN. That it is at it already is no error.
+    async fn renew_certificate(&self, arn: &CertificateArn) -> Result<(), AwsError>;
+
+    /// A certificate that ACM issued, with its key.
+    async fn export_certificate(&self, arn: &CertificateArn) -> Result<Exported, AwsError>;
 
     /// Adds tags, or changes their values.
     async fn add_tags(&self, arn: &CertificateArn, tags: &Tags) -> Result<(), AwsError>;

@@ -33,7 +33,7 @@ impl Kept for Certificate {
             observed: spec.is_observed(),
             ..gist(status.map(|s| &*s.conditions), spec.enabled)
         }
-        .with_names(accounts, Some(&*spec.secret.name).filter(|_| !spec.is_observed()))
+        .with_names(accounts, Some(&*spec.secret.name).filter(|name| !name.is_empty() && !spec.is_observed()))
         .with_serial(status.and_then(|s| s.serial_number.as_deref()))
     }
 }

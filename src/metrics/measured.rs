@@ -11,8 +11,8 @@ use crate::{
         paced::pacer::{Lane, Observer},
         permissions::learned::Learned,
         port::{
-            Authority, Aws, Description, Identity, Issue, Material, Organization, PemChain, Simulation, Summary,
-            Verdict,
+            Authority, Aws, CertificateOrder, Description, Exported, Identity, Issue, Material, Organization, PemChain,
+            Simulation, Summary, Verdict,
         },
     },
 };
@@ -138,6 +138,19 @@ impl<A: Aws> Aws for Measured<A> {
         let answer = self.measure("acm:ImportCertificate", arn.region(), self.inner.reimport(arn, material)).await;
         self.metrics.imported(false, answer.as_ref().err());
         answer
+    }
+
+    async fn request_certificate(&self, order: &CertificateOrder) -> Result<CertificateArn, AwsError> {
+        let call = self.inner.request_certificate(order);
+        self.measure("acm:RequestCertificate", order.region.as_str(), call).await
+    }
+
+    async fn renew_certificate(&self, arn: &CertificateArn) -> Result<(), AwsError> {
+        self.measure("acm:RenewCertificate", arn.region(), self.inner.renew_certificate(arn)).await
+    }
+
+    async fn export_certificate(&self, arn: &CertificateArn) -> Result<Exported, AwsError> {
+        self.measure("acm:ExportCertificate", arn.region(), self.inner.export_certificate(arn)).await
     }
 
     async fn add_tags(&self, arn: &CertificateArn, tags: &Tags) -> Result<(), AwsError> {

@@ -38,8 +38,17 @@ const KINDS: [&str; 3] = ["AwsAccount", "Certificate", "CertificateRequest"];
 /// The kinds that are watched.
 const WATCHED: [&str; 4] = ["AwsAccount", "Certificate", "CertificateRequest", "Secret"];
 /// Why a new revision of a Certificate is issued; as in `status.history[].trigger`.
-const TRIGGERS: [&str; 8] =
-    ["Adopted", "Issued", "Renewal", "RenewalOutsideWindow", "Requested", "Restored", "SecretLost", "SpecChanged"];
+const TRIGGERS: [&str; 9] = [
+    "Adopted",
+    "Issued",
+    "ManagedRenewal",
+    "Renewal",
+    "RenewalOutsideWindow",
+    "Requested",
+    "Restored",
+    "SecretLost",
+    "SpecChanged",
+];
 
 /// How a reconcile ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

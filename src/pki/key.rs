@@ -15,7 +15,7 @@ use x509_parser::{prelude::FromDer, x509::SubjectPublicKeyInfo};
 use zeroize::{Zeroize, Zeroizing};
 
 /// The longest PEM text that a key is read from, in bytes: several times an RSA key of 4096 bits.
-const LONGEST_PEM: usize = 16 * 1024;
+pub(super) const LONGEST_PEM: usize = 16 * 1024;
 
 /// rsaEncryption (RFC 8017, appendix A.1).
 const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
@@ -101,7 +101,7 @@ impl PrivateKey {
         }
     }
 
-    fn from_pkcs8(der: &[u8]) -> Result<Self, Problem> {
+    pub(super) fn from_pkcs8(der: &[u8]) -> Result<Self, Problem> {
         let info = PrivateKeyInfo::from_der(der).map_err(|_| unreadable())?;
         let pair = KeyPair::from_pkcs8_der_and_sign_algo(&PrivatePkcs8KeyDer::from(der), signing(&info.algorithm)?);
         Self::of_pair(pair.map_err(|_| unreadable())?)
@@ -177,7 +177,7 @@ impl PrivateKey {
     }
 }
 
-fn unreadable() -> Problem {
+pub(super) fn unreadable() -> Problem {
     Problem::new(
         "the private key can't be read: PKCS #8, PKCS #1 and SEC1 can, RSA with 2048, 3072 or 4096 bits or ECDSA on P-256, P-384 or P-521",
     )

@@ -8,6 +8,7 @@ pub mod algorithm;
 pub mod certificate;
 pub mod chain;
 pub mod csr;
+mod encrypted;
 pub mod key;
 pub mod keystore;
 pub mod names;

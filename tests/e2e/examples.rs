@@ -149,7 +149,9 @@ fn authorities(manifests: &[Value], account: &str) -> BTreeSet<(String, String)>
     let mut found = BTreeSet::new();
     let specs = manifests.iter().map(|m| &m["spec"]).filter(|spec| spec["accountRef"]["name"] == account);
     for spec in specs {
-        for ca in [&spec["certificateAuthority"], &spec["source"]["privateCa"]["certificateAuthority"]] {
+        let source = &spec["source"];
+        let sources = ["privateCa", "acmManaged"].map(|kind| &source[kind]["certificateAuthority"]);
+        for ca in sources.into_iter().chain([&spec["certificateAuthority"]]) {
             assert!(ca["arn"].is_null(), "an example has to name its CA by the common name: nobody else has that ARN");
             if let (Some(name), Some(region)) = (ca["name"].as_str(), spec["region"].as_str()) {
                 found.insert((region.to_owned(), name.to_owned()));

@@ -7,6 +7,7 @@
 //! is tried on the other emulator alone, and the test says so.
 
 mod accounts;
+mod acm_managed;
 mod adoption;
 mod api_faults;
 mod aws;

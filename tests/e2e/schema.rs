@@ -13,7 +13,7 @@ const CA: &str = "arn:aws:acm-pca:eu-west-1:111122223333:certificate-authority/1
 const IN_ACM: &str = "arn:aws:acm:eu-west-1:111122223333:certificate/12345678-1234-1234-1234-123456789012";
 
 /// Tries to create `base` with each change; all have to be refused, with all these words.
-async fn refused<K: Resource<DynamicType = ()>>(base: Value, cases: &[(Value, &[&str])]) {
+pub async fn refused<K: Resource<DynamicType = ()>>(base: Value, cases: &[(Value, &[&str])]) {
     let stand = Stand::get().await;
     let resource = ApiResource::erase::<K>(&());
     let namespaced = base["metadata"].get("namespace").and_then(Value::as_str).map(str::to_owned);

@@ -174,6 +174,16 @@ impl Sim {
         self.post("certificate-type", json!({ "arn": arn, "type": kind })).await;
     }
 
+    /// What ACM itself issues and renews in an account and region fails for this reason; none: it works again.
+    pub async fn acm_failure(&self, account: &str, region: &str, reason: Option<&str>) {
+        self.post("acm-failure", json!({ "account": account, "region": region, "reason": reason })).await;
+    }
+
+    /// ACM begins to renew a certificate that it issued.
+    pub async fn managed_renewal(&self, arn: &str) {
+        self.post("managed-renewal", json!({ "arn": arn })).await;
+    }
+
     /// Nobody may do these IAM actions in an account.
     pub async fn deny(&self, account: &str, actions: &[&str]) {
         self.post("deny", json!({ "account": account, "actions": actions })).await;

@@ -10,7 +10,7 @@ use crate::{
         classify::{from_sdk, unexpected, unusable},
         error::AwsError,
         paced::{Gate, quotas::Operation},
-        port::{Description, Listed, Material, PemChain, Summary},
+        port::{Description, Issuance, Listed, Material, PemChain, Summary},
     },
     pki::{algorithm::KeyAlgorithm, certificate::Serial},
 };
@@ -34,8 +34,8 @@ const LIST: &str = "acm:ListCertificates";
 
 /// The largest page (ListCertificates, MaxItems); the call itself is limited to one a second.
 const PAGE: i32 = 1000;
-/// A first import takes at most this long.
-const IMPORT_NEW: Duration = Duration::from_secs(15);
+/// What makes a new ARN takes at most this long.
+const MAKE_NEW: Duration = Duration::from_secs(15);
 /// Many more tags than the 50 of a certificate (ACM user guide, "Tag restrictions"): what is remembered is bounded.
 const MOST_TAGS: usize = 200;
 /// Hexadecimal digits of the longest serial number (RFC 5280, 4.1.2.2: 20 octets).
@@ -117,6 +117,21 @@ fn description(found: &CertificateDetail) -> Description {
         state: found.status().map(|s| s.as_str().to_owned()).unwrap_or_default(),
         kind: found.r#type().map(|t| t.as_str().to_owned()).unwrap_or_default(),
         renewal: found.renewal_eligibility().map(|r| r.as_str().to_owned()).unwrap_or_default(),
+        issuance: issuance(found),
+    }
+}
+
+fn issuance(found: &CertificateDetail) -> Issuance {
+    let renewal = found.renewal_summary();
+    Issuance {
+        authority: found.certificate_authority_arn().and_then(|arn| arn.parse().ok()),
+        failure: found.failure_reason().map(|f| f.as_str().to_owned()).unwrap_or_default(),
+        renewal: renewal.map(|r| r.renewal_status().as_str().to_owned()).unwrap_or_default(),
+        renewal_at: renewal.and_then(|r| timestamp(r.updated_at())),
+        renewal_failure: renewal
+            .and_then(|r| r.renewal_status_reason())
+            .map(|f| f.as_str().to_owned())
+            .unwrap_or_default(),
     }
 }
 
@@ -161,19 +176,23 @@ pub(super) async fn tags(client: &Client, arn: &CertificateArn) -> Result<Tags, 
 
 /// One attempt, as all calls here: a repeat after a lost answer would make a second certificate.
 pub(super) async fn import_new(client: &Client, material: &Material, tags: &Tags) -> Result<CertificateArn, AwsError> {
-    let timeouts = TimeoutConfig::builder()
-        .connect_timeout(CONNECT)
-        .operation_attempt_timeout(IMPORT_NEW)
-        .operation_timeout(IMPORT_NEW)
-        .build();
-    let once = aws_sdk_acm::config::Builder::new().timeout_config(timeouts);
     let tags = if tags.is_empty() { None } else { Some(to_sdk(IMPORT, tags)?) };
-    let answer = import(client, material).set_tags(tags).customize().config_override(once).send().await;
+    let answer = import(client, material).set_tags(tags).customize().config_override(once()).send().await;
     let answer = answer.map_err(|error| from_sdk(IMPORT, &error))?;
     answer
         .certificate_arn()
         .and_then(|arn| arn.parse().ok())
         .ok_or_else(|| unexpected(IMPORT, "ARN of the certificate"))
+}
+
+/// How a call that makes a new ARN is made: shorter than others, so that it is known soon that nothing comes of it any more.
+pub(super) fn once() -> aws_sdk_acm::config::Builder {
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(CONNECT)
+        .operation_attempt_timeout(MAKE_NEW)
+        .operation_timeout(MAKE_NEW)
+        .build();
+    aws_sdk_acm::config::Builder::new().timeout_config(timeouts)
 }
 
 /// Without tags: ACM refuses them here, even none in a list.
@@ -215,7 +234,7 @@ pub(super) async fn delete(client: &Client, arn: &CertificateArn) -> Result<(), 
     answer.map(|_| ()).map_err(|error| from_sdk(DELETE, &error))
 }
 
-fn to_sdk(action: &'static str, tags: &Tags) -> Result<Vec<Tag>, AwsError> {
+pub(super) fn to_sdk(action: &'static str, tags: &Tags) -> Result<Vec<Tag>, AwsError> {
     let tags = tags.iter().map(|(key, value)| Tag::builder().key(key).value(value).build());
     tags.collect::<Result<_, _>>().map_err(|error| unusable(action, &error))
 }

@@ -3,6 +3,7 @@
 //! An account has one configuration (credentials, HTTP client, timeouts); each region's clients are made from it on first use.
 
 mod acm;
+mod acm_issued;
 mod iam;
 pub(in crate::aws) mod organization;
 mod pca;
@@ -12,7 +13,8 @@ use super::{
     error::AwsError,
     paced::Gate,
     port::{
-        Authority, Aws, Description, Identity, Issue, Material, Organization, PemChain, Simulation, Summary, Verdict,
+        Authority, Aws, CertificateOrder, Description, Exported, Identity, Issue, Material, Organization, PemChain,
+        Simulation, Summary, Verdict,
     },
 };
 use crate::api::{
@@ -160,6 +162,18 @@ impl Aws for Sdk {
 
     async fn reimport(&self, arn: &CertificateArn, material: &Material) -> Result<(), AwsError> {
         acm::reimport(&self.acm_at(acm::IMPORT, arn)?, arn, material).await
+    }
+
+    async fn request_certificate(&self, order: &CertificateOrder) -> Result<CertificateArn, AwsError> {
+        acm_issued::request(&self.acm(&order.region), order).await
+    }
+
+    async fn renew_certificate(&self, arn: &CertificateArn) -> Result<(), AwsError> {
+        acm_issued::renew(&self.acm_at(acm_issued::RENEW, arn)?, arn).await
+    }
+
+    async fn export_certificate(&self, arn: &CertificateArn) -> Result<Exported, AwsError> {
+        acm_issued::export(&self.acm_at(acm_issued::EXPORT, arn)?, arn).await
     }
 
     async fn add_tags(&self, arn: &CertificateArn, tags: &Tags) -> Result<(), AwsError> {

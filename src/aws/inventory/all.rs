@@ -1,6 +1,6 @@
 //! Everything that ACM has in a place, for who wants to show it: nothing of it is kept but what the others need, too.
 
-use super::{Inventory, Need, SWEEP_SOON, later};
+use super::{Inventory, Need, SWEEP_SOON, is_kept, later};
 use crate::{
     api::{
         names::{CertificateArn, Region},
@@ -48,8 +48,8 @@ impl Inventory {
             Need::Nothing => return Ok(Listing::NotYet { until: later(now, SWEEP_SOON) }),
         };
         let list = aws.list_certificates(region).await?;
-        let imported = list.iter().filter(|s| s.imported);
-        place.known().take(began, imported.map(|s| Summary { more: None, ..s.clone() }).collect());
+        let kept = list.iter().filter(|s| is_kept(s));
+        place.known().take(began, kept.map(|s| Summary { more: None, ..s.clone() }).collect());
         Ok(Listing::All(list))
     }
 

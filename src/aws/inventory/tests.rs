@@ -73,7 +73,9 @@ impl Stand {
 
     fn imported(&self, id: usize) {
         let account = ACCOUNT.parse().unwrap();
-        self.inventory.note_import(&account, &region(), &arn(id), &[name(id)], &tags("web"), self.clock.now());
+        let (arn, names, tags) = (arn(id), [name(id)], tags("web"));
+        let new = New { arn: &arn, names: &names, tags: &tags, imported: true };
+        self.inventory.note_new(&account, &region(), new, self.clock.now());
     }
 }
 
@@ -392,7 +394,9 @@ async fn play(events: Vec<Event>) {
                 shown.insert(new, (after(now, lag), None));
                 own.insert(new);
                 let account = ACCOUNT.parse().unwrap();
-                s.inventory.note_import(&account, &region(), &arn(new), &[name(id)], &tags("web"), now);
+                let (arn, names, tags) = (arn(new), [name(id)], tags("web"));
+                let new = New { arn: &arn, names: &names, tags: &tags, imported: true };
+                s.inventory.note_new(&account, &region(), new, now);
             }
             Event::Foreign(id) => {
                 shown.insert((number + 1) * 10 + id, (now, None));

@@ -12,7 +12,8 @@ use super::{
     classify::unusable,
     error::{AwsError, Kind},
     port::{
-        Authority, Aws, Description, Identity, Issue, Material, Organization, PemChain, Simulation, Summary, Verdict,
+        Authority, Aws, CertificateOrder, Description, Exported, Identity, Issue, Material, Organization, PemChain,
+        Simulation, Summary, Verdict,
     },
 };
 use crate::api::{
@@ -219,6 +220,21 @@ impl Aws for Paced {
     async fn reimport(&self, arn: &CertificateArn, material: &Material) -> Result<(), AwsError> {
         let region = region(Operation::ImportCertificate, arn)?;
         self.gate.pass(Operation::ImportCertificate, &region, self.inner.reimport(arn, material)).await
+    }
+
+    async fn request_certificate(&self, order: &CertificateOrder) -> Result<CertificateArn, AwsError> {
+        let request = self.inner.request_certificate(order);
+        self.gate.pass(Operation::RequestCertificate, &order.region, request).await
+    }
+
+    async fn renew_certificate(&self, arn: &CertificateArn) -> Result<(), AwsError> {
+        // Once: each may make ACM pay for a certificate.
+        let region = region(Operation::RenewCertificate, arn)?;
+        self.gate.pass(Operation::RenewCertificate, &region, self.inner.renew_certificate(arn)).await
+    }
+
+    async fn export_certificate(&self, arn: &CertificateArn) -> Result<Exported, AwsError> {
+        self.again_at(Operation::ExportCertificate, arn, || self.inner.export_certificate(arn)).await
     }
 
     async fn add_tags(&self, arn: &CertificateArn, tags: &Tags) -> Result<(), AwsError> {

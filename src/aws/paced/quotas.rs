@@ -23,11 +23,14 @@ pub enum Operation {
     ListCertificateAuthorities,
     GetCertificateAuthorityCertificate,
     ListAccounts,
+    RequestCertificate,
+    RenewCertificate,
+    ExportCertificate,
 }
 
 impl Operation {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 17] = [
         Self::ImportCertificate,
         Self::ListCertificates,
         Self::DescribeCertificate,
@@ -42,6 +45,9 @@ impl Operation {
         Self::ListCertificateAuthorities,
         Self::GetCertificateAuthorityCertificate,
         Self::ListAccounts,
+        Self::RequestCertificate,
+        Self::RenewCertificate,
+        Self::ExportCertificate,
     ];
 
     /// The IAM action, such as `acm:ImportCertificate`.
@@ -62,6 +68,9 @@ impl Operation {
             Self::ListCertificateAuthorities => "acm-pca:ListCertificateAuthorities",
             Self::GetCertificateAuthorityCertificate => "acm-pca:GetCertificateAuthorityCertificate",
             Self::ListAccounts => "organizations:ListAccounts",
+            Self::RequestCertificate => "acm:RequestCertificate",
+            Self::RenewCertificate => "acm:RenewCertificate",
+            Self::ExportCertificate => "acm:ExportCertificate",
         }
     }
 
@@ -80,7 +89,12 @@ impl Operation {
         match self {
             Self::ImportCertificate | Self::ListCertificates => 1,
             // Organizations publishes no rate; it is the pace of all reads of an organization.
-            Self::AddTagsToCertificate | Self::RemoveTagsFromCertificate | Self::ListAccounts => 5,
+            Self::AddTagsToCertificate
+            | Self::RemoveTagsFromCertificate
+            | Self::ListAccounts
+            | Self::RequestCertificate
+            | Self::RenewCertificate
+            | Self::ExportCertificate => 5,
             Self::DescribeCertificate
             | Self::GetAcmCertificate
             | Self::ListTagsForCertificate

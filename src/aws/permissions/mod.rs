@@ -19,6 +19,10 @@ pub enum Use {
     Import,
     /// Certificates are deleted from its ACM (`deletionPolicy: Delete`, and a second one that a failed import left).
     Delete,
+    /// Its ACM issues certificates from private CAs and renews them (`source.acmManaged`).
+    Managed,
+    /// What its ACM issued is exported into Secrets, with its key.
+    Export,
     /// The certificates in its ACM are found and watched.
     Discover,
     /// Roles are assumed: needed by the identity before the role.
@@ -39,6 +43,8 @@ impl Use {
             Self::Issue => "issue",
             Self::Import => "import",
             Self::Delete => "delete",
+            Self::Managed => "managed",
+            Self::Export => "export",
             Self::Discover => "discover",
             Self::Assume => "assume",
             Self::Organization => "organization",
@@ -53,6 +59,8 @@ impl Use {
             Self::Issue => "Issuing from a private CA",
             Self::Import => "Delivery to ACM",
             Self::Delete => "Deleting from ACM",
+            Self::Managed => "Certificates that ACM issues and renews (`source.acmManaged`)",
+            Self::Export => "The keys of those, in Secrets",
             Self::Discover => "Discovery of what is in ACM, and certificates that are only watched",
             Self::Assume => "Other accounts, for the identity before the role",
             Self::Organization => "An organization and its members, for the identity in the management account",
@@ -107,7 +115,7 @@ const fn helpful(used: Use, on: On, action: &'static str, why: &'static str) -> 
 }
 
 /// Every action that is called, but for `sts:GetCallerIdentity`, which needs no permission.
-pub const PERMISSIONS: [Permission; 27] = [
+pub const PERMISSIONS: [Permission; 42] = [
     helpful(
         Use::Issue,
         On::All,
@@ -136,6 +144,26 @@ pub const PERMISSIONS: [Permission; 27] = [
         "acm:DeleteCertificate",
         "`deletionPolicy: Delete`, and a second certificate that a failed import left behind",
     ),
+    helpful(Use::Managed, On::All, "acm-pca:ListCertificateAuthorities", "finding CAs by name"),
+    needed(Use::Managed, On::Authority, "acm-pca:DescribeCertificateAuthority", "state, key and end of the CA"),
+    needed(Use::Managed, On::Authority, "acm-pca:GetCertificateAuthorityCertificate", "the CA's own certificate"),
+    needed(Use::Managed, On::Authority, "acm-pca:IssueCertificate", "ACM asks the CA for the signature in our name"),
+    needed(Use::Managed, On::Authority, "acm-pca:GetCertificate", "ACM fetches in our name what was signed"),
+    needed(Use::Managed, On::All, "acm:ListCertificates", "finding what is ours, before ACM is asked for a new one"),
+    needed(Use::Managed, On::All, "acm:RequestCertificate", "the certificate, once"),
+    needed(Use::Managed, On::Certificate, "acm:DescribeCertificate", "whether it is issued, and renewed"),
+    helpful(Use::Managed, On::Certificate, "acm:GetCertificate", "its serial number, where ACM tells it nowhere else"),
+    needed(Use::Managed, On::Certificate, "acm:ListTagsForCertificate", "whose it is, before anything is done to it"),
+    needed(Use::Managed, On::Certificate, "acm:AddTagsToCertificate", "its tags"),
+    needed(Use::Managed, On::Certificate, "acm:RemoveTagsFromCertificate", "tags that the spec does not name any more"),
+    needed(Use::Managed, On::Certificate, "acm:RenewCertificate", "a renewal that a person asks for"),
+    needed(
+        Use::Managed,
+        On::Certificate,
+        "acm:DeleteCertificate",
+        "a request that came to nothing, before the next one; `deletionPolicy: Delete`",
+    ),
+    needed(Use::Export, On::Certificate, "acm:ExportCertificate", "certificate, chain and key for `spec.secret`"),
     needed(Use::Discover, On::All, "acm:ListCertificates", "all certificates of a region, once a discovery"),
     needed(Use::Discover, On::Certificate, "acm:DescribeCertificate", "a new certificate, and one that changed"),
     needed(

@@ -159,10 +159,13 @@ fn sid(permission: &Permission) -> &'static str {
     match (permission.on, permission.action) {
         (_, "acm-pca:IssueCertificate") => "IssueForEndEntitiesOnly",
         (_, "acm:DeleteCertificate") => "DeleteFromAcm",
+        (_, "acm:RequestCertificate") => "RequestFromAcm",
         (On::All, _) if permission.used == Use::Organization => "ReadOrganization",
         (On::All, _) => "Lists",
         (On::Authority, _) => "LookAtCas",
         (On::Certificate, _) if permission.used == Use::Discover => "LookAtCertificates",
+        (On::Certificate, _) if permission.used == Use::Managed => "KeepInAcm",
+        (On::Certificate, _) if permission.used == Use::Export => "ExportKeys",
         (On::Certificate, _) => "Deliver",
         (On::Role, _) => "AssumeRoles",
         (On::MemberRole, _) => "EnterMembers",

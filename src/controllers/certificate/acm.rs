@@ -8,8 +8,8 @@ use crate::{
         shared::Tags,
     },
     aws::{
-        error::Kind as ErrorKind,
-        inventory,
+        error::{AwsError, Kind as ErrorKind},
+        inventory::{self, New},
         paced::{asking, line::Asker, pacer::LONGEST_WAIT},
         port::Material,
     },
@@ -24,6 +24,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// ACM's words for a certificate that was issued.
+const HAS_BODY: [&str; 3] = ["ISSUED", "EXPIRED", "INACTIVE"];
 /// A call waits for its turn after it was begun here, so its record may be so old.
 const RECORD_LASTS: Duration = RECORD_FRESH.saturating_sub(LONGEST_WAIT);
 
@@ -78,6 +80,10 @@ impl Certificates {
         let installed = match aws.describe_certificate(arn).await {
             Ok(description) => match description.serial.clone() {
                 Some(serial) => Ok(Some(Installed { description, serial: Some(serial) })),
+                // What ACM is still issuing has none, and no body either.
+                None if o.is_managed() && !HAS_BODY.contains(&&*description.state) => {
+                    Ok(Some(Installed { description, serial: None }))
+                }
                 None => aws.certificate_body(arn).await.map(|body| {
                     let serial = parse_pem(&body.certificate).ok().map(|certificate| certificate.serial);
                     Some(Installed { description, serial })
@@ -107,7 +113,7 @@ impl Certificates {
         let installed = match aws.describe_certificate(arn).await {
             Ok(description) => {
                 let mut serial = description.serial.clone();
-                if serial.is_none() && ["ISSUED", "EXPIRED", "INACTIVE"].contains(&&*description.state) {
+                if serial.is_none() && HAS_BODY.contains(&&*description.state) {
                     let body = aws.certificate_body(arn).await.ok();
                     serial =
                         body.and_then(|body| parse_pem(&body.certificate).ok()).map(|certificate| certificate.serial);
@@ -151,7 +157,25 @@ impl Certificates {
         let Some((aws, region)) = self.place(o, name).await else { return };
         let Some(material) = material(o) else { return };
         let tags = write::import_tags(o, &target);
-        // The record carries one call, whatever comes of it; and none, if the way to the account took too long.
+        if !self.begin(o, name) {
+            return;
+        }
+        seen(o, name).turn = None;
+        match asking(importer(o, name), aws.import_new(&region, &material, &tags)).await {
+            Ok(arn) => {
+                tracing::info!(certificate = %o.name(), namespace = %o.namespace(), target = name, %arn, "imported under a new ARN");
+                let new = New { arn: &arn, names: &known_names(o), tags: &tags, imported: true };
+                self.context.inventory.note_new(&account_id(&*aws), &region, new, self.context.clock.now());
+                self.begun().remove(&(o.namespace(), o.name(), name.to_owned()));
+                self.imported(o, name, arn);
+            }
+            Err(error) => self.not_made(o, name, error),
+        }
+    }
+
+    /// Whether what makes a new ARN may begin. The record carries one call, whatever comes of it; and none, if the way to the
+    /// account took too long.
+    pub(super) fn begin(&self, o: &mut Observed, name: &str) -> bool {
         let stored = self.take_record(o, name);
         if stored.is_none_or(|stored| stored.elapsed() > RECORD_LASTS) {
             if stored.is_some() {
@@ -159,39 +183,26 @@ impl Certificates {
                 let record = entry(o, name).and_then(|t| t.pending_since.clone());
                 o.memory.refused.insert(name.to_owned(), record);
             }
-            return;
+            return false;
         }
         let began = self.context.clock.now();
         self.begun().insert((o.namespace(), o.name(), name.to_owned()), began);
-        seen(o, name).turn = None;
-        match asking(importer(o, name), aws.import_new(&region, &material, &tags)).await {
-            Ok(arn) => {
-                tracing::info!(certificate = %o.name(), namespace = %o.namespace(), target = name, %arn, "imported under a new ARN");
-                self.context.inventory.note_import(
-                    &account_id(&*aws),
-                    &region,
-                    &arn,
-                    &known_names(o),
-                    &tags,
-                    self.context.clock.now(),
-                );
-                self.begun().remove(&(o.namespace(), o.name(), name.to_owned()));
-                self.imported(o, name, arn);
-            }
-            Err(error) => {
-                if error.kind == ErrorKind::Transient {
-                    // Who was frozen in the call learns of its end long after its beginning; until then it was under way.
-                    let ended = self.context.clock.now();
-                    self.begun().insert((o.namespace(), o.name(), name.to_owned()), ended);
-                    self.context.note_unanswered(ended);
-                } else {
-                    self.begun().remove(&(o.namespace(), o.name(), name.to_owned()));
-                    let record = entry(o, name).and_then(|t| t.pending_since.clone());
-                    o.memory.refused.insert(name.to_owned(), record);
-                }
-                self.fail_target(o, name, error);
-            }
+        true
+    }
+
+    /// What was to make a new ARN failed, and may have made one all the same.
+    pub(super) fn not_made(&self, o: &mut Observed, name: &str, error: AwsError) {
+        if error.kind == ErrorKind::Transient {
+            // Who was frozen in the call learns of its end long after its beginning; until then it was under way.
+            let ended = self.context.clock.now();
+            self.begun().insert((o.namespace(), o.name(), name.to_owned()), ended);
+            self.context.note_unanswered(ended);
+        } else {
+            self.begun().remove(&(o.namespace(), o.name(), name.to_owned()));
+            let record = entry(o, name).and_then(|t| t.pending_since.clone());
+            o.memory.refused.insert(name.to_owned(), record);
         }
+        self.fail_target(o, name, error);
     }
 
     pub(super) async fn reimport(&self, o: &mut Observed, name: &str, arn: CertificateArn) {
@@ -210,7 +221,9 @@ impl Certificates {
     pub(super) fn imported(&self, o: &mut Observed, target: &str, arn: CertificateArn) {
         let Some(serial) = o.current().map(|pair| pair.chain.leaf.serial.clone()) else { return };
         adoption::note_import(o, target, &arn);
-        o.memory.imported.insert(target.to_owned(), Imported { arn, serial, at: self.context.clock.now() });
+        o.memory
+            .imported
+            .insert(target.to_owned(), Imported { arn, serial: Some(serial), at: self.context.clock.now() });
         o.memory.refused.remove(target);
         o.memory.target_failures.remove(target);
     }

@@ -2,6 +2,7 @@
 
 mod acm;
 mod cluster;
+mod managed;
 mod publish;
 
 use super::{
@@ -11,7 +12,7 @@ use super::{
 use crate::{
     api::{
         Certificate, CertificateRequest,
-        certificate::CertificateStatus,
+        certificate::{CertificateStatus, Origin},
         conditions::{STALLED, is_true, refused},
         names::Region,
     },
@@ -20,8 +21,8 @@ use crate::{
         Decision,
         access::Refusal,
         certificate::{
-            Imported, Memory, Observed, Read, TargetObserved, Write, adoption, decide, published, request_name, wanted,
-            write,
+            Imported, Memory, Observed, Read, TargetObserved, Write, acm_managed, adoption, decide, published,
+            request_name, wanted, write,
         },
         secret::SecretObject,
     },
@@ -185,6 +186,7 @@ impl Kind for Certificates {
             authority: None,
             secret: absent.map(|_| None),
             pair: None,
+            exported: None,
             password: None,
             claimed_by,
             requests: BTreeMap::new(),
@@ -248,8 +250,12 @@ impl Kind for Certificates {
                 let account = o.certificate.spec.account_ref.name.clone();
                 let Some(aws) = self.aws(o, &account).await else { return Ok(()) };
                 let spec = &o.certificate.spec;
-                let Some(source) = &spec.source.private_ca else { return Ok(()) };
-                match self.context.authority(&*aws, &spec.region, &source.certificate_authority, false).await {
+                let authority = match spec.source.origin() {
+                    Some(Origin::PrivateCa(source)) => &source.certificate_authority,
+                    Some(Origin::AcmManaged(source)) => &source.certificate_authority,
+                    None => return Ok(()),
+                };
+                match self.context.authority(&*aws, &spec.region, authority, false).await {
                     Ok(authority) => {
                         o.authority = Some(authority);
                         o.memory.failure = None;
@@ -271,6 +277,7 @@ impl Kind for Certificates {
             Read::Tags(target, arn) => self.tags(o, &target, &arn).await,
             Read::Installed(target, arn) => self.installed(o, &target, &arn).await,
             Read::Watched(target, arn) => self.watched(o, &target, &arn).await,
+            Read::Export(target, arn) => self.export(o, &target, &arn).await,
             Read::Body(target, arn) => self.body(o, &target, &arn).await,
             Read::Turn(target, ends) => self.turn(o, &target, ends).await,
             Read::Published { object, data } => self.see_published(o, &object, data).await,
@@ -314,6 +321,19 @@ impl Kind for Certificates {
             Write::DeleteStaged(revision) => self.delete_staged(o, revision).await?,
             Write::DeleteRequest(name) => self.delete_request(o, &name).await?,
             Write::ImportNew(target) => self.import_new(o, &target).await,
+            Write::RequestNew(target) => self.request_new(o, &target).await,
+            Write::Renew(target, arn, record) => self.renew(o, &target, &arn, record).await,
+            Write::Exported(revision) => match acm_managed::secret(o, revision) {
+                Ok(secret) => {
+                    o.memory.absent = None;
+                    let stored = self.context.put_secret(&secret).await?;
+                    o.exported = None;
+                    // Exported, it may be renewed: that is to be seen.
+                    o.targets.values_mut().for_each(|seen| seen.installed = None);
+                    self.see_secret(o, Some(stored));
+                }
+                Err(message) => o.exported = Some(Err(message)),
+            },
             Write::Reimport(target, arn) => self.reimport(o, &target, arn).await,
             Write::Retag(target, arn, add, remove) => self.retag(o, &target, &arn, add, remove).await,
             Write::DeleteFromAcm(target, arn) => {
@@ -352,12 +372,19 @@ impl Kind for Certificates {
                 self.records.lock().unwrap_or_else(PoisonError::into_inner).insert(key, Instant::now());
             }
         }
+        let asked = |c: &Certificate| {
+            let managed = c.status.as_ref().and_then(|s| s.managed.as_ref());
+            managed.and_then(|m| m.requested.as_ref()).map(|record| record.at.0)
+        };
+        if let Some(at) = asked(&certificate).filter(|at| asked(&o.certificate) != Some(*at)) {
+            o.memory.renewal = Some((at, false));
+        }
         // What the status holds now needs no memory.
         let in_status = |name: &str, imported: &Imported| {
             let entry = certificate.status.as_ref().and_then(|s| s.targets.iter().find(|t| t.name == name));
             entry.is_some_and(|t| {
                 t.arn.as_ref() == Some(&imported.arn)
-                    && t.serial_number.as_deref() == Some(&*imported.serial.to_string())
+                    && imported.serial.as_ref().is_none_or(|serial| t.serial_number == Some(serial.to_string()))
             })
         };
         o.memory.imported.retain(|name, imported| !in_status(name, imported));

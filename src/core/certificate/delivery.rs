@@ -227,7 +227,7 @@ fn need(o: &Observed, target: &Target, status: &mut TargetStatus, now: Timestamp
     }
     status.account_id = o.sessions.get(account).and_then(|s| s.as_ref().ok()).map(ToString::to_string);
     let keeps_arn = o.keeps_arn(target);
-    if !delivered && !keeps_arn && imported.is_none_or(|i| i.serial != *serial) {
+    if !delivered && !keeps_arn && imported.is_none_or(|i| i.serial.as_ref() != Some(serial)) {
         // Each renewal is a new ARN; the old one is left alone.
         status.arn = None;
     }
@@ -246,7 +246,7 @@ fn need(o: &Observed, target: &Target, status: &mut TargetStatus, now: Timestamp
 }
 
 /// Why a target is not where its status says: to go on would leave its certificate behind and make another one.
-fn elsewhere(o: &Observed, target: &Target, status: &TargetStatus) -> Option<Refusal> {
+pub(super) fn elsewhere(o: &Observed, target: &Target, status: &TargetStatus) -> Option<Refusal> {
     let (account, region) = o.place(target);
     if (status.account.as_str(), &status.region) != (account, region) {
         let message = format!(

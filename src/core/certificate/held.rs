@@ -1,7 +1,7 @@
 //! Which certificate the Secret holds. The certificate itself tells, by its serial number: an annotation may be edited away,
 //! and somebody may have put another pair there.
 
-use super::{Observed, SLOTS, believed, issuing::is_ours};
+use super::{Observed, SLOTS, acm_managed, believed, issuing::is_ours};
 use crate::api::{
     CertificateRequest,
     conditions::{READY, is_true},
@@ -35,6 +35,10 @@ pub(super) fn held(o: &Observed) -> Held {
     let status = o.certificate.status.as_ref();
     let stored = believed(status.and_then(|s| s.revision));
     let right = |revision| Held { revision, what: What::Right };
+    // What ACM shows tells whether it is the right one.
+    if o.is_managed() {
+        return right(acm_managed::revision(o));
+    }
     let Some(secret) = o.own_secret() else { return right(stored) };
     // No search for a free revision goes further.
     let told = believed(secret.revision());

@@ -1,5 +1,6 @@
 //! Decides about a Certificate: issued, kept, delivered to ACM, renewed under the ARN it has.
 
+pub mod acm_managed;
 pub mod adoption;
 pub mod budget;
 mod deletion;
@@ -96,6 +97,9 @@ pub fn decide(o: &Observed, now: Timestamp) -> Decision<CertificateStatus, Read,
     if o.certificate.metadata.deletion_timestamp.is_some() {
         let step = deletion::next(o, &mut after, now);
         return Decision { step, status: after, events: o.memory.happened.clone() };
+    }
+    if o.is_managed() {
+        return acm_managed::decide(o, &before, after, now);
     }
     let issuance = issuance(o, now);
     // A renewal that waits does not keep the certificate that is there from its targets.
@@ -226,14 +230,19 @@ fn is_old(o: &Observed, revision: i64, request: &CertificateRequest, now: Timest
 
 /// Until the renewal, but the Secret is looked at again before.
 fn rest(o: &Observed, now: Timestamp) -> SignedDuration {
-    let jitter = SECRET_INTERVAL / 1000 * i32::try_from(renewal::per_mille(&o.uid())).unwrap_or(0) / 5;
-    let look = SECRET_INTERVAL + jitter;
+    let look = secret_look(o);
     let Some(pair) = o.current() else { return look };
     let asked = o.certificate.annotations().get(RENEW_ANNOTATION).and_then(|at| at.parse::<Timestamp>().ok());
     let look = asked.filter(|at| *at > now).map_or(look, |at| look.min(at.duration_since(now)));
     let leaf = &pair.chain.leaf;
     let due = renewal::due(&o.certificate.spec, leaf.not_before, leaf.not_after, &o.uid(), now);
     due.map_or(look, |due| look.min(due.at.duration_since(now).max(SignedDuration::from_secs(1))))
+}
+
+/// Until the Secret is looked at again.
+fn secret_look(o: &Observed) -> SignedDuration {
+    let jitter = SECRET_INTERVAL / 1000 * i32::try_from(renewal::per_mille(&o.uid())).unwrap_or(0) / 5;
+    SECRET_INTERVAL + jitter
 }
 
 fn secret_is_taken(o: &Observed, secret: Option<&SecretObject>) -> Option<Next> {

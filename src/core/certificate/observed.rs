@@ -58,6 +58,8 @@ pub struct Observed {
     pub secret: Option<Option<SecretObject>>,
     /// What the Secret holds; parsed once, when it was read.
     pub pair: Option<Result<KeyPair, String>>,
+    /// What was exported from ACM in this pass, or why it can't be used.
+    pub exported: Option<Result<KeyPair, String>>,
     /// The password of the keystores, or why there is none.
     pub password: Option<Result<Password, String>>,
     /// Another Certificate that claims the same Secret and came first.
@@ -155,9 +157,18 @@ impl Observed {
         (&account.name, target.region.as_ref().unwrap_or(&spec.region))
     }
 
+    /// Whether ACM issues it, holds its key and renews it.
+    #[must_use]
+    pub fn is_managed(&self) -> bool {
+        self.certificate.spec.source.acm_managed.is_some()
+    }
+
     /// Whether a renewal keeps the target's ARN.
     #[must_use]
     pub fn keeps_arn(&self, target: &Target) -> bool {
+        if self.is_managed() {
+            return true;
+        }
         let (account, _) = self.place(target);
         let default = self.accounts.get(account).and_then(|a| a.as_ref()).is_none_or(|a| a.spec.reimport);
         let stored = self.certificate.status.as_ref().and_then(|s| super::entry(s, &target.name));
@@ -245,6 +256,8 @@ pub struct Memory {
     pub absent: Option<(Box<str>, Timestamp)>,
     /// The revision whose staged key is known to be gone, or to go with its owner.
     pub unstaged: Option<i64>,
+    /// The record of a renewal by ACM that this process has stored, by its time, and whether it has called for it.
+    pub renewal: Option<(Timestamp, bool)>,
     /// When the Secret was put right last.
     pub repaired: Option<Timestamp>,
     /// When ACM was looked at last for drift, by target; at first, when this process saw the target first.
@@ -284,13 +297,13 @@ impl Looks {
     }
 }
 
-/// An import that succeeded.
+/// An import, or a request for a certificate of ACM's own, that succeeded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Imported {
     /// Its ARN.
     pub arn: CertificateArn,
-    /// The serial number that was imported.
-    pub serial: Serial,
+    /// The serial number that was imported; none: ACM was asked to issue one.
+    pub serial: Option<Serial>,
     /// When.
     pub at: Timestamp,
 }
@@ -322,6 +335,8 @@ pub enum Read {
     Installed(String, CertificateArn),
     /// What ACM says of a certificate that is only watched.
     Watched(String, CertificateArn),
+    /// Certificate, chain and key of ACM's own, exported from a target's ARN.
+    Export(String, CertificateArn),
     /// The certificate itself that ACM has under a target's ARN.
     Body(String, CertificateArn),
     /// When it is a target's turn to be imported, whose certificate in use ends then; none: there is none. A turn that is
@@ -369,6 +384,12 @@ pub enum Write {
     DeleteRequest(String),
     /// ImportCertificate without an ARN.
     ImportNew(String),
+    /// RequestCertificate: ACM issues one.
+    RequestNew(String),
+    /// RenewCertificate, under this record.
+    Renew(String, CertificateArn, Timestamp),
+    /// What was exported, into the Secret, as this revision.
+    Exported(i64),
     /// ImportCertificate under an ARN.
     Reimport(String, CertificateArn),
     /// Tags to add, and keys to remove.

@@ -16,10 +16,13 @@ use crate::{
 };
 use jiff::Timestamp;
 
+/// The reason of what ACM would refuse.
+pub(super) const FAILED: &str = "PreflightFailed";
+
 /// What has to be looked at, or what is in the way, before a certificate for these targets is asked for.
 pub(super) fn next(o: &Observed, authority: &KnownAuthority, algorithm: KeyAlgorithm, now: Timestamp) -> Option<Next> {
     let spec = &o.certificate.spec;
-    let stalled = |message| Some(Next::Stalled(Refusal { reason: "PreflightFailed", message }, FOR_A_PERSON));
+    let stalled = |message| Some(Next::Stalled(Refusal { reason: FAILED, message }, FOR_A_PERSON));
     let names = match wanted::names(&spec.subject) {
         Ok(names) => names,
         Err(problem) => {

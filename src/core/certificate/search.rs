@@ -69,7 +69,9 @@ pub(super) fn ours<'a>(
     };
     let mut ours: Vec<_> = candidates
         .iter()
-        .filter(|(_, tags)| is_ours(o, target, tags) && of_revision(o, target, tags, serial))
+        .filter(|(summary, tags)| {
+            is_of_kind(o, summary) && is_ours(o, target, tags) && of_revision(o, target, tags, serial)
+        })
         .collect();
     ours.sort_by_key(|(summary, _)| (!summary.in_use, summary.created_at, summary.arn.clone()));
     Ok(ours)
@@ -86,7 +88,7 @@ pub fn is_clear(o: &Observed, name: &str, found: &[(Summary, Tags)], newer_than:
     }
     let stored = o.certificate.status.iter().flat_map(|s| &s.targets).find(|t| t.name == name);
     let stored = stored.and_then(|t| t.arn.as_ref());
-    let ours = || found.iter().filter(|(_, tags)| is_ours(o, target, tags));
+    let ours = || found.iter().filter(|(summary, tags)| is_of_kind(o, summary) && is_ours(o, target, tags));
     ours().count() <= 1 || ours().all(|(summary, _)| summary.in_use || Some(&summary.arn) == stored)
 }
 
@@ -104,7 +106,7 @@ pub(super) fn overtaken(o: &Observed, target: &str) -> Option<Timestamp> {
     let imported = o.memory.imported.get(target)?;
     let stored = o.certificate.status.iter().flat_map(|s| &s.targets).find(|t| t.name == target)?;
     let serial = &o.current()?.chain.leaf.serial;
-    let newer = imported.serial != *serial && stored.serial_number.as_deref() == Some(&*serial.to_string());
+    let newer = imported.serial.as_ref()? != serial && stored.serial_number.as_deref() == Some(&*serial.to_string());
     let at = imported.at.saturating_add(CONSISTENT).unwrap_or(Timestamp::MAX);
     (newer && stored.arn.as_ref() == Some(&imported.arn)).then_some(at)
 }
@@ -128,9 +130,14 @@ pub(super) fn second<'a>(o: &'a Observed, target: &Target) -> Option<&'a Importe
 /// is known. Where each renewal is a new ARN, that of another revision is left alone.
 pub(super) fn surplus<'a>(o: &'a Observed, target: &Target) -> Option<(&'a CertificateArn, Timestamp)> {
     let second = second(o, target)?;
-    let same = o.current().is_some_and(|pair| pair.chain.leaf.serial == second.serial);
+    let same = o.current().is_some_and(|pair| second.serial.as_ref() == Some(&pair.chain.leaf.serial));
     let at = second.at.saturating_add(CONSISTENT).unwrap_or(Timestamp::MAX);
     (o.keeps_arn(target) || same).then_some((&second.arn, at))
+}
+
+/// Whether it came to ACM as this Certificate's do: what was imported is not ACM's to renew, and what ACM issued takes no import.
+pub(super) fn is_of_kind(o: &Observed, summary: &Summary) -> bool {
+    summary.imported != o.is_managed()
 }
 
 /// Whether tags name this cluster, namespace, Certificate and target.

@@ -1,6 +1,7 @@
 //! From any state, and whatever crashes, gets lost or is taken away: one ARN a target, one payment a revision, and
 //! silence in the end.
 
+mod acm_managed;
 mod adoption;
 mod blows;
 mod budget;

@@ -4,7 +4,7 @@ use super::{
     Lookup, Observed, Read, Summary, TargetObserved, Write, adoption,
     delivery::{Need, in_turn, without_arn},
     drift,
-    search::{CONSISTENT, is_ours, settles, surplus, unanswered},
+    search::{CONSISTENT, is_of_kind, is_ours, settles, surplus, unanswered},
     write::{TAG_SERIAL, ownership_tags, spec_tags},
 };
 use crate::{
@@ -35,7 +35,7 @@ pub(super) fn under_arn(
     now: Timestamp,
 ) -> Need {
     let seen = &*seen.of(arn);
-    let imported = o.memory.imported.get(&target.name).filter(|i| i.serial == *serial && i.arn == *arn);
+    let imported = o.memory.imported.get(&target.name).filter(|i| i.serial.as_ref() == Some(serial) && i.arn == *arn);
     if let Some(imported) = imported {
         let Some(installed) = &seen.installed else {
             return Need::Read(Read::Installed(target.name.clone(), arn.clone()));
@@ -86,7 +86,7 @@ pub(super) fn under_arn(
 }
 
 /// Tags are put back only where they are missing, and where ACM has, byte for byte, what is in our Secret.
-fn not_ours(
+pub(super) fn not_ours(
     o: &Observed,
     target: &Target,
     seen: &TargetObserved,
@@ -146,7 +146,11 @@ fn twin<'a>(
     // With a serial number in its tags it is an earlier revision, left alone; what was taken over is nobody's to delete so.
     let spared = |arn: &CertificateArn, tags: &Tags| tags.contains_key(TAG_SERIAL) || adoption::is_adopted(arn, tags);
     let twin = |(summary, tags): &&(Summary, Tags)| {
-        summary.arn != *arn && !summary.in_use && !spared(&summary.arn, tags) && is_ours(o, target, tags)
+        summary.arn != *arn
+            && !summary.in_use
+            && is_of_kind(o, summary)
+            && !spared(&summary.arn, tags)
+            && is_ours(o, target, tags)
     };
     candidates.iter().find(twin).map(|(summary, _)| &summary.arn)
 }
@@ -184,7 +188,7 @@ fn gone(
 }
 
 /// The certificate is in place: put its tags right, take away a second one, and say that it is delivered.
-fn retag_or_done(
+pub(super) fn retag_or_done(
     o: &Observed,
     target: &Target,
     seen: &TargetObserved,

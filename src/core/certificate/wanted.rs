@@ -136,6 +136,10 @@ pub fn renewal_request(certificate: &Certificate, now: Timestamp) -> Option<&str
 /// Why a new revision is to be issued, if so. The first reason counts.
 #[must_use]
 pub fn trigger(o: &Observed, now: Timestamp) -> Option<Trigger> {
+    // ACM issues by itself.
+    if o.is_managed() {
+        return None;
+    }
     let spec = &o.certificate.spec;
     let secret = match o.secret.as_ref()? {
         Some(secret) => secret,

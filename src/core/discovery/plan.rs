@@ -197,7 +197,9 @@ impl<'a> Plan<'a> {
         }
         let known = own.iter().any(|o| o.version.as_ref() == Some(&seen.version));
         let changed = !known || self.run.afresh || own.len() > 1;
-        let tags_matter = (self.by_tags && changed) || (own.is_empty() && seen.summary.imported);
+        // What ACM issued from a private CA may be a Certificate's, as what was imported may.
+        let private = seen.summary.more.as_ref().is_some_and(|more| more.kind == "PRIVATE");
+        let tags_matter = (self.by_tags && changed) || (own.is_empty() && (seen.summary.imported || private));
         if !tags_matter {
             if changed {
                 self.show(object(self.place, self.discovery, region, &seen.summary, None), seen, &own);

@@ -95,6 +95,23 @@ impl<'a, E> Gathering<'a, E> {
             return;
         }
         self.needs.add(Use::Issue, region);
+        self.authority(region, which);
+    }
+
+    /// ACM issues and renews a Certificate's certificate.
+    fn manages(&mut self, certificate: &Certificate, which: &AuthorityRef) {
+        let spec = &certificate.spec;
+        if !self.account.spec.regions.contains(&spec.region) {
+            return;
+        }
+        self.authority(&spec.region, which);
+        self.needs.add(Use::Managed, &spec.region);
+        if !spec.secret.name.is_empty() {
+            self.needs.add(Use::Export, &spec.region);
+        }
+    }
+
+    fn authority(&mut self, region: &Region, which: &AuthorityRef) {
         let of_region = self.listed.get(region).and_then(|list| list.as_ref().ok()).into_iter().flatten();
         let named = |ca: &&Authority| which.name.is_some() && ca.common_name == which.name;
         let by_name = of_region.filter(named).map(|ca| ca.arn.clone());
@@ -110,6 +127,7 @@ impl<'a, E> Gathering<'a, E> {
         if spec.account_ref.name == self.name && !spec.is_observed() {
             match spec.source.origin() {
                 Some(Origin::PrivateCa(source)) => self.issues(&spec.region, &source.certificate_authority),
+                Some(Origin::AcmManaged(source)) => self.manages(certificate, &source.certificate_authority),
                 None => {}
             }
         }
@@ -127,7 +145,9 @@ impl<'a, E> Gathering<'a, E> {
                 }
                 continue;
             }
-            self.needs.add(Use::Import, region);
+            if spec.source.acm_managed.is_none() {
+                self.needs.add(Use::Import, region);
+            }
             if target.deletion_policy == DeletionPolicy::Delete {
                 self.needs.add(Use::Delete, region);
             }

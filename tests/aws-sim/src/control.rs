@@ -59,6 +59,8 @@ pub fn routes(router: Router<Arc<Sim>>) -> Router<Arc<Sim>> {
         .route("/_sim/in-use", post(set_in_use))
         .route("/_sim/tags", post(set_tags))
         .route("/_sim/certificate-type", post(set_certificate_type))
+        .route("/_sim/acm-failure", post(set_acm_failure))
+        .route("/_sim/managed-renewal", post(begin_managed_renewal))
         .route("/_sim/deny", post(deny).delete(allow))
         .route("/_sim/quotas", post(set_quotas))
         .route("/_sim/settings", post(set_settings))
@@ -335,6 +337,35 @@ async fn set_certificate_type(Shared(sim): Shared<Arc<Sim>>, Json(given): Json<T
     let mut state = sim.lock();
     let store = state.acm.get_mut(&place(&given.arn)?).ok_or_else(|| missing("such certificate"))?;
     store.set_type(&given.arn, kind)?;
+    done()
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct ManagedRenewal {
+    arn: String,
+}
+
+async fn begin_managed_renewal(Shared(sim): Shared<Arc<Sim>>, Json(given): Json<ManagedRenewal>) -> Answer {
+    let mut state = sim.lock();
+    let (now, polls) = (state.clock.now(), state.pca.in_progress_polls);
+    let store = state.acm.get_mut(&place(&given.arn)?).ok_or_else(|| missing("such certificate"))?;
+    store.begin_renewal(&given.arn, now, polls)?;
+    done()
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct AcmFailure {
+    account: String,
+    region: String,
+    reason: Option<String>,
+}
+
+async fn set_acm_failure(Shared(sim): Shared<Arc<Sim>>, Json(given): Json<AcmFailure>) -> Answer {
+    let mut state = sim.lock();
+    state.acm.entry((given.account, given.region)).or_default().set_failure(given.reason);
+    drop(state);
     done()
 }
 

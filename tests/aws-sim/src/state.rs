@@ -284,7 +284,7 @@ impl State {
             Service::Pca => pca::handle(&mut self.pca, call, operation, body),
             Service::Acm => {
                 let place = (call.account.clone(), call.region.clone());
-                acm::handle(self.acm.entry(place).or_default(), call, operation, body)
+                acm::handle(self.acm.entry(place).or_default(), &mut self.pca, call, operation, body)
             }
         }
     }

@@ -129,7 +129,7 @@ pub async fn finished(world: &mut World, scenario: Scenario) -> Answer<()> {
         }
         return Ok(());
     }
-    let first = matches!(scenario, Scenario::First | Scenario::FanOut | Scenario::Adoption);
+    let first = matches!(scenario, Scenario::First | Scenario::FanOut | Scenario::Adoption | Scenario::AcmManaged);
     world.delivered(if first { 1 } else { 2 }, CONVERGENCE).await
 }
 
@@ -147,7 +147,10 @@ async fn faults(world: &mut World, scenario: Scenario, before: &[String], expect
 /// imported at most, besides.
 pub fn payments(ledger: &[Entry], scenario: Scenario, before: &[String], more: (usize, usize)) -> Vec<String> {
     let mut faults = Vec::new();
-    let is_new = |entry: &&Entry| entry.operation == "ImportCertificate" && entry.body["CertificateArn"].is_null();
+    let is_new = |entry: &&Entry| {
+        let imports = entry.operation == "ImportCertificate" && entry.body["CertificateArn"].is_null();
+        imports || entry.operation == "RequestCertificate"
+    };
     let paid = ledger.iter().filter(|entry| entry.operation == "IssueCertificate" && entry.effective).count();
     let imported = ledger.iter().filter(is_new).filter(|entry| entry.effective).count();
     let (price, imports) = scenario.price();

@@ -48,7 +48,7 @@ pub fn is_told_of(scenario: Scenario, point: &Point, thaw: Thaw) -> bool {
         Thaw::After => match scenario {
             Scenario::First | Scenario::Renewal => point.matters(),
             Scenario::FanOut => imports,
-            Scenario::Deletion | Scenario::Adoption => point.aws,
+            Scenario::Deletion | Scenario::Adoption | Scenario::AcmManaged => point.aws,
             // The first signature has to come, or nothing changes while it is made.
             Scenario::Changed => false,
         },

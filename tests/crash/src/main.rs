@@ -85,9 +85,10 @@ impl Trial<'_> {
         match (&case.blow, case.scenario) {
             (Blow::Kill(_), Scenario::First) => point.matters(),
             (Blow::Kill(_), Scenario::Renewal) => point.matters() && case.moment == "after-effect",
-            (Blow::Kill(_), Scenario::Deletion) => point.aws,
+            (Blow::Kill(_), Scenario::Deletion) | (Blow::Freeze(Thaw::After), Scenario::AcmManaged) => point.aws,
             // Its record, its tags, its import.
             (Blow::Kill(_), Scenario::Adoption) => (point.aws || point.matters()) && case.moment == "after-effect",
+            (Blow::Kill(_), Scenario::AcmManaged) => point.aws || (point.matters() && case.moment == "after-effect"),
             (Blow::Freeze(Thaw::After), Scenario::First) => point.aws || point.is_record_of_issue(),
             (Blow::Kill(_), Scenario::FanOut | Scenario::Changed) => false,
             (Blow::Freeze(thaw), scenario) => {

@@ -24,11 +24,20 @@ pub enum Scenario {
     Deletion,
     /// First issue, over a certificate that is in ACM already.
     Adoption,
+    /// First issue by ACM itself, which holds the key; it is exported into the Secret.
+    AcmManaged,
 }
 
 /// All of them.
-pub const ALL: [Scenario; 6] =
-    [Scenario::First, Scenario::Renewal, Scenario::FanOut, Scenario::Changed, Scenario::Deletion, Scenario::Adoption];
+pub const ALL: [Scenario; 7] = [
+    Scenario::First,
+    Scenario::Renewal,
+    Scenario::FanOut,
+    Scenario::Changed,
+    Scenario::Deletion,
+    Scenario::Adoption,
+    Scenario::AcmManaged,
+];
 
 impl Scenario {
     /// Its name in a table and in `--only`.
@@ -40,13 +49,14 @@ impl Scenario {
             Self::Changed => "changed",
             Self::Deletion => "deletion",
             Self::Adoption => "adoption",
+            Self::AcmManaged => "acmManaged",
         }
     }
 
     /// What is there before calls are counted.
     pub async fn prepare(self, world: &mut World) -> Answer<()> {
         match self {
-            Self::First | Self::FanOut | Self::Changed => return Ok(()),
+            Self::First | Self::FanOut | Self::Changed | Self::AcmManaged => return Ok(()),
             Self::Renewal => world.certificate(json!({})).await?,
             Self::Adoption => return leave_behind(world).await,
             Self::Deletion => {
@@ -63,6 +73,10 @@ impl Scenario {
     pub async fn begin(self, world: &mut World) -> Answer<()> {
         match self {
             Self::First => world.certificate(json!({})).await,
+            Self::AcmManaged => {
+                let source = json!({ "acmManaged": { "certificateAuthority": { "arn": world.authority } } });
+                world.certificate(json!({ "source": source, "duration": null })).await
+            }
             Self::FanOut => {
                 let acm = json!([{ "name": "edge" }, { "name": "cdn", "region": "us-east-1" }, { "name": "inner" }]);
                 world.certificate(json!({ "acm": acm })).await
@@ -102,12 +116,13 @@ impl Scenario {
         }
     }
 
-    /// How many certificates are paid for in all, and how many are imported without an ARN.
+    /// How many certificates are paid for in all, and how many are imported without an ARN, or requested from ACM.
     pub fn price(self) -> (usize, usize) {
         match self {
             Self::First | Self::Deletion => (1, 1),
             Self::Renewal | Self::Changed | Self::Adoption => (2, 1),
             Self::FanOut => (1, 3),
+            Self::AcmManaged => (0, 1),
         }
     }
 }

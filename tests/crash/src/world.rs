@@ -59,7 +59,7 @@ impl World {
     /// A world whose AwsAccount is ready.
     pub async fn new(stand: &Stand, sim: &Sim, name: &str) -> Answer<Self> {
         let account = LAST.fetch_add(1, Ordering::Relaxed).to_string();
-        let namespace = format!("{name}-{account}");
+        let namespace = format!("{}-{account}", name.to_ascii_lowercase());
         let made = async {
             let namespaces: Api<Namespace> = Api::all(stand.client.clone());
             make(&namespaces, json!({ "metadata": { "name": namespace } })).await?;
@@ -117,6 +117,9 @@ impl World {
         });
         for (field, value) in more.as_object().into_iter().flatten() {
             spec[field] = value.clone();
+        }
+        if let Some(fields) = spec.as_object_mut() {
+            fields.retain(|_, value| !value.is_null());
         }
         make(&self.api::<Certificate>(), json!({ "metadata": { "name": "app" }, "spec": spec })).await.map(drop)
     }
@@ -234,13 +237,13 @@ async fn lend_rights(stand: &Stand, namespace: &str) -> Answer<()> {
     make(&Api::<RoleBinding>::namespaced(stand.client.clone(), namespace), binding).await.map(drop)
 }
 
-/// The certificates that are in ACM, by ARN: the leaf that was imported last, as it was sent.
+/// The certificates that are in ACM, by ARN: the leaf that was imported last, as it was sent; nothing, where ACM issues it.
 pub fn in_acm(ledger: &[Entry]) -> BTreeMap<String, String> {
     let mut all = BTreeMap::new();
     for entry in ledger.iter().filter(|entry| entry.effective) {
         let Some(arn) = &entry.arn else { continue };
         match entry.operation.as_str() {
-            "ImportCertificate" => {
+            "ImportCertificate" | "RequestCertificate" => {
                 all.insert(arn.clone(), entry.body["Certificate"].as_str().unwrap_or_default().to_owned());
             }
             "DeleteCertificate" => drop(all.remove(arn)),

@@ -30,7 +30,7 @@ fn with_theirs(spec: &Value, policy: Adoption, tags: &[(&str, &str)]) -> World {
     allow(&mut world, policy);
     let tags: Tags = tags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
     let (leaf, created) = (world.foreign(), world.now - SignedDuration::from_hours(900));
-    world.acm.push(InAcm { arn: their_arn(), leaf, tags, created, in_use: true, imported: true });
+    world.acm.push(InAcm { arn: their_arn(), leaf, tags, created, in_use: true, imported: true, managed: None });
     world
 }
 

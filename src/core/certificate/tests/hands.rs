@@ -94,6 +94,7 @@ impl Hands {
             created: world.now,
             in_use: false,
             imported: true,
+            managed: None,
         };
         let mut entries = world.certificate.status.iter_mut().flat_map(|s| &mut s.targets);
         if let Some(entry) = entries.find(|t| t.name == target) {

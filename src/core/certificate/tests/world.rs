@@ -1,6 +1,7 @@
 //! A small world for the pure core: an API server, a private CA and an ACM that crash, lose answers and lag behind.
 
 mod effects;
+pub mod managed;
 pub mod shelf;
 mod somebody;
 
@@ -67,6 +68,8 @@ pub struct InAcm {
     pub in_use: bool,
     /// It was imported, not issued by ACM.
     pub imported: bool,
+    /// What there is of one that ACM issued.
+    pub managed: Option<managed::Managed>,
 }
 
 /// What a process holds and loses with its end.
@@ -130,6 +133,15 @@ pub struct World {
     pub changes: usize,
     /// Imports without an ARN.
     pub new_imports: usize,
+    /// What ACM has for tokens, and since when.
+    pub tokens: BTreeMap<String, (Timestamp, CertificateArn)>,
+    /// All that ACM issues, or renews, fails for this reason.
+    pub acm_failure: Option<&'static str>,
+    /// Certificates that ACM issued, renewals that were asked for, and exports.
+    pub issued_by_acm: usize,
+    pub keys_of_acm: usize,
+    pub renewals: usize,
+    pub exports: usize,
     /// Reads of tags, of what is under an ARN, and of lists.
     pub tag_reads: usize,
     pub describes: usize,
@@ -181,6 +193,12 @@ impl World {
             paid: 0,
             changes: 0,
             new_imports: 0,
+            tokens: BTreeMap::new(),
+            acm_failure: None,
+            issued_by_acm: 0,
+            keys_of_acm: 0,
+            renewals: 0,
+            exports: 0,
             tag_reads: 0,
             describes: 0,
             lists: 0,
@@ -219,6 +237,7 @@ impl World {
             authority: None,
             secret: None,
             pair: None,
+            exported: None,
             password: None,
             claimed_by: None,
             requests: BTreeMap::new(),
@@ -267,7 +286,7 @@ impl World {
                 return self.crash();
             }
             let frozen = matches!(fault, Fault::Frozen | Fault::FrozenUnanswered);
-            if frozen && matches!(write, Some(Write::ImportNew(_))) {
+            if frozen && matches!(write, Some(Write::ImportNew(_) | Write::RequestNew(_))) {
                 self.others_turn();
             }
             let fault = if fault == Fault::FrozenUnanswered { Fault::AnswerLost } else { fault };
@@ -366,12 +385,19 @@ impl World {
                 self.process.records.insert(target.name.clone(), self.now);
             }
         }
+        let asked = |c: &Certificate| {
+            let managed = c.status.as_ref().and_then(|s| s.managed.as_ref());
+            managed.and_then(|m| m.requested.as_ref()).map(|record| record.at.0)
+        };
+        if let Some(at) = asked(&self.certificate).filter(|at| asked(&before) != Some(*at)) {
+            o.memory.renewal = Some((at, false));
+        }
         let stored = self.certificate.status.clone().unwrap_or_default();
         o.memory.imported.retain(|name, imported| {
             let entry = stored.targets.iter().find(|t| t.name == *name);
             !entry.is_some_and(|t| {
                 t.arn.as_ref() == Some(&imported.arn)
-                    && t.serial_number.as_deref() == Some(&*imported.serial.to_string())
+                    && imported.serial.as_ref().is_none_or(|serial| t.serial_number == Some(serial.to_string()))
             })
         });
         o.certificate = Arc::new(self.certificate.clone());

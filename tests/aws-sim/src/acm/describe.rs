@@ -22,6 +22,9 @@ pub(super) fn detail(arn: &str, certificate: &Certificate, now: Timestamp) -> Va
     detail["ExtendedKeyUsages"] =
         parsed.extended_key_usages.iter().map(|(name, oid)| json!({ "Name": name, "OID": oid })).collect();
     detail["RenewalEligibility"] = json!("INELIGIBLE");
+    if let Some(managed) = &certificate.managed {
+        managed.detail(&mut detail, !certificate.in_use_by.is_empty());
+    }
     detail
 }
 

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::{Store, handle};
 use crate::api::{ApiError, Call};
+use crate::pca;
 
 /// 2026-06-01T00:00:00Z, the start of every test's clock.
 pub const NOW: i64 = 1_780_272_000;
@@ -17,6 +18,7 @@ pub const NOW: i64 = 1_780_272_000;
 /// One account and region of ACM.
 pub struct Sim {
     pub store: Store,
+    pub pca: pca::Store,
     pub call: Call,
 }
 
@@ -28,7 +30,7 @@ impl Sim {
             partition: "aws".into(),
             now: Timestamp::from_second(NOW).unwrap(),
         };
-        Self { store: Store::default(), call }
+        Self { store: Store::default(), pca: pca::Store::default(), call }
     }
 
     pub fn later(&mut self, seconds: i64) {
@@ -36,7 +38,7 @@ impl Sim {
     }
 
     pub fn run(&mut self, operation: &str, body: &Value) -> Result<Value, ApiError> {
-        handle(&mut self.store, &self.call, operation, body)
+        handle(&mut self.store, &mut self.pca, &self.call, operation, body)
     }
 
     /// Imports and returns the ARN.

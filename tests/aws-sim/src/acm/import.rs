@@ -45,6 +45,7 @@ pub(super) fn import(store: &mut Store, call: &Call, body: &Value) -> Result<Val
         in_use_by: Vec::new(),
         created_at: call.now,
         imported_at: call.now,
+        managed: None,
     };
     store.certificates.insert(arn.clone(), certificate);
     Ok(json!({ "CertificateArn": arn }))

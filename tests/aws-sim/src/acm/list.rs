@@ -4,7 +4,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{Certificate, CertificateType, Store, describe, invalid, is_set};
+use super::{Certificate, CertificateType, Store, describe, invalid, is_set, managed::Order as Requested};
 use crate::api::{ApiError, Call};
 
 /// Items a page may be asked to hold (service model, `MaxItems`).
@@ -27,24 +27,38 @@ pub(super) fn list(store: &Store, call: &Call, body: &Value) -> Result<Value, Ap
     let order = Order::of(body)?;
     let filter = Filter::of(body)?;
     let after = after(body)?;
-    let mut found: Vec<(Timestamp, &String, &Certificate)> = store
-        .certificates
-        .iter()
-        .filter(|(_, certificate)| filter.takes(certificate, call.now))
-        .map(|(arn, certificate)| (order.time(certificate), arn, certificate))
+    let certificates = store.certificates.iter().filter(|(_, certificate)| filter.takes(certificate, call.now));
+    let mut found: Vec<(Timestamp, &String, Listed<'_>)> = certificates
+        .map(|(arn, certificate)| (order.time(certificate.created_at), arn, Listed::Certificate(certificate)))
         .collect();
+    let orders = store.orders.iter().filter(|(_, asked)| filter.takes_order(asked));
+    found.extend(orders.map(|(arn, asked)| (order.time(asked.created_at), arn, Listed::Order(asked))));
     found.sort_by(|a, b| order.compare((a.0, a.1), (b.0, b.1)));
     if let Some((time, arn)) = &after {
         found.retain(|(other, name, _)| order.compare((*other, name), (*time, arn)).is_gt());
     }
     let size = usize::try_from(size).unwrap_or(usize::MAX);
-    let page: Vec<Value> =
-        found.iter().take(size).map(|(_, arn, certificate)| describe::summary(arn, certificate, call.now)).collect();
+    let page: Vec<Value> = found.iter().take(size).map(|(_, arn, listed)| listed.summary(arn, call.now)).collect();
     let mut answer = json!({ "CertificateSummaryList": page });
     if let (true, Some((time, arn, _))) = (found.len() > size, found.get(size - 1)) {
         answer["NextToken"] = json!(URL_SAFE_NO_PAD.encode(format!("{time} {arn}")));
     }
     Ok(answer)
+}
+
+/// What a list shows.
+enum Listed<'a> {
+    Certificate(&'a Certificate),
+    Order(&'a Requested),
+}
+
+impl Listed<'_> {
+    fn summary(&self, arn: &str, now: Timestamp) -> Value {
+        match self {
+            Self::Certificate(certificate) => describe::summary(arn, certificate, now),
+            Self::Order(order) => order.summary(arn),
+        }
+    }
 }
 
 /// Where the page before ended: the sort key of its last item, so that what is deleted meanwhile shifts nothing.
@@ -78,10 +92,10 @@ impl Order {
         }
     }
 
-    fn time(&self, certificate: &Certificate) -> Timestamp {
+    fn time(&self, created_at: Timestamp) -> Timestamp {
         match self {
             Self::Arn => Timestamp::UNIX_EPOCH,
-            Self::Oldest | Self::Newest => certificate.created_at,
+            Self::Oldest | Self::Newest => created_at,
         }
     }
 
@@ -115,6 +129,18 @@ impl Filter {
             key_usages: values(includes, "keyUsage")?,
             extended_key_usages: values(includes, "extendedKeyUsage")?,
         })
+    }
+
+    /// A request that is not answered has no usages yet.
+    fn takes_order(&self, order: &Requested) -> bool {
+        let within = |asked: &Option<Vec<String>>, have: &str| {
+            asked.as_ref().is_none_or(|asked| asked.iter().any(|one| one == have))
+        };
+        let shown = match &self.key_types {
+            None => USUAL_KEY_TYPES.contains(&&*order.algorithm),
+            asked => within(asked, &order.algorithm),
+        };
+        shown && within(&self.statuses, order.status()) && within(&self.origins, "AWS_MANAGED")
     }
 
     fn takes(&self, certificate: &Certificate, now: Timestamp) -> bool {

@@ -1,4 +1,4 @@
-//! AWS Certificate Manager as far as imported certificates go.
+//! AWS Certificate Manager: imported certificates, and those that it issues from private CAs.
 //!
 //! Bodies are those of the AWS JSON 1.1 protocol: blobs are base64, times are seconds since the epoch. The rules are
 //! those of the ACM API reference, the service model and the user guide; each test names the one it holds.
@@ -7,6 +7,7 @@
 mod describe;
 mod import;
 mod list;
+mod managed;
 mod pem;
 mod reimport;
 mod tags;
@@ -23,12 +24,19 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::api::{ApiError, Call};
+use crate::pca;
 use x509::Parsed;
 
 /// The certificates of one account in one region, by ARN.
 #[derive(Default)]
 pub struct Store {
     certificates: BTreeMap<String, Certificate>,
+    /// Requests that are not answered yet, or failed, by ARN.
+    orders: BTreeMap<String, managed::Order>,
+    /// When each token was first used, and the ARN that it gave.
+    tokens: BTreeMap<String, (Timestamp, String)>,
+    /// Why all issuing and renewing fails, if it does.
+    failure: Option<String>,
 }
 
 /// How a certificate came to ACM, as `Type` in `CertificateDetail`.
@@ -53,7 +61,7 @@ impl CertificateType {
     }
 }
 
-/// What ACM holds under one ARN. The private key is checked on import and not kept: no operation here returns it.
+/// What ACM holds under one ARN. The private key of an import is checked and not kept: no operation returns it.
 #[derive(Clone)]
 struct Certificate {
     kind: CertificateType,
@@ -63,10 +71,18 @@ struct Certificate {
     tags: BTreeMap<String, String>,
     in_use_by: Vec<String>,
     created_at: Timestamp,
+    /// When it was imported, or issued, last.
     imported_at: Timestamp,
+    /// What there is of one that ACM issued.
+    managed: Option<Box<managed::Managed>>,
 }
 
 impl Store {
+    /// All issuing and renewing by ACM fails for this reason from now on; none: it works.
+    pub fn set_failure(&mut self, reason: Option<String>) {
+        self.failure = reason;
+    }
+
     /// Says which resources (ARNs of load balancers, distributions) use the certificate; an empty list frees it.
     ///
     /// # Errors
@@ -94,6 +110,14 @@ impl Store {
         Ok(())
     }
 
+    /// ACM begins to renew a certificate that it issued, whether or not it is time.
+    ///
+    /// # Errors
+    /// `ResourceNotFoundException` if the store has no such ARN, `ValidationException` if it is not eligible.
+    pub fn begin_renewal(&mut self, arn: &str, now: Timestamp, polls: u32) -> Result<(), ApiError> {
+        managed::renew(self.existing(arn)?, now, polls).map(drop)
+    }
+
     fn existing(&mut self, arn: &str) -> Result<&mut Certificate, ApiError> {
         self.certificates.get_mut(arn).ok_or_else(|| not_found(arn))
     }
@@ -110,8 +134,26 @@ impl Store {
 ///
 /// # Errors
 /// The exception that AWS documents for the broken rule; `UnknownOperationException` for operations not emulated.
-pub fn handle(store: &mut Store, call: &Call, operation: &str, body: &Value) -> Result<Value, ApiError> {
+pub fn handle(
+    store: &mut Store,
+    pca: &mut pca::Store,
+    call: &Call,
+    operation: &str,
+    body: &Value,
+) -> Result<Value, ApiError> {
+    let arn = body.get("CertificateArn").and_then(Value::as_str).map(str::to_owned);
+    if let Some(arn) = arn.as_deref().filter(|arn| store.orders.contains_key(*arn)) {
+        return managed::on_order(store, pca, call, operation, (arn, body));
+    }
+    let looked_at = arn.as_deref().filter(|_| operation == "DescribeCertificate");
+    managed::tick(store, pca, call, looked_at)?;
     match operation {
+        "RequestCertificate" => managed::request(store, pca, call, body),
+        "RenewCertificate" => managed::renew(store.named(call, body)?.1, call.now, pca.in_progress_polls),
+        "ExportCertificate" => {
+            let (arn, certificate) = store.named(call, body)?;
+            managed::export(&arn, certificate, body)
+        }
         "ImportCertificate" if is_set(body, "CertificateArn") => reimport::reimport(store, call, body),
         "ImportCertificate" => import::import(store, call, body),
         "DescribeCertificate" => {
@@ -127,9 +169,9 @@ pub fn handle(store: &mut Store, call: &Call, operation: &str, body: &Value) -> 
             Ok(answer)
         }
         "ListCertificates" => list::list(store, call, body),
-        "ListTagsForCertificate" => Ok(tags::list(store.named(call, body)?.1)),
-        "AddTagsToCertificate" => tags::add(store.named(call, body)?.1, body),
-        "RemoveTagsFromCertificate" => tags::remove(store.named(call, body)?.1, body),
+        "ListTagsForCertificate" => Ok(tags::list(&store.named(call, body)?.1.tags)),
+        "AddTagsToCertificate" => tags::add(&mut store.named(call, body)?.1.tags, body),
+        "RemoveTagsFromCertificate" => tags::remove(&mut store.named(call, body)?.1.tags, body),
         "DeleteCertificate" => {
             let (arn, certificate) = store.named(call, body)?;
             if !certificate.in_use_by.is_empty() {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{Certificate, invalid};
+use super::invalid;
 use crate::api::ApiError;
 
 /// Tags on one certificate (service model, `TagList`).
@@ -15,24 +15,24 @@ const MOST_KEY: usize = 128;
 const MOST_VALUE: usize = 256;
 
 /// The answer of ListTagsForCertificate.
-pub(super) fn list(certificate: &Certificate) -> Value {
-    let tags: Vec<Value> = certificate.tags.iter().map(|(key, value)| json!({ "Key": key, "Value": value })).collect();
+pub(super) fn list(tags: &BTreeMap<String, String>) -> Value {
+    let tags: Vec<Value> = tags.iter().map(|(key, value)| json!({ "Key": key, "Value": value })).collect();
     json!({ "Tags": tags })
 }
 
 /// AddTagsToCertificate: sets the values of the keys given, keeps the others.
-pub(super) fn add(certificate: &mut Certificate, body: &Value) -> Result<Value, ApiError> {
-    let mut tags = certificate.tags.clone();
-    tags.extend(given(body)?);
-    certificate.tags = limited(tags)?;
+pub(super) fn add(tags: &mut BTreeMap<String, String>, body: &Value) -> Result<Value, ApiError> {
+    let mut all = tags.clone();
+    all.extend(given(body)?);
+    *tags = limited(all)?;
     Ok(json!({}))
 }
 
 /// RemoveTagsFromCertificate: a tag given with a value goes only if it has that value.
-pub(super) fn remove(certificate: &mut Certificate, body: &Value) -> Result<Value, ApiError> {
+pub(super) fn remove(tags: &mut BTreeMap<String, String>, body: &Value) -> Result<Value, ApiError> {
     for (key, value) in pairs(body)? {
-        if value.is_none() || value.as_ref() == certificate.tags.get(&key) {
-            certificate.tags.remove(&key);
+        if value.is_none() || value.as_ref() == tags.get(&key) {
+            tags.remove(&key);
         }
     }
     Ok(json!({}))

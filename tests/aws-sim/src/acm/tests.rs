@@ -85,5 +85,5 @@ fn used_certificates_are_not_deleted() {
 // AWS JSON 1.1 protocol: UnknownOperationException.
 #[test]
 fn other_operations_are_unknown() {
-    assert_eq!(Sim::new().run("RequestCertificate", &json!({})).unwrap_err().code, "UnknownOperationException");
+    assert_eq!(Sim::new().run("ResendValidationEmail", &json!({})).unwrap_err().code, "UnknownOperationException");
 }

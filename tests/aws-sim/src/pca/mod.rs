@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::api::{ApiError, Call};
 
 mod authority;
+mod for_acm;
 mod issue;
 mod lifecycle;
 mod names;
@@ -21,6 +22,7 @@ mod x509;
 mod tests;
 
 pub use authority::Authority;
+pub use for_acm::{Signed, Unsigned};
 pub use issue::plain_serial;
 pub use ready::Ready;
 

@@ -2,7 +2,7 @@
 
 use super::{
     super::super::{
-        FINALIZER, Imported, Installed, Lookup, Observed, Read, Write, adoption, request_name, search,
+        FINALIZER, Imported, Installed, Lookup, Observed, Read, Write, acm_managed, adoption, request_name, search,
         write::{self, import_tags},
     },
     Fault, InAcm, LAG, World,
@@ -11,7 +11,7 @@ use crate::{
     api::names::CertificateArn,
     aws::{
         error::{AwsError, Kind},
-        port::{Description, Summary},
+        port::{Description, Issuance, Summary},
     },
     core::{backoff::Failure, keystores::Password, secret::SecretObject},
     kube::store::Kept,
@@ -96,6 +96,7 @@ impl World {
                 seen.tags = Some(found);
             }
             Read::Installed(target, arn) => {
+                self.advance(&arn);
                 let found = self.shown(&arn).map(installed);
                 o.memory.looked.note(&target, self.now);
                 let serial = found.as_ref().and_then(|i| i.serial.clone());
@@ -118,6 +119,7 @@ impl World {
                 seen.look_at(&arn);
                 seen.body = Some(found);
             }
+            Read::Export(_, arn) => self.export(o, &arn),
             Read::Published { object, data } => self.see_published(o, &object, data),
         }
     }
@@ -161,7 +163,10 @@ impl World {
         self.changes += 1;
         if to_aws(&write) && matches!(fault, Fault::AnswerLost | Fault::Unsent | Fault::Refused) {
             let target = target_of(&write);
-            let new = matches!(write, Write::ImportNew(_));
+            let new = matches!(write, Write::ImportNew(_) | Write::RequestNew(_));
+            if matches!(write, Write::Renew(..)) {
+                o.memory.renewal = None;
+            }
             if fault == Fault::AnswerLost {
                 let kept = o.memory.clone();
                 self.effect(o, write);
@@ -237,6 +242,14 @@ impl World {
                 o.forget_request(&name);
             }
             Write::ImportNew(target) => self.import_new(o, &target),
+            Write::RequestNew(target) => self.request_new(o, &target),
+            Write::Renew(_, arn, record) => self.renew(o, &arn, record),
+            Write::Exported(revision) => {
+                let secret = acm_managed::secret(o, revision).unwrap();
+                o.exported = None;
+                o.targets.values_mut().for_each(|seen| seen.installed = None);
+                self.put(o, &secret);
+            }
             Write::Reimport(target, arn) => {
                 let leaf = o.current().unwrap().chain.leaf.clone();
                 let there = self.acm.iter_mut().find(|c| c.arn == arn).unwrap();
@@ -310,7 +323,15 @@ impl World {
         let arn: CertificateArn =
             format!("arn:aws:acm:{region}:111122223333:certificate/00000000-0000-0000-0000-{n:012}").parse().unwrap();
         let leaf = o.current().unwrap().chain.leaf.clone();
-        self.acm.push(InAcm { arn: arn.clone(), leaf, tags, created: self.now, in_use: false, imported: true });
+        self.acm.push(InAcm {
+            arn: arn.clone(),
+            leaf,
+            tags,
+            created: self.now,
+            in_use: false,
+            imported: true,
+            managed: None,
+        });
         self.process.own.push(arn.clone());
         self.imported(o, target, arn);
     }
@@ -318,18 +339,31 @@ impl World {
     pub(super) fn imported(&mut self, o: &mut Observed, target: &str, arn: CertificateArn) {
         let serial = o.current().unwrap().chain.leaf.serial.clone();
         adoption::note_import(o, target, &arn);
-        o.memory.imported.insert(target.to_owned(), Imported { arn, serial, at: self.now });
+        o.memory.imported.insert(target.to_owned(), Imported { arn, serial: Some(serial), at: self.now });
         o.memory.target_failures.remove(target);
     }
 }
 
 pub(super) fn to_aws(write: &Write) -> bool {
-    matches!(write, Write::ImportNew(_) | Write::Reimport(..) | Write::Retag(..) | Write::DeleteFromAcm(..))
+    matches!(
+        write,
+        Write::ImportNew(_)
+            | Write::RequestNew(_)
+            | Write::Renew(..)
+            | Write::Reimport(..)
+            | Write::Retag(..)
+            | Write::DeleteFromAcm(..)
+    )
 }
 
 pub(super) fn target_of(write: &Write) -> String {
     match write {
-        Write::ImportNew(t) | Write::Reimport(t, _) | Write::Retag(t, ..) | Write::DeleteFromAcm(t, _) => t.clone(),
+        Write::ImportNew(t)
+        | Write::RequestNew(t)
+        | Write::Renew(t, ..)
+        | Write::Reimport(t, _)
+        | Write::Retag(t, ..)
+        | Write::DeleteFromAcm(t, _) => t.clone(),
         _ => String::new(),
     }
 }
@@ -348,6 +382,9 @@ pub(super) fn summary(c: &InAcm) -> Summary {
 }
 
 pub(super) fn installed(c: &InAcm) -> Installed {
+    if let Some(managed) = &c.managed {
+        return managed.installed(c);
+    }
     let description = Description {
         serial: Some(c.leaf.serial.clone()),
         imported: c.imported,
@@ -362,6 +399,7 @@ pub(super) fn installed(c: &InAcm) -> Installed {
         state: "ISSUED".into(),
         kind: "IMPORTED".into(),
         renewal: "INELIGIBLE".into(),
+        issuance: Issuance::default(),
     };
     Installed { description, serial: Some(c.leaf.serial.clone()) }
 }
