@@ -162,15 +162,25 @@ impl Waker {
         }
     }
 
-    /// Wakes the accounts that tell, or have to tell, that this one leads to the same AWS account.
+    /// Wakes the accounts that tell, or have to tell, that this one leads to the same AWS account; and this one, if it looked
+    /// before another one had told where it leads.
     fn wake_same(&self, name: &str, id: Option<&str>) {
-        for other in self.context.accounts.all().iter().filter(|other| other.metadata.name.as_deref() != Some(name)) {
+        let all = self.context.accounts.all();
+        let own = all.iter().find(|account| account.metadata.name.as_deref() == Some(name));
+        let mut is_untold = false;
+        for other in all.iter().filter(|other| other.metadata.name.as_deref() != Some(name)) {
             let Some(status) = &other.status else { continue };
             let told = status.same_account.iter().any(|told| told == name);
             let same = id.is_some() && status.account_id.as_deref() == id;
             if told != same {
                 self.accounts.wake(&Key::of(&**other));
             }
+            let tells =
+                own.and_then(|own| own.status.as_ref()).is_some_and(|own| own.same_account.contains(&other.name_any()));
+            is_untold |= same && !tells;
+        }
+        if let Some(own) = own.filter(|_| is_untold) {
+            self.accounts.wake(&Key::of(&**own));
         }
     }
 
