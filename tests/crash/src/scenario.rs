@@ -199,8 +199,7 @@ impl Scenario {
             Self::Discovery | Self::Relisted | Self::Organization | Self::Members => (0, 0),
             Self::Renewal | Self::Changed | Self::Adoption => (2, 1),
             Self::FanOut => (1, 3),
-            Self::AcmManaged => (0, 1),
-            Self::SecretRef | Self::SecretChanged => (0, 1),
+            Self::AcmManaged | Self::SecretRef | Self::SecretChanged => (0, 1),
         }
     }
 }
