@@ -87,6 +87,9 @@ async fn a_deletion_does_not_wait_for_an_account_that_is_gone() {
         world.issued("app", &authority, json!({ "acm": [{ "name": "edge", "deletionPolicy": "Delete" }] })).await;
     world.accounts().delete(&world.account, &DeleteParams::default()).await.expect("it can be deleted");
     gone(&world.accounts(), &world.account).await;
+    // The operator knows it by now, too; until then the account would still be used.
+    world.certificate("late", &authority, json!({})).await;
+    world.stalled("late", "AccountNotAvailable").await;
     delete(&world).await;
     gone(&world.certificates(), "app").await;
     told_once(&world, &certificate, "AccountNotAvailable").await;
@@ -105,6 +108,7 @@ async fn what_a_disabled_account_keeps_of_a_removed_target_is_told() {
     let certificate =
         world.issued("app", &authority, json!({ "acm": [{ "name": "edge", "deletionPolicy": "Delete" }] })).await;
     world.change(&world.accounts(), &world.account, json!({ "spec": { "enabled": false } })).await;
+    until(&world.accounts(), &world.account, "disabled", |a| a.because(READY, "Disabled")).await;
     world.change(&world.certificates(), "app", json!({ "spec": { "acm": [] } })).await;
     let freed = |c: &Certificate| c.finalizers().is_empty() && c.status.as_ref().is_some_and(|s| s.targets.is_empty());
     until(&world.certificates(), "app", "the target is forgotten", freed).await;
