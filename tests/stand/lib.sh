@@ -35,11 +35,15 @@ PY
 
 # alive DIR NAME: whether the process of the pid file runs and is the one that was started (a zombie does not run).
 alive() {
-  local pid _
+  local pid marks _
   pid=$(cat "$1/$2.pid" 2>/dev/null) || return 1
-  for _ in {1..20}; do # in the middle of an exec, /proc shows no environment
-    if grep -qzxF "ARNKEEPER_STAND=$1" "/proc/$pid/environ" 2>/dev/null; then return 0; fi
-    kill -0 "$pid" 2>/dev/null || return 1
+  for _ in {1..500}; do
+    marks=$(tr '\0' '\n' 2>/dev/null <"/proc/$pid/environ") || true
+    case $'\n'$marks$'\n' in *$'\n'"ARNKEEPER_STAND=$1"$'\n'*) return 0 ;; esac
+    # In the middle of an exec /proc shows no environment, and with a busy disk that takes a while.
+    if [ -n "$marks" ] || ! kill -0 "$pid" 2>/dev/null || grep -q '^State:[[:space:]]*Z' "/proc/$pid/status" 2>/dev/null; then
+      return 1
+    fi
     sleep 0.01
   done
   return 1
