@@ -15,7 +15,7 @@ use crate::{
         account::{Observed, Problem, Read, Write, decide, rest},
         discovery::{Run, goes_on},
         organization::{Around, Change, also_leading_to, is_member_of},
-        permissions::{Asked, carried, needs::Gathering, principal},
+        permissions::{Asked, asked_at, carried, needs::Gathering, principal},
     },
 };
 use async_trait::async_trait;
@@ -110,7 +110,8 @@ impl Accounts {
         let caller = aws.identity().arn.clone();
         let principal = principal(&caller, account.spec.assume_roles.iter().map(|role| &role.role_arn));
         let known = context.sessions.learned.of(&name, &caller);
-        let (at, instant, generation) = (context.clock.now(), Instant::now(), account.metadata.generation);
+        let (at, instant) = (asked_at(o.asked.as_deref(), context.clock.now()), Instant::now());
+        let generation = account.metadata.generation;
         let before = account.status.as_ref().filter(|s| s.caller_arn.as_deref() == Some(&*caller));
         let carried = match &o.asked {
             Some(last) if last.caller == caller => last.carried.clone(),

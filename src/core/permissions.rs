@@ -26,6 +26,8 @@ use std::{
 const INTERVAL: SignedDuration = SignedDuration::from_hours(1);
 /// Where it could not be asked for a passing reason.
 const AFTER_FAULT: SignedDuration = SignedDuration::from_mins(10);
+/// A clock that is set back by less than this hides no answer.
+const SET_BACK: SignedDuration = SignedDuration::from_mins(1);
 /// The reasons of answers that may stand in a status.
 const REASONS: [&str; 3] = ["PermissionsMissing", "NotVerified", "Verified"];
 /// What IAM said, by action and region.
@@ -118,6 +120,13 @@ pub fn is_due(
         let interval = if asked.answer.passes() { AFTER_FAULT } else { INTERVAL + spread };
         asked.generation != generation || asked.caller != caller || now.duration_since(asked.at).abs() >= interval
     })
+}
+
+/// When IAM is asked, by a clock that may have been set back a little since: what is asked later is told as later.
+#[must_use]
+pub fn asked_at(last: Option<&Asked>, now: Timestamp) -> Timestamp {
+    let next = last.and_then(|last| micros(last.at).checked_add(SignedDuration::from_micros(1)).ok());
+    next.filter(|next| *next > now && next.duration_since(now) < SET_BACK).unwrap_or(now)
 }
 
 /// The actions that a status tells to be allowed: a restart forgets what calls have shown, and changes no permission.

@@ -16,13 +16,9 @@ use std::{
     io,
     sync::Arc,
     task::{self, Poll},
-    time::Duration,
+    time::{Duration, Instant},
 };
-use tower::{
-    Layer, Service,
-    limit::ConcurrencyLimitLayer,
-    util::{MapResponseLayer, service_fn},
-};
+use tower::{Layer, Service, limit::ConcurrencyLimitLayer, util::service_fn};
 
 /// A call that is not answered after this long has failed.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
@@ -90,38 +86,35 @@ pub fn connect(config: Config, clock: &Arc<ServerClock>, metrics: Arc<Metrics>) 
     // The watcher tries again by itself, and tells of it.
     patient.default_retry = false;
     let watches = Client::try_from(patient)?;
-    let clock = clock.clone();
     config.read_timeout = Some(CALL_TIMEOUT);
-    let sets_clock = MapResponseLayer::new(move |response: Response<_>| {
-        if let Some(date) = date(response.headers()) {
-            clock.observe(date);
-        }
-        response
-    });
-    let counts = Counts(metrics.clone());
-    let lease = ClientBuilder::try_from(config.clone())?.with_layer(&sets_clock).with_layer(&counts).build();
-    let calls = ClientBuilder::try_from(config)?.with_layer(&sets_clock).with_layer(&counts);
+    let notes = Notes { clock: clock.clone(), metrics: metrics.clone() };
+    let lease = ClientBuilder::try_from(config.clone())?.with_layer(&notes).build();
+    let calls = ClientBuilder::try_from(config)?.with_layer(&notes);
     let calls = calls.with_layer(&ConcurrencyLimitLayer::new(CALLS)).build();
     Ok(Clients { calls, lease, metrics, watches })
 }
 
-/// Counts the requests and what came of them.
-struct Counts(Arc<Metrics>);
-
-impl<S> Layer<S> for Counts {
-    type Service = Counted<S>;
-
-    fn layer(&self, inner: S) -> Counted<S> {
-        Counted { inner, metrics: self.0.clone() }
-    }
-}
-
-struct Counted<S> {
-    inner: S,
+/// Counts the requests and what came of them, and takes the time of the answers.
+#[derive(Clone)]
+struct Notes {
+    clock: Arc<ServerClock>,
     metrics: Arc<Metrics>,
 }
 
-impl<S, B> Service<Request<Body>> for Counted<S>
+impl<S> Layer<S> for Notes {
+    type Service = Noted<S>;
+
+    fn layer(&self, inner: S) -> Noted<S> {
+        Noted { inner, notes: self.clone() }
+    }
+}
+
+struct Noted<S> {
+    inner: S,
+    notes: Notes,
+}
+
+impl<S, B> Service<Request<Body>> for Noted<S>
 where
     S: Service<Request<Body>, Response = Response<B>>,
     S::Future: Send + 'static,
@@ -135,10 +128,13 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let (metrics, method) = (self.metrics.clone(), request.method().clone());
+        let (Notes { clock, metrics }, method, asked) = (self.notes.clone(), request.method().clone(), Instant::now());
         let answer = self.inner.call(request);
         Box::pin(async move {
             let answer = answer.await;
+            if let Some(date) = answer.as_ref().ok().and_then(|answer| date(answer.headers())) {
+                clock.observe(asked, date);
+            }
             metrics.asked(&method, answer.as_ref().ok().map(Response::status));
             answer
         })

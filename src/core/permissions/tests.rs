@@ -295,3 +295,24 @@ fn of_two_processes_that_know_different_things_the_newer_answer_stays() {
     let later = Asked { at: newer.at + SignedDuration::from_mins(5), ..asked(Answer::default()) };
     assert_eq!(pass(&second, &later), second);
 }
+
+#[test]
+fn a_clock_that_is_set_back_a_little_hides_no_answer() {
+    let now: Timestamp = "2026-01-01T01:00:00Z".parse().unwrap();
+    let nothing = (learned::All::new(), BTreeSet::new());
+    let needs = gathered(&account(&json!({})), "prod", &[]);
+    let before = Asked { at: now, needs, ..asked(Answer::default()) };
+    let back = now - SignedDuration::from_millis(500);
+    let after = Asked { at: asked_at(Some(&before), back), generation: Some(2), ..asked(Answer::default()) };
+    let told = |asked: &Asked| tell(Some(asked), &nothing.0, &nothing.1);
+    let (finding, permissions) = told(&before);
+    let conditions = conditions(&[], &[finding.clone()], 1, now);
+    let stored = AwsAccountStatus { permissions, conditions, ..AwsAccountStatus::default() };
+    assert_ne!(told(&after).0, finding);
+    assert_eq!(settled(&stored, told(&after), now + SignedDuration::from_secs(1)).0, told(&after).0);
+    // By a clock that was far ahead, and is right now, the answer is as old as it is.
+    let hour = SignedDuration::from_hours(1);
+    assert_eq!(asked_at(Some(&before), now - hour), now - hour);
+    assert_eq!(asked_at(Some(&before), now + hour), now + hour);
+    assert_eq!(asked_at(None, now), now);
+}
