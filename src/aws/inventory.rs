@@ -25,8 +25,11 @@ use std::{
 };
 
 /// The least time between the beginnings of two lists of one place, after a minute with at most one: what comes in one
-/// stroke does not wait long. With [`SWEEP_EVERY`] that makes at most six lists in any minute.
+/// stroke does not wait long. With [`SWEEP_NEXT`] and [`SWEEP_EVERY`] that makes at most six lists in any minute.
 pub const SWEEP_SOON: SignedDuration = SignedDuration::from_secs(3);
+
+/// The same, after a minute with two.
+pub const SWEEP_NEXT: SignedDuration = SignedDuration::from_secs(9);
 
 /// The least time between the beginnings of two lists of one place, where lists are needed all the time.
 pub const SWEEP_EVERY: SignedDuration = SignedDuration::from_secs(12);
@@ -297,7 +300,11 @@ impl Known {
         }
         let lately =
             self.swept.iter().filter(|swept| now.duration_since(**swept) < SignedDuration::from_mins(1)).count();
-        let gap = if lately < 2 { SWEEP_SOON } else { SWEEP_EVERY };
+        let gap = match lately {
+            ..2 => SWEEP_SOON,
+            2 => SWEEP_NEXT,
+            _ => SWEEP_EVERY,
+        };
         let paced = self.swept.back().map_or(now, |swept| later(*swept, gap));
         let until = paced.max(later(newer_than, SignedDuration::from_nanos(1)));
         if until > now {

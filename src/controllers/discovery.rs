@@ -16,7 +16,9 @@ use crate::{
     core::{
         account::Observed,
         backoff::Failure,
-        discovery::{Change, FIELD_MANAGER, Object, Room, Run, Seen, Surroundings, Unread, begins, goes_on},
+        discovery::{
+            Change, FIELD_MANAGER, Object, READ_AT_ONCE, Room, Run, Seen, Surroundings, Unread, begins, goes_on,
+        },
     },
     text::plain,
 };
@@ -30,7 +32,10 @@ use kube::{
 use serde_json::json;
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -167,18 +172,24 @@ impl Accounts {
         // They take a few seconds.
         o.run_steps += STEPS_OF_TAGS;
         let Some(afresh) = self.run(o).map(|run| run.afresh) else { return };
-        let answers = self.read_tags(aws, arns, afresh).await;
+        let answers = self.read_tags(aws, arns, afresh, &AtomicBool::new(true)).await;
         self.see_tags(o, answers);
     }
 
-    async fn read_tags(&self, aws: &dyn Aws, arns: Vec<CertificateArn>, afresh: bool) -> TagsRead {
+    /// The first ones of these, and more until it is `enough`.
+    async fn read_tags(&self, aws: &dyn Aws, arns: Vec<CertificateArn>, afresh: bool, enough: &AtomicBool) -> TagsRead {
         let read = |arn: CertificateArn| async move {
             // Each has a place of its own in the line.
             let asker = Asker { key: format!("tags of {arn}"), left: None };
             let tags = asking(asker, self.0.inventory.tags(aws, &arn, afresh)).await;
             (arn, tags)
         };
-        stream::iter(arns).map(read).buffer_unordered(READERS).collect().await
+        let goes_on = |(count, arn)| (count < READ_AT_ONCE || !enough.load(Ordering::Relaxed)).then_some(arn);
+        stream::iter(arns.into_iter().enumerate().map_while(goes_on))
+            .map(read)
+            .buffer_unordered(READERS)
+            .collect()
+            .await
     }
 
     fn see_tags(&self, o: &mut Observed, answers: TagsRead) {
@@ -242,7 +253,7 @@ impl Accounts {
         o.surroundings = Some(around);
     }
 
-    /// Changes some objects, and reads some tags meanwhile. What the API server refuses for good is told; what somebody else
+    /// Changes some objects, and reads tags meanwhile. What the API server refuses for good is told; what somebody else
     /// changed is looked at again.
     pub(super) async fn discovered(
         &self,
@@ -267,10 +278,15 @@ impl Accounts {
             let stored = put(&self.0, &change).await;
             (change, stored)
         };
-        let puts = stream::iter(changes).map(put).buffer_unordered(WRITERS).collect::<Vec<_>>();
+        let made = AtomicBool::new(false);
+        let puts = async {
+            let answers = stream::iter(changes).map(put).buffer_unordered(WRITERS).collect::<Vec<_>>().await;
+            made.store(true, Ordering::Relaxed);
+            answers
+        };
         let reads = async {
             match &aws {
-                Some(aws) => self.read_tags(&**aws, tags, afresh).await,
+                Some(aws) => self.read_tags(&**aws, tags, afresh, &made).await,
                 None => vec![],
             }
         };

@@ -11,7 +11,7 @@ mod schedule;
 mod tests;
 
 pub use place::{GONE, object_name, version};
-pub use plan::{Next, Outcome, Problem, next};
+pub use plan::{Next, Outcome, Problem, READ_AT_ONCE, next};
 pub(super) use schedule::tell;
 pub use schedule::{Told, begins, goes_on, step};
 

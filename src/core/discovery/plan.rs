@@ -21,7 +21,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Objects that are changed in one step.
 const CHANGED_AT_ONCE: usize = 100;
 /// Certificates whose tags are read in one step: two seconds at the pace of ACM's quota. So long the first objects wait.
-const READ_AT_ONCE: usize = 20;
+pub const READ_AT_ONCE: usize = 20;
+/// Beside changes that take longer, as many more as are read until they are made.
+const READ_BESIDE: usize = 100;
 /// Certificates that end within this long are counted.
 const SOON: SignedDuration = SignedDuration::from_hours(30 * 24);
 /// What lists do not have goes after this long, even if nobody told so.
@@ -34,8 +36,8 @@ pub enum Next {
     Tags(Vec<CertificateArn>),
     /// Whether objects can be put into these namespaces.
     Rooms(Vec<String>),
-    /// These objects change; none depends on another. Meanwhile the tags of these certificates are read: the quota for that is not
-    /// left unused.
+    /// These objects change; none depends on another. Meanwhile the tags of these certificates are read, in this order: the first
+    /// [`READ_AT_ONCE`], and others until the changes are made. The quota for that is not left unused.
     Changes(Vec<Change>, Vec<CertificateArn>),
     /// All is as it has to be, as far as it can.
     Done(Outcome),
@@ -72,7 +74,7 @@ pub fn next(place: &Place<'_>, discovery: &Discovery, run: &Run, around: &Surrou
         }
     }
     plan.missing();
-    let Plan { changes, tags, rooms, mut problems, unjudged, .. } = plan;
+    let Plan { changes, mut tags, rooms, mut problems, unjudged, .. } = plan;
     if !rooms.is_empty() {
         return Next::Rooms(rooms.into_iter().collect());
     }
@@ -80,6 +82,7 @@ pub fn next(place: &Place<'_>, discovery: &Discovery, run: &Run, around: &Surrou
         return Next::Changes(changes, tags);
     }
     if !tags.is_empty() {
+        tags.truncate(READ_AT_ONCE);
         return Next::Tags(tags);
     }
     let unread: Vec<(&Region, &Unread)> =
@@ -213,7 +216,7 @@ impl<'a> Plan<'a> {
         let Some(Some(tags)) = self.run.tags.get(arn) else {
             if self.run.tagless.contains_key(region) {
                 self.unjudged.insert(region.clone());
-            } else if self.tags.len() < READ_AT_ONCE {
+            } else if self.tags.len() < READ_BESIDE {
                 self.tags.push(arn.clone());
             }
             return false;
