@@ -1,5 +1,6 @@
 //! The API server's audit log: who asked for what, and when.
 
+use super::stand::{Outcome, told};
 use jiff::Timestamp;
 use serde::Deserialize;
 use std::{
@@ -60,19 +61,27 @@ impl Log {
     }
 
     /// What was written since; the log may still be behind by a moment.
-    pub fn read(&self) -> Vec<Request> {
-        let Ok(mut file) = File::open(&self.path) else { return vec![] };
-        if file.seek(SeekFrom::Start(self.from)).is_err() {
-            return vec![];
+    ///
+    /// # Errors
+    /// If it can't be read, or was begun anew: what it said is not known then.
+    pub fn read(&self) -> Outcome<Vec<Request>> {
+        let mut file = File::open(&self.path).map_err(told("the audit log"))?;
+        let length = file.metadata().map_err(told("the audit log"))?.len();
+        if length < self.from {
+            return Err("the audit log was begun anew, and its older part is elsewhere".into());
         }
+        file.seek(SeekFrom::Start(self.from)).map_err(told("the audit log"))?;
         let lines = BufReader::new(file).lines().map_while(Result::ok);
-        lines.filter_map(|line| serde_json::from_str(&line).ok()).collect()
+        Ok(lines.filter_map(|line| serde_json::from_str(&line).ok()).collect())
     }
 
     /// The operator's requests about objects of a namespace.
-    pub fn ours_in(&self, namespace: &str) -> Vec<Request> {
-        let mut made = self.read();
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn ours_in(&self, namespace: &str) -> Outcome<Vec<Request>> {
+        let mut made = self.read()?;
         made.retain(|r| r.is_ours() && r.object.namespace == namespace);
-        made
+        Ok(made)
     }
 }

@@ -61,7 +61,7 @@ pub async fn burst(stand: &Stand, many: usize) -> Outcome<Vec<Row>> {
     ready?;
     let wall = began.elapsed().as_secs_f64();
     let (cpu, told, (_, peak)) = (meter.used("operator"), meter.told(), operator.process().memory());
-    let requests = log.ours_in(NAMESPACE).len();
+    let requests = log.ours_in(NAMESPACE)?.len();
     let lists = busiest_minute(&stand.ledger().await?, "acm:ListCertificates");
     operator.stop().await?;
     let (bare, same) = replay::replay(stand, many).await?;
@@ -180,7 +180,7 @@ pub async fn rsa(stand: &Stand, many: usize) -> Outcome<Vec<Row>> {
         () = watching => {}
     }
     let wall = began.elapsed().as_secs_f64();
-    let made = log.read();
+    let made = log.read()?;
     operator.stop().await?;
     // Their creation keeps the API server busy, keys or not.
     let created = created.ok_or("they were not created")?;

@@ -25,10 +25,10 @@ async fn ended(log: &Log, what: &str) -> Outcome<Vec<Request>> {
     let begin = std::time::Instant::now();
     loop {
         let of_app = |r: &Request| r.object.resource == "events" && r.object.name.starts_with("app.");
-        if log.ours_in(NAMESPACE).iter().any(of_app) {
+        if log.ours_in(NAMESPACE)?.iter().any(of_app) {
             // Nothing comes after it, unless there is something to be found out here.
             tokio::time::sleep(Duration::from_secs(2)).await;
-            return Ok(log.ours_in(NAMESPACE));
+            return log.ours_in(NAMESPACE);
         }
         if begin.elapsed() > BOUND {
             return Err(format!("{what} had no event within {} s", BOUND.as_secs()));
@@ -146,7 +146,7 @@ pub async fn rest(stand: &Stand, seconds: u64) -> Outcome<Vec<Row>> {
     stand.sim("DELETE", "ledger", Value::Null).await?;
     let (log, cpu) = (stand.audit(), operator.process().cpu());
     tokio::time::sleep(Duration::from_secs(seconds)).await;
-    let ours: Vec<Request> = log.read().into_iter().filter(Request::is_ours).collect();
+    let ours: Vec<Request> = log.read()?.into_iter().filter(Request::is_ours).collect();
     let writes = ours.iter().filter(|r| r.is_write()).count();
     let calls = stand.ledger().await?.len();
     let cpu = operator.process().cpu() - cpu;

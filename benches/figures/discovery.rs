@@ -80,7 +80,7 @@ pub async fn discovery(stand: &Stand, sizes: &[u32]) -> Outcome<Vec<Row>> {
     let described = times("acm:DescribeCertificate");
     let (first, last) = (times("acm:ListCertificates").into_iter().min(), described.iter().max());
     let seconds = first.zip(last).map_or(f64::NAN, |(first, last)| last.duration_since(first).as_secs_f64());
-    let requests = log.read().iter().filter(|r| r.is_ours()).count();
+    let requests = log.read()?.iter().filter(|r| r.is_ours()).count();
     let (again, writes, account_writes) = repeated(stand, sizes.len(), bound).await?;
     let (now, peak) = operator.process().memory();
     operator.stop().await?;
@@ -157,9 +157,8 @@ async fn repeated(stand: &Stand, count: usize, bound: Duration) -> Outcome<(usiz
     }
     ran_since(stand, count, due, bound).await?;
     tokio::time::sleep(Duration::from_secs(5)).await;
-    let writes = |resource: &str| {
-        let made = log.read();
-        made.iter().filter(|r| r.is_ours() && r.is_write() && r.object.resource == resource).count()
-    };
+    let made = log.read()?;
+    let writes =
+        |resource: &str| made.iter().filter(|r| r.is_ours() && r.is_write() && r.object.resource == resource).count();
     Ok((stand.ledger().await?.len(), writes("awscertificates"), writes("awsaccounts")))
 }

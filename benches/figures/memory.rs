@@ -48,7 +48,7 @@ pub async fn converged(stand: &Stand) -> Outcome<Vec<Row>> {
     let seconds = looked_at(&log, count, operator.began, Duration::from_mins(3)).await?;
     tokio::time::sleep(Duration::from_secs(10)).await;
     let (now, peak) = operator.process().memory();
-    let writes = log.read().iter().filter(|r| r.is_ours() && r.is_write()).count();
+    let writes = log.read()?.iter().filter(|r| r.is_ours() && r.is_write()).count();
     operator.stop().await?;
     let measured = format!(
         "{now:.0} MiB (peak {peak:.0}; {ready:.0} when ready); all looked at after {seconds:.0} s, {writes} writes"

@@ -142,7 +142,7 @@ pub async fn replay(stand: &Stand, many: usize) -> Outcome<(f64, f64)> {
         watch.abort();
     }
     let made = log
-        .read()
+        .read()?
         .iter()
         .filter(|r| {
             r.object.namespace == NAMESPACE && r.object.name.contains("again-") || r.object.resource == "events"

@@ -15,7 +15,7 @@ use std::{
 /// Waits until the operator has looked at the Secrets of so many Certificates; returns the seconds since `began`.
 pub async fn looked_at(log: &Log, count: usize, began: Instant, bound: Duration) -> Outcome<f64> {
     loop {
-        let all = log.read();
+        let all = log.read()?;
         let looks = all.iter().filter(|r| r.is_ours() && r.verb == "get" && r.object.resource == "secrets");
         let names: HashSet<&str> = looks.map(|r| r.object.name.as_str()).filter(|n| n.starts_with("copy-")).collect();
         if names.len() >= count {
@@ -37,7 +37,7 @@ pub async fn restart(stand: &Stand) -> Outcome<Vec<Row>> {
     let operator = Operator::start(stand, &[]).await?;
     let seconds = looked_at(&log, count, operator.began, Duration::from_mins(2)).await?;
     tokio::time::sleep(Duration::from_secs(5)).await;
-    let ours: Vec<Request> = log.read().into_iter().filter(Request::is_ours).collect();
+    let ours: Vec<Request> = log.read()?.into_iter().filter(Request::is_ours).collect();
     let writes = ours.iter().filter(|r| r.is_write()).count();
     let calls = stand.ledger().await?.len();
     operator.stop().await?;

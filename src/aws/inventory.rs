@@ -24,15 +24,14 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-/// The least time between the beginnings of two lists of one place, after a minute with at most one: what comes in one
-/// stroke does not wait long. With [`SWEEP_NEXT`] and [`SWEEP_EVERY`] that makes at most six lists in any minute.
-pub const SWEEP_SOON: SignedDuration = SignedDuration::from_secs(3);
-
-/// The same, after a minute with two.
-pub const SWEEP_NEXT: SignedDuration = SignedDuration::from_secs(9);
-
-/// The least time between the beginnings of two lists of one place, where lists are needed all the time.
-pub const SWEEP_EVERY: SignedDuration = SignedDuration::from_secs(12);
+/// The least time between the beginnings of two lists of one place, after a minute with one, two, three, or more of them. That
+/// makes at most six in any minute, the first ones soon: what is made in one stroke, over some seconds, does not wait long.
+pub const SWEEP_GAPS: [SignedDuration; 4] = [
+    SignedDuration::from_secs(1),
+    SignedDuration::from_secs(2),
+    SignedDuration::from_secs(6),
+    SignedDuration::from_secs(17),
+];
 
 /// A list is used again for so long from its beginning.
 pub const LIST_LASTS: SignedDuration = SignedDuration::from_secs(60);
@@ -300,11 +299,7 @@ impl Known {
         }
         let lately =
             self.swept.iter().filter(|swept| now.duration_since(**swept) < SignedDuration::from_mins(1)).count();
-        let gap = match lately {
-            ..2 => SWEEP_SOON,
-            2 => SWEEP_NEXT,
-            _ => SWEEP_EVERY,
-        };
+        let gap = SWEEP_GAPS[lately.saturating_sub(1).min(SWEEP_GAPS.len() - 1)];
         let paced = self.swept.back().map_or(now, |swept| later(*swept, gap));
         let until = paced.max(later(newer_than, SignedDuration::from_nanos(1)));
         if until > now {

@@ -1,6 +1,6 @@
 //! Everything that ACM has in a place, for who wants to show it: nothing of it is kept but what the others need, too.
 
-use super::{Inventory, Need, SWEEP_SOON, is_kept, later};
+use super::{Inventory, Need, SWEEP_GAPS, is_kept, later};
 use crate::{
     api::{
         names::{CertificateArn, Region},
@@ -45,7 +45,7 @@ impl Inventory {
         let began = match need {
             Need::List(began) => began,
             Need::Patience(until) => return Ok(Listing::NotYet { until }),
-            Need::Nothing => return Ok(Listing::NotYet { until: later(now, SWEEP_SOON) }),
+            Need::Nothing => return Ok(Listing::NotYet { until: later(now, SWEEP_GAPS[0]) }),
         };
         let list = aws.list_certificates(region).await?;
         let kept = list.iter().filter(|s| is_kept(s));

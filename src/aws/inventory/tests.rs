@@ -116,10 +116,10 @@ async fn a_list_counts_only_if_it_began_strictly_after_what_is_asked_for() {
 }
 
 #[tokio::test]
-async fn newer_lists_begin_three_nine_and_then_twelve_seconds_after_the_last() {
+async fn newer_lists_begin_soon_after_the_last_and_then_more_seldom() {
     let s = Stand::with(&[1]);
     s.found(1).await;
-    for (lists, gap) in [(2, 3), (3, 9), (4, 12), (5, 12)] {
+    for (lists, gap) in [(2, 1), (3, 2), (4, 6), (5, 17), (6, 17)] {
         let began = s.clock.now();
         s.clock.pass(gap - 1);
         assert_eq!(s.look(1, began).await.unwrap(), Lookup::NotYet { until: after(began, gap) });
@@ -145,9 +145,9 @@ async fn a_list_that_failed_counts_for_the_pace_and_for_nothing_else() {
     let s = Stand::with(&[1]);
     s.aws.world().failure = Some(Kind::Throttled);
     assert_eq!(s.look(1, Timestamp::MIN).await.unwrap_err().kind, Kind::Throttled);
-    let until = after(s.clock.now(), 3);
+    let until = after(s.clock.now(), 1);
     assert_eq!(s.look(1, Timestamp::MIN).await.unwrap(), Lookup::NotYet { until });
-    s.clock.pass(3);
+    s.clock.pass(1);
     assert_eq!(s.found(1).await, [arn(1)]);
 }
 
@@ -253,9 +253,9 @@ async fn a_clock_that_is_set_back_neither_stops_the_lists_nor_makes_an_old_one_n
     let s = Stand::with(&[1]);
     s.found(1).await;
     s.clock.pass(-3600);
-    let until = after(s.clock.now(), 3);
+    let until = after(s.clock.now(), 1);
     assert_eq!(s.look(1, Timestamp::MIN).await.unwrap(), Lookup::NotYet { until });
-    s.clock.pass(3);
+    s.clock.pass(1);
     assert_eq!(s.found(1).await, [arn(1)]);
 }
 
@@ -289,7 +289,7 @@ async fn however_many_ask_however_often_a_place_is_listed_six_times_a_minute() {
         s.clock.pass(1);
     }
     let in_minute = |from: i32| lists.iter().filter(|at| (from..from + 60).contains(*at)).count();
-    assert!((0..60).all(|from| (5..=6).contains(&in_minute(from))), "{lists:?}");
+    assert!((0..60).all(|from| (4..=6).contains(&in_minute(from))), "{lists:?}");
 }
 
 #[tokio::test]
@@ -303,8 +303,8 @@ async fn a_list_of_everything_is_new_and_serves_the_others() {
     assert_eq!(s.found(1).await, [arn(1)]);
     assert_eq!(s.aws.count(LIST), 1, "whoever looks for candidates shares it");
     let Listing::NotYet { until } = all().await else { panic!("too soon") };
-    assert_eq!(until, after(s.clock.now(), 3));
-    s.clock.pass(3);
+    assert_eq!(until, after(s.clock.now(), 1));
+    s.clock.pass(1);
     assert!(matches!(all().await, Listing::All(_)));
     assert_eq!(s.aws.count(LIST), 2);
 }

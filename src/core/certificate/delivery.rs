@@ -40,8 +40,8 @@ const SKEW: SignedDuration = SignedDuration::from_secs(5);
 
 /// The longest message of a target, in bytes: a status holds fifty.
 const LONGEST_MESSAGE: usize = 2048;
-/// So much passes before anybody could read of it: a list that all share, a little more often than one a `SWEEP_EVERY`.
-const MOMENT: SignedDuration = SignedDuration::from_secs(15);
+/// So much passes before anybody could read of it: the longest of `SWEEP_GAPS`, for a list that all share, and a little more.
+const MOMENT: SignedDuration = SignedDuration::from_secs(20);
 
 /// Whether a wait is not worth a write.
 pub(super) fn is_quiet(why: &Refusal, rest: SignedDuration) -> bool {
