@@ -278,15 +278,9 @@ fn secret_is_taken(o: &Observed, secret: Option<&SecretObject>) -> Option<Next> 
     }
 }
 
+/// What a failed call makes of a Certificate.
 fn failed(failure: &Failure, is_new: bool) -> Next {
-    let why = Refusal { reason: failure.reason(), message: failure.error.to_string() };
-    if failure.needs_a_person() {
-        Next::Stalled(why, failure.wait())
-    } else if failure.is_told_of(is_new) {
-        Next::Wait(why, failure.wait())
-    } else {
-        Next::Quiet(failure.wait())
-    }
+    failure.next(is_new, Next::Stalled, Next::Wait, Next::Quiet)
 }
 
 /// What stands between this Certificate and an account, if anything.
