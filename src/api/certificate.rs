@@ -43,7 +43,7 @@ use serde::{Deserialize, Serialize};
     validation = Rule::new("size(self.metadata.name) <= 235").message("the name must have at most 235 characters: the names of its requests and keys are made from it"),
     validation = Rule::new("!has(self.spec.secret) || !(self.spec.secret.name.startsWith(self.metadata.name + '-') && self.spec.secret.name.endsWith('-key'))").message("spec.secret.name must not be <name>-…-key: keys on their way have such names"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
-    printcolumn(name = "Domain", type_ = "string", json_path = ".spec.subject.domainName"),
+    printcolumn(name = "Domain", type_ = "string", json_path = ".status.domainName"),
     printcolumn(name = "Expires", type_ = "string", json_path = ".status.notAfter"),
     printcolumn(name = "Renews", type_ = "string", json_path = ".status.renewalTime"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),

@@ -18,6 +18,9 @@ pub struct CertificateStatus {
     /// The generation of the spec that this status is about; -1: none yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
+    /// Its first domain, for `kubectl get`: as the spec asks for it, or as it was found in the source Secret or in ACM.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub domain_name: Option<String>,
     /// Serial number of the certificate in the Secret, hexadecimal with colons as AWS shows it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub serial_number: Option<String>,

@@ -15,6 +15,7 @@ mod publishing;
 pub mod renewal;
 mod repair;
 pub mod search;
+mod shown;
 mod source;
 mod status;
 #[cfg(test)]
@@ -87,6 +88,12 @@ impl Next {
 /// One step for a Certificate.
 #[must_use]
 pub fn decide(o: &Observed, now: Timestamp) -> Decision<CertificateStatus, Read, Write> {
+    let mut decision = step(o, now);
+    shown::note(o, &mut decision.status);
+    decision
+}
+
+fn step(o: &Observed, now: Timestamp) -> Decision<CertificateStatus, Read, Write> {
     let before = o.certificate.status.clone().unwrap_or_default();
     let mut after = before.clone();
     delivery::nothing_to_come(&mut after, now);
