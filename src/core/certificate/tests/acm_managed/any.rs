@@ -137,10 +137,10 @@ proptest! {
         world.hidden = SignedDuration::ZERO;
         *world.certificate.metadata.generation.get_or_insert(1) += 1;
         world.touch();
-        // A request that failed is made again after an hour, and a renewal that nobody knows the fate of, too.
+        // A request that failed often is made again after a day at most, and a renewal that nobody knows the fate of after an hour.
         for _ in 0..6 {
             world.converge();
-            world.now += SignedDuration::from_mins(40);
+            world.now += SignedDuration::from_hours(5);
         }
         world.converge();
         let status = world.certificate.status.clone().unwrap();
