@@ -9,6 +9,8 @@ pub mod kube;
 pub mod metrics;
 pub mod pki;
 pub mod probes;
+#[cfg(test)]
+mod readme;
 pub mod run;
 mod tasks;
 pub mod text;

@@ -144,7 +144,7 @@ struct RunArgs {
     /// A file with the operator's own token, which Vault's Kubernetes auth method takes.
     #[arg(long, env = "ARNKEEPER_VAULT_TOKEN_FILE")]
     vault_token_file: Option<PathBuf>,
-    /// Metrics of each Certificate by its name: two series and more for each. Without it they are counted together.
+    /// Metrics of each Certificate by its name: three series for each. Without it they are counted together.
     #[arg(long, env = "ARNKEEPER_METRICS_PER_CERTIFICATE")]
     metrics_per_certificate: bool,
     /// For tests: the clock runs so many seconds ahead.
@@ -327,4 +327,52 @@ fn iam_policy(args: IamPolicyArgs) -> Result<(), String> {
     // A closed pipe is no fault of ours.
     drop(std::io::stdout().write_all(text.as_bytes()));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    const README: &str = include_str!("../README.md");
+
+    fn command(name: &str) -> clap::Command {
+        Cli::command().find_subcommand(name).cloned().unwrap()
+    }
+
+    #[test]
+    fn the_flags_of_the_lease_stand_in_the_readme_with_their_defaults() {
+        let run = command("run");
+        for arg in run.get_arguments() {
+            let Some(long) = arg.get_long().filter(|long| long.starts_with("leader-elect")) else { continue };
+            let default = arg.get_default_values()[0].to_str().unwrap();
+            assert!(README.contains(&format!("| `--{long}` | `{default}` |")), "--{long} {default}");
+        }
+    }
+
+    #[test]
+    fn the_options_of_the_policy_stand_in_the_readme_and_no_others() {
+        let policy = command("iam-policy");
+        let known: Vec<&str> = policy.get_arguments().filter_map(clap::Arg::get_long).collect();
+        for long in known.iter().filter(|long| **long != "table") {
+            assert!(README.contains(&format!("--{long}")), "README tells nothing of --{long}");
+        }
+        let others = command("whoami");
+        let others: Vec<&str> = others.get_arguments().filter_map(clap::Arg::get_long).collect();
+        // Of a command in a line, or in backticks.
+        for (name, known) in [("iam-policy", known), ("whoami", others)] {
+            for rest in README.split(&format!("arnkeeper {name} ")).skip(1) {
+                let rest = rest.split(['`', '(', '|']).next().unwrap().split("\n\n").next().unwrap();
+                let rest = rest.split("\n```").next().unwrap();
+                for flag in rest.split_whitespace().filter_map(|word| word.strip_prefix("--")) {
+                    assert!(known.contains(&flag.trim_end_matches([';', ',', '.'])), "{name} has no --{flag}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
 }

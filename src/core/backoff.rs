@@ -1,5 +1,6 @@
 //! How long to wait before something is tried again.
 
+use super::access::Refusal;
 use crate::aws::error::{AwsError, Kind};
 use jiff::SignedDuration;
 
@@ -81,6 +82,25 @@ impl Failure {
             // A quota fills up again by the second.
             Kind::Throttled => exponential(self.count).min(THROTTLED),
             _ => exponential(self.count),
+        }
+    }
+
+    /// What an object does next, in the steps of its kind: it waits for a person, waits and says why, or waits. `is_new`: nothing
+    /// was told of it yet.
+    pub fn next<N>(
+        &self,
+        is_new: bool,
+        stalled: impl FnOnce(Refusal, SignedDuration) -> N,
+        told: impl FnOnce(Refusal, SignedDuration) -> N,
+        quiet: impl FnOnce(SignedDuration) -> N,
+    ) -> N {
+        let why = Refusal { reason: self.reason(), message: self.error.to_string() };
+        if self.needs_a_person() {
+            stalled(why, self.wait())
+        } else if self.is_told_of(is_new) {
+            told(why, self.wait())
+        } else {
+            quiet(self.wait())
         }
     }
 }

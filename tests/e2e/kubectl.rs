@@ -1,6 +1,10 @@
 //! What people see with kubectl, also beside cert-manager.
 
-use crate::{harness::World, wait::eventually};
+use crate::{
+    harness::{REGIONS, World, arn, secret_name},
+    keeper::{Keeper, keep},
+    wait::eventually,
+};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{
     Api,
@@ -99,6 +103,30 @@ async fn wait_and_get_tell_what_people_need() {
         all.contains("certificate.arnkeeper.dev/app") && all.contains("certificaterequest.arnkeeper.dev/app-1"),
         "{all}"
     );
+}
+
+#[tokio::test]
+async fn the_domain_is_shown_also_where_the_spec_does_not_name_it() {
+    let (world, authority) = World::new("domains").await;
+    let made = world.issued("app", &authority, json!({ "acm": [{ "name": "edge" }] })).await;
+    let asked = made.spec.subject.domain_name.clone();
+    let kept = world.domain("kept");
+    keep(&world, &secret_name("kept"), &Keeper::default().pair(std::slice::from_ref(&kept))).await;
+    let manifest = |name: &str, more: serde_json::Value| {
+        let mut spec = json!({ "accountRef": { "name": world.account }, "region": REGIONS[0] });
+        crate::harness::merge(&mut spec, more);
+        json!({ "apiVersion": "arnkeeper.dev/v1beta1", "kind": "Certificate",
+            "metadata": { "name": name, "namespace": world.namespace }, "spec": spec })
+    };
+    let sourced = json!({ "source": { "secretRef": { "name": secret_name("kept") } }, "acm": [{ "name": "edge" }] });
+    let watched = json!({ "management": "Observe", "acm": [{ "name": "acm", "certificateArn": arn(&made, "edge") }] });
+    for (name, spec) in [("kept", sourced), ("watched", watched)] {
+        world.make(&world.certificates(), manifest(name, spec)).await;
+        world.ready(name).await;
+    }
+    let table = kubectl(&world, &["get", "awscert", "--no-headers"]).await.expect("a table");
+    let rows: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().take(3).collect()).collect();
+    assert_eq!(rows, [["app", "True", &*asked], ["kept", "True", &*kept], ["watched", "True", &*asked]], "{table}");
 }
 
 #[tokio::test]

@@ -1,12 +1,11 @@
+mod partitions;
 mod profiles;
+mod roles;
+mod secrets_manager;
 mod vault;
 
 use super::*;
-use crate::aws::{
-    credentials::AccessKeys,
-    provider::fixed,
-    stand_in::{Call, Fake},
-};
+use crate::aws::stand_in::{Call, Fake};
 use serde_json::json;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
 
@@ -128,19 +127,6 @@ fn organization() -> AwsAccount {
     organization
 }
 
-/// A member, with this uid of its owner.
-fn member(owner: &str) -> AwsAccount {
-    let mut member = account_with(
-        1,
-        &json!({ "accountId": "444455556666", "credentials": { "fromAccount": { "name": "org" } },
-            "assumeRoles": [{ "roleArn": "arn:aws:iam::444455556666:role/common" }] }),
-    );
-    let reference = json!([{ "apiVersion": "arnkeeper.dev/v1beta1", "kind": "AwsAccount", "name": "org", "uid": owner,
-        "controller": true }]);
-    member.metadata.owner_references = serde_json::from_value(reference).unwrap();
-    member
-}
-
 fn account() -> AwsAccount {
     account_with(1, &json!({}))
 }
@@ -231,62 +217,6 @@ async fn keys_that_are_replaced_right_after_the_first_session_are_read_anew() {
 }
 
 #[tokio::test]
-async fn roles_are_assumed_one_after_the_other_and_held() {
-    let stand = Stand::new(|call, number| match &*call.operation {
-        "AssumeRole" => role(["ASIAFIRST", "ASIASECOND"][number]),
-        "GetCallerIdentity" => who("arn:aws:sts::444455556666:assumed-role/second/arnkeeper"),
-        _ => (200, json!({ "CertificateSummaryList": [] }).to_string()),
-    })
-    .await;
-    let account = account_with(
-        1,
-        &json!({ "accountId": "444455556666", "assumeRoles": [
-            { "roleArn": "arn:aws:iam::111122223333:role/first", "duration": "2h" },
-            { "roleArn": "arn:aws:iam::444455556666:role/second", "externalId": "shared-id" },
-        ] }),
-    );
-    let session = stand.sessions.open(&account).await.ok().unwrap();
-    session.list_certificates(&account.spec.regions[0]).await.unwrap();
-    let calls = stand.sts.calls();
-    assert_eq!(stand.sts.operations(), ["AssumeRole", "AssumeRole", "GetCallerIdentity", "ListCertificates"]);
-    let by: Vec<(&str, &str)> = calls.iter().map(|call| (&*call.key, &*call.token)).collect();
-    let second = ("ASIASECOND", "token-ASIASECOND");
-    assert_eq!(by, [(ID, ""), ("ASIAFIRST", "token-ASIAFIRST"), second, second]);
-    assert!(calls[0].body.contains("DurationSeconds=7200") && calls[0].body.contains("RoleSessionName=arnkeeper"));
-    assert!(!calls[0].body.contains("ExternalId"));
-    assert!(calls[1].body.contains("DurationSeconds=3600") && calls[1].body.contains("ExternalId=shared-id"));
-}
-
-/// An edit of an organization's AwsAccount changes thousands of members.
-#[tokio::test]
-async fn a_changed_account_uses_its_credentials_on_as_long_as_they_come_the_same_way() {
-    let stand = Stand::new(|call, number| match &*call.operation {
-        "AssumeRole" => role(&format!("ASIA{number}")),
-        _ if call.key == "ASIA1" => {
-            refuse(403, "ExpiredToken", "The security token included in the request is expired")
-        }
-        _ => who("arn:aws:sts::111122223333:assumed-role/arnkeeper/arnkeeper"),
-    })
-    .await;
-    let account = |generation, role: &str, quota: i32| {
-        let role = format!("arn:aws:iam::111122223333:role/{role}");
-        account_with(
-            generation,
-            &json!({ "assumeRoles": [{ "roleArn": role }], "quotas": { "IssueCertificate": quota } }),
-        )
-    };
-    let assumed = || stand.sts.operations().iter().filter(|operation| *operation == "AssumeRole").count();
-    let first = stand.sessions.open(&account(1, "one", 1)).await.ok().unwrap();
-    let second = stand.sessions.open(&account(2, "one", 2)).await.ok().unwrap();
-    assert!(!Arc::ptr_eq(&first, &second), "it has the new quotas");
-    assert_eq!((assumed(), stand.secrets.reads()), (1, 1));
-    assert_eq!(stand.kind(&account(3, "other", 2)).await, Some(ProblemKind::Credentials));
-    assert_eq!((assumed(), stand.secrets.reads()), (2, 2));
-    stand.sessions.open(&account(4, "other", 2)).await.ok().unwrap();
-    assert_eq!(assumed(), 3, "what did not work is not used on");
-}
-
-#[tokio::test]
 async fn what_keeps_us_out_is_told_by_its_kind() {
     let two = |duration: &str| {
         json!({ "assumeRoles": [
@@ -322,193 +252,4 @@ async fn what_keeps_us_out_is_told_by_its_kind() {
     })
     .await;
     assert_eq!(chained.kind(&account_with(1, &two("1h"))).await, Some(ProblemKind::RoleChain));
-}
-
-#[tokio::test]
-async fn what_is_not_of_one_partition_is_told_before_aws_is_asked() {
-    let stand = Stand::new(|_, _| who(USER)).await;
-    for (spec, words) in [
-        (json!({ "regions": ["eu-west-1", "us-gov-west-1"] }), ["us-gov-west-1", "aws-us-gov"]),
-        (
-            json!({ "assumeRoles": [{ "roleArn": "arn:aws-cn:iam::111122223333:role/arnkeeper" }] }),
-            ["arn:aws-cn:iam::111122223333:role/arnkeeper", "eu-west-1"],
-        ),
-        (
-            json!({ "regions": ["cn-north-1"], "assumeRoles": [{ "roleArn": "arn:aws:iam::111122223333:role/arnkeeper" }] }),
-            ["cn-north-1", "aws-cn"],
-        ),
-    ] {
-        let problem = stand.sessions.open(&account_with(1, &spec)).await.err().unwrap();
-        assert_eq!((problem.kind, problem.reason()), (ProblemKind::WrongPartition, "WrongPartition"));
-        assert!(words.iter().all(|word| problem.message.contains(word)), "{problem}");
-        stand.sessions.forget("prod");
-    }
-    assert!(stand.sts.calls().is_empty(), "AWS was called");
-    // An endpoint of one's own may lead anywhere.
-    let problem = stand.sessions.open(&account_with(1, &json!({ "regions": ["us-gov-west-1"] }))).await.err().unwrap();
-    assert!(problem.kind == ProblemKind::WrongPartition && problem.message.contains(USER), "{problem}");
-}
-
-#[tokio::test]
-async fn sts_is_asked_in_a_region_of_the_account() {
-    for (region, partition) in [("us-gov-west-1", "aws-us-gov"), ("cn-northwest-1", "aws-cn"), ("eu-west-1", "aws")] {
-        let stand = Stand::new(move |call, _| match &*call.operation {
-            "AssumeRole" => role("ASIAFIRST"),
-            _ => who(&format!("arn:{partition}:sts::111122223333:assumed-role/arnkeeper/arnkeeper")),
-        })
-        .await;
-        let role = format!("arn:{partition}:iam::111122223333:role/arnkeeper");
-        let account = account_with(1, &json!({ "regions": [region], "assumeRoles": [{ "roleArn": role }] }));
-        stand.sessions.open(&account).await.ok().unwrap();
-        assert_eq!(stand.sts.operations(), ["AssumeRole", "GetCallerIdentity"]);
-        assert!(stand.sts.calls().iter().all(|call| call.region == region), "{region}");
-    }
-}
-
-/// The SDK's own cache of identities holds 64 (aws-smithy-runtime, identity cache); each account has its own here.
-#[tokio::test]
-async fn hundreds_of_accounts_keep_their_credentials() {
-    const MANY: usize = 300;
-    let stand = Stand::new(|call, number| match &*call.operation {
-        "AssumeRole" => role(&format!("ASIA{number}")),
-        "GetCallerIdentity" => who("arn:aws:sts::444455556666:assumed-role/arnkeeper/arnkeeper"),
-        _ => (200, json!({ "Tags": [] }).to_string()),
-    })
-    .await;
-    let accounts: Vec<AwsAccount> = (0..MANY)
-        .map(|n| {
-            let role = format!("arn:aws:iam::444455556666:role/arnkeeper-{n}");
-            let quotas = json!({ "ListTagsForCertificate": 10_000 });
-            let mut account = account_with(1, &json!({ "assumeRoles": [{ "roleArn": role }], "quotas": quotas }));
-            account.metadata.name = Some(format!("account-{n}"));
-            account
-        })
-        .collect();
-    let arn = "arn:aws:acm:eu-west-1:444455556666:certificate/11111111-2222-3333-4444-555555555555".parse().unwrap();
-    for _ in 0..2 {
-        for account in &accounts {
-            stand.sessions.open(account).await.ok().unwrap().tags(&arn).await.unwrap();
-        }
-    }
-    let count = |operation: &str| stand.sts.operations().iter().filter(|o| *o == operation).count();
-    assert_eq!((count("AssumeRole"), count("GetCallerIdentity")), (MANY, MANY));
-    assert_eq!(count("ListTagsForCertificate"), 2 * MANY);
-    let keys: std::collections::HashSet<String> = stand
-        .sts
-        .calls()
-        .into_iter()
-        .filter(|call| call.operation == "ListTagsForCertificate")
-        .map(|c| c.key)
-        .collect();
-    assert_eq!(keys.len(), MANY, "each account has its own");
-}
-
-#[tokio::test]
-async fn a_member_is_entered_from_the_management_account_and_once() {
-    let stand = Stand::new(|call, number| match (&*call.operation, &*call.key) {
-        ("AssumeRole", _) => role(["ASIAMANAGEMENT", "ASIAMEMBER"][number]),
-        (_, "ASIAMEMBER") => who("arn:aws:sts::444455556666:assumed-role/common/arnkeeper"),
-        _ => who("arn:aws:sts::777788889999:assumed-role/reader/arnkeeper"),
-    })
-    .await;
-    for _ in 0..3 {
-        let session = stand.sessions.open(&member("uid-org")).await.ok().unwrap();
-        assert_eq!(session.identity().account.as_str(), "444455556666");
-        let management = stand.sessions.organization(&organization()).await.ok().unwrap();
-        assert_eq!(management.identity().account.as_str(), "777788889999");
-    }
-    let calls = stand.sts.calls();
-    let assumed: Vec<&str> = calls.iter().filter(|c| c.operation == "AssumeRole").map(|c| &*c.key).collect();
-    assert_eq!(assumed, [ID, "ASIAMANAGEMENT"]);
-}
-
-#[tokio::test]
-async fn only_a_member_that_the_operator_made_and_that_is_active_is_entered() {
-    let stand = Stand::new(|_, _| who(USER)).await;
-    assert_eq!(stand.kind(&member("another-uid")).await, Some(ProblemKind::NoWay));
-    for state in ["SUSPENDED", "LEFT"] {
-        let mut gone = member("uid-org");
-        gone.annotations_mut().insert(crate::api::ACCOUNT_STATE_ANNOTATION.into(), state.into());
-        assert_eq!(stand.kind(&gone).await, Some(ProblemKind::NotActive), "{state}");
-    }
-    assert_eq!(stand.sts.calls().len(), 0, "AWS was called");
-}
-
-fn stored() -> AwsAccount {
-    let place = json!({ "secretId": "aws/prod", "region": "eu-central-1" });
-    account_with(1, &json!({ "credentials": { "secretsManager": { "aws": place } } }))
-}
-
-/// The stand-in of STS and Secrets Manager: the keys have the number of the read in their id.
-async fn with_stored_keys() -> Stand {
-    // The default provider chain would look at the test's own environment.
-    let stand = Stand::new(|call, number| match &*call.operation {
-        "GetSecretValue" if number == 2 => (500, json!({ "__type": "InternalServiceError" }).to_string()),
-        "GetSecretValue" if number >= 5 => (400, json!({ "__type": "ResourceNotFoundException" }).to_string()),
-        "GetSecretValue" => {
-            let keys = json!({ "accessKeyId": format!("AKIAIOSFODNN7EXAMPL{number}"), "secretAccessKey": SECRET });
-            (200, json!({ "Name": "aws/prod", "SecretString": keys.to_string() }).to_string())
-        }
-        _ => who(USER),
-    })
-    .await;
-    let chain = Some(Held::new(fixed(&keys(ID))));
-    let config = stand.sessions.load("eu-west-1".into()).await.config;
-    let config = config.into_builder().retry_config(RetryConfig::disabled()).build();
-    assert!(stand.sessions.base.set(Base { clients: Arc::new(Clients::new(&config)), config, chain }).is_ok());
-    stand
-}
-
-fn keys(id: &str) -> AccessKeys {
-    let pairs = [("accessKeyId", id), ("secretAccessKey", SECRET)];
-    AccessKeys::parse(pairs.map(|(k, v)| (k.to_owned(), v.as_bytes().to_vec())).into()).ok().unwrap()
-}
-
-#[tokio::test]
-async fn keys_in_secrets_manager_are_read_again_after_an_hour_and_when_aws_refuses_them() {
-    let stand = with_stored_keys().await;
-    let open = || async { stand.sessions.open(&stored()).await.ok().unwrap() };
-    let first = open().await;
-    stand.pass(3599);
-    assert!(Arc::ptr_eq(&first, &open().await));
-    stand.pass(1);
-    let second = open().await;
-    assert!(!Arc::ptr_eq(&first, &second));
-    stand.pass(3600);
-    // Secrets Manager fails for now: what was read before still works, and it is asked again soon.
-    assert!(Arc::ptr_eq(&second, &open().await));
-    stand.pass(29);
-    assert!(Arc::ptr_eq(&second, &open().await));
-    stand.pass(1);
-    let third = open().await;
-    assert!(!Arc::ptr_eq(&second, &third));
-    stand.pass(59);
-    stand.sessions.report(&stored(), &failed(Kind::AccessDenied));
-    assert!(Arc::ptr_eq(&third, &open().await), "what is denied is not read again all the time");
-    stand.pass(1);
-    stand.sessions.report(&stored(), &failed(Kind::AccessDenied));
-    let fourth = open().await;
-    assert!(!Arc::ptr_eq(&third, &fourth));
-    stand.pass(60);
-    stand.sessions.report(&stored(), &failed(Kind::Credentials));
-    assert_eq!(stand.kind(&stored()).await, Some(ProblemKind::SecretMissing));
-
-    let calls = stand.sts.calls();
-    let by = |operation: &str| calls.iter().filter(|c| c.operation == operation).map(|c| &*c.key).collect::<Vec<_>>();
-    assert_eq!(by("GetSecretValue"), [ID; 6]);
-    let keys = [0, 1, 3, 4].map(|number| format!("AKIAIOSFODNN7EXAMPL{number}"));
-    assert_eq!(by("GetCallerIdentity"), keys);
-    let read = calls.iter().find(|call| call.operation == "GetSecretValue").unwrap();
-    assert_eq!((&*read.region, &read.json()["SecretId"]), ("eu-central-1", &json!("aws/prod")));
-}
-
-#[tokio::test]
-async fn another_way_to_authenticate_is_used_at_the_next_call() {
-    let stand = with_stored_keys().await;
-    stand.sessions.open(&stored()).await.ok().unwrap();
-    stand.sessions.open(&account_with(2, &json!({}))).await.ok().unwrap();
-    stand.sessions.open(&account_with(3, &json!({ "credentials": { "default": {} } }))).await.ok().unwrap();
-    let calls = stand.sts.calls();
-    let keys: Vec<&str> = calls.iter().filter(|c| c.operation == "GetCallerIdentity").map(|c| &*c.key).collect();
-    assert_eq!((keys, stand.secrets.reads()), (vec!["AKIAIOSFODNN7EXAMPL0", ID, ID], 1));
 }

@@ -15,6 +15,7 @@ mod publishing;
 pub mod renewal;
 mod repair;
 pub mod search;
+mod shown;
 mod source;
 mod status;
 #[cfg(test)]
@@ -87,6 +88,12 @@ impl Next {
 /// One step for a Certificate.
 #[must_use]
 pub fn decide(o: &Observed, now: Timestamp) -> Decision<CertificateStatus, Read, Write> {
+    let mut decision = step(o, now);
+    shown::note(o, &mut decision.status);
+    decision
+}
+
+fn step(o: &Observed, now: Timestamp) -> Decision<CertificateStatus, Read, Write> {
     let before = o.certificate.status.clone().unwrap_or_default();
     let mut after = before.clone();
     delivery::nothing_to_come(&mut after, now);
@@ -278,15 +285,9 @@ fn secret_is_taken(o: &Observed, secret: Option<&SecretObject>) -> Option<Next> 
     }
 }
 
+/// What a failed call makes of a Certificate.
 fn failed(failure: &Failure, is_new: bool) -> Next {
-    let why = Refusal { reason: failure.reason(), message: failure.error.to_string() };
-    if failure.needs_a_person() {
-        Next::Stalled(why, failure.wait())
-    } else if failure.is_told_of(is_new) {
-        Next::Wait(why, failure.wait())
-    } else {
-        Next::Quiet(failure.wait())
-    }
+    failure.next(is_new, Next::Stalled, Next::Wait, Next::Quiet)
 }
 
 /// What stands between this Certificate and an account, if anything.

@@ -12,6 +12,7 @@ mod imports;
 mod keystores;
 mod publishing;
 mod secrets;
+mod shown;
 mod sources;
 mod trouble;
 mod watched;

@@ -1,6 +1,7 @@
 //! Decides about a CertificateRequest: one signature, paid for once.
 
 pub mod attempt;
+mod fetch;
 mod plan;
 #[cfg(test)]
 mod tests;
@@ -25,7 +26,7 @@ use crate::{
         request::CertificateRequestStatus,
     },
     aws::port::PemChain,
-    pki::{algorithm::KeyAlgorithm, chain::Chain, csr::Csr, verify},
+    pki::{algorithm::KeyAlgorithm, chain::Chain, csr::Csr},
     text::counted,
 };
 use attempt::Turn;
@@ -41,9 +42,6 @@ pub const ATTEMPT_REPEATED: &str = "AttemptRepeated";
 pub const PATIENCE: SignedDuration = SignedDuration::from_secs(3);
 /// Nothing to wait for but a change.
 pub const LONG: SignedDuration = SignedDuration::from_hours(8);
-
-/// A private CA signs within seconds; after so long people are told that it has not.
-const LATE: SignedDuration = SignedDuration::from_mins(5);
 
 /// What was seen of a request and around it. `None` means: not looked at yet.
 pub struct Observed {
@@ -234,7 +232,7 @@ fn next(o: &Observed, status: &mut CertificateRequestStatus, now: Timestamp) -> 
             status.certificate_arn = Some(arn);
             Next::Save
         }
-        Some(arn) => fetch(o, &arn, authority, &csr, now),
+        Some(arn) => fetch::next(o, &arn, authority, &csr, now),
     }
 }
 
@@ -373,55 +371,6 @@ fn uncounted(o: &Observed, attempt: i32, now: Timestamp) -> Option<Next> {
             Some(Next::Stalled(why, rest))
         }
         _ => Some(Next::Read(Read::Budget(attempt))),
-    }
-}
-
-fn fetch(o: &Observed, arn: &IssuedArn, authority: &KnownAuthority, csr: &Csr, now: Timestamp) -> Next {
-    let Some(answer) = &o.answer else {
-        return match o.memory.poll_at {
-            Some(at) if now < at => late(o, at.duration_since(now), now),
-            _ => Next::Read(Read::Answer(arn.clone())),
-        };
-    };
-    let verified = verify::verify_issued(&answer.certificate, &answer.chain, csr, &authority.certificate, now)
-        .and_then(|chain| verify::complete(chain, &authority.above));
-    let chain = match verified {
-        Ok(chain) => chain,
-        // The CA may have got a new certificate since it was remembered.
-        Err(_) if !o.authority_is_fresh => return Next::Read(Read::AuthorityAgain),
-        Err(problem) => {
-            let message = format!(
-                "what the private CA returned as {arn} is not what was asked for, and is not used: {problem}; it is fetched \
-                 again every ten minutes; if it stays so, make a new request"
-            );
-            return Next::Stalled(Refusal { reason: "Failed", message }, FOR_A_PERSON);
-        }
-    };
-    if o.request.spec.subject.is_some() {
-        let stored = o.secret.as_ref().and_then(|s| s.as_ref()).is_some_and(|s| s.holds(&chain.leaf));
-        if !stored {
-            return Next::Write(Write::Secret);
-        }
-        if matches!(o.staged, Some(Some(_))) {
-            return Next::Write(Write::DeleteStaged);
-        }
-    }
-    Next::Done(Box::new(chain))
-}
-
-/// The CA is still at it: told once that has taken long.
-fn late(o: &Observed, rest: SignedDuration, now: Timestamp) -> Next {
-    let attempt = o.request.status.as_ref().and_then(|s| s.attempt.as_ref()).map(|a| &a.at);
-    match attempt.or(o.request.metadata.creation_timestamp.as_ref()) {
-        Some(asked) if now.duration_since(asked.0) >= LATE => {
-            let message = format!(
-                "The private CA was asked to sign at {} and has not done so yet; it is asked for the certificate again and again, and \
-                 nothing is paid for twice",
-                asked.0
-            );
-            Next::Wait(Refusal { reason: "Issuing", message }, rest)
-        }
-        _ => Next::Quiet(rest),
     }
 }
 

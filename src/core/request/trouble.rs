@@ -15,7 +15,7 @@ const WRONG_STATE: &str = "InvalidStateException";
 
 /// What comes next. `is_new`: nothing was told of the request yet.
 pub(super) fn next(o: &Observed, failure: &Failure, now: Timestamp, is_new: bool) -> Next {
-    of_authority(o, failure, now).unwrap_or_else(|| failed(failure, is_new))
+    of_authority(o, failure, now).unwrap_or_else(|| failure.next(is_new, Next::Stalled, Next::Wait, Next::Quiet))
 }
 
 /// The CA refused to sign in the state it is in, which is newer than what was known of it: it is read again, and tells the state.
@@ -41,16 +41,4 @@ fn of_authority(o: &Observed, failure: &Failure, now: Timestamp) -> Option<Next>
             Next::Wait(Refusal { reason: failure.reason(), message: error.to_string() }, exponential(failure.count))
         }
     })
-}
-
-/// What a failed call makes of a request.
-fn failed(failure: &Failure, is_new: bool) -> Next {
-    let why = Refusal { reason: failure.reason(), message: failure.error.to_string() };
-    if failure.needs_a_person() {
-        Next::Stalled(why, failure.wait())
-    } else if failure.is_told_of(is_new) {
-        Next::Wait(why, failure.wait())
-    } else {
-        Next::Quiet(failure.wait())
-    }
 }

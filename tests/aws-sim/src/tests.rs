@@ -3,6 +3,7 @@
 use crate::api::Call;
 
 mod http;
+mod readme;
 
 /// A call of account 111122223333 in eu-west-1, at the start of 2026.
 pub fn call() -> Call {
