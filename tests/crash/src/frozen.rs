@@ -54,13 +54,13 @@ pub fn is_told_of(scenario: Scenario, point: &Point, thaw: Thaw) -> bool {
             | Scenario::Discovery
             | Scenario::Relisted
             | Scenario::Organization
-            | Scenario::Members => point.makes_or_deletes() || point.matters(),
+            | Scenario::Members => point.changes_object() || point.matters(),
         },
         Thaw::Beside => match scenario {
             Scenario::First | Scenario::Renewal => point.aws,
             Scenario::SecretRef | Scenario::SecretChanged => imports,
             Scenario::Publishing | Scenario::Withdrawn | Scenario::Discovery | Scenario::Organization => {
-                point.makes_or_deletes()
+                point.changes_object()
             }
             _ => false,
         },
@@ -71,7 +71,7 @@ pub fn is_told_of(scenario: Scenario, point: &Point, thaw: Thaw) -> bool {
             | Scenario::Discovery
             | Scenario::Relisted
             | Scenario::Organization
-            | Scenario::Members => point.makes_or_deletes(),
+            | Scenario::Members => point.changes_object(),
             _ => false,
         },
     }

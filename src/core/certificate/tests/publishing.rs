@@ -247,6 +247,15 @@ fn who_was_frozen_in_its_write_undoes_nothing_that_came_after() {
     world.converge();
     assert_published(&mut world);
     assert_silent(&mut world);
+    // Who knows only an older Certificate writes nothing.
+    publish(&mut world, json!([]));
+    let older = world.certificate.clone();
+    publish(&mut world, entries());
+    world.converge();
+    world.restart_with(older);
+    world.pass(|| Fault::Fine);
+    assert_published(&mut world);
+    assert_silent(&mut world);
 }
 
 #[test]

@@ -295,6 +295,10 @@ impl World {
             if fault == Fault::CrashBefore {
                 return self.crash();
             }
+            let newest = self.certificate.resource_version() == o.certificate.resource_version();
+            if matches!(write, Some(Write::Publish { .. })) && !newest {
+                return self.end(o, SignedDuration::from_millis(500));
+            }
             let frozen = matches!(fault, Fault::Frozen | Fault::FrozenUnanswered);
             if frozen && matches!(write, Some(Write::ImportNew(_) | Write::RequestNew(_) | Write::Publish { .. })) {
                 self.others_turn();
