@@ -85,10 +85,10 @@ drift: build ## What somebody else changes in ACM is told and put right, on both
 	done
 
 .PHONY: crash crash-some
-crash: programs control-plane ## Kill the operator around every call that changes something; ONLY='words' for some of the cases
+crash: programs control-plane ## Kill or freeze the operator around every call that changes something; ONLY='words' for some of the cases
 crash-some: programs control-plane ## The moments that matter most of it; part of `make test`
 crash crash-some: crash%:
-	$(call say,"killed around every call that changes something")
+	$(call say,"killed or frozen around every call that changes something")
 	@tests/stand/stand run --aws sim -- bash -c 'tests/stand/operator --install-only && exec "$$@"' crash \
 	  $(BIN)/crash $(if $*,--some) --only '$(ONLY)' --jobs $(or $(JOBS),20)
 

@@ -31,7 +31,8 @@ use arnkeeper::api::{
     conditions::{DELIVERED, READY, STALLED},
 };
 use aws_sdk_acm::{primitives::Blob, types::Tag};
-use k8s_openapi::api::core::v1::Event;
+use jiff::SignedDuration;
+use k8s_openapi::{api::core::v1::Event, apimachinery::pkg::apis::meta::v1::Time};
 use kube::{ResourceExt, api::ListParams, api::PostParams};
 use serde_json::json;
 
@@ -82,8 +83,23 @@ async fn delivered(test: &str) -> (World, aws::Authority, View, String) {
     let (world, authority) = World::new(test).await;
     let spec = json!({ "acm": [{ "name": "edge", "tags": { "team": "pay" } }] });
     let certificate = world.issued("app", &authority, spec).await;
+    settled(&world, "app").await;
     let acm = world.acm(REGIONS[0]).await;
     (world, authority, acm, arn(&certificate, "edge"))
+}
+
+/// ACM shows an import after at most a minute, and no look comes before: by the status, that minute is over.
+async fn settled(world: &World, name: &str) {
+    eventually("the import is two minutes older", || async {
+        let mut certificate = world.certificates().get(name).await.map_err(|e| e.to_string())?;
+        for target in certificate.status.iter_mut().flat_map(|status| &mut status.targets) {
+            let earlier = target.imported_at.as_ref().map(|at| Time(at.0 - SignedDuration::from_mins(2)));
+            target.imported_at = earlier;
+        }
+        let stored = world.certificates().replace_status(name, &PostParams::default(), &certificate).await;
+        stored.map(drop).map_err(|e| e.to_string())
+    })
+    .await;
 }
 
 /// Waits for the event about what was found; returns its note.
@@ -216,6 +232,7 @@ async fn looks_write_nothing_where_all_is_well() {
     let Some((world, authority, sim)) = World::on_sim("looks", "moto counts no calls").await else { return };
     world.issued("app", &authority, json!({ "acm": [{ "name": "edge" }] })).await;
     put_right(&world, "delivered", |_| true).await;
+    settled(&world, "app").await;
     let version = world.certificates().get("app").await.expect("the Certificate").resource_version();
     let lists = sim.calls(&world.id, "ListCertificates").await.len();
     let looks = || async { sim.calls(&world.id, "ListTagsForCertificate").await.len() };
@@ -236,6 +253,7 @@ async fn what_uses_it_is_told() {
         return;
     };
     let before = world.issued("app", &authority, json!({ "acm": [{ "name": "edge" }] })).await;
+    settled(&world, "app").await;
     let user = format!("arn:aws:elasticloadbalancing:eu-west-1:{}:loadbalancer/app/web/50dc6c495c0c9188", world.id);
     sim.in_use(&arn(&before, "edge"), &[&user]).await;
     put_right(&world, "its user", |c| target(c, "edge").in_use_by == [user.clone()]).await;

@@ -1,6 +1,6 @@
 //! A pair that somebody else keeps: what ACM has is put right from it, and what it is now is seen by the next look.
 
-use super::{Somebody, told};
+use super::{Somebody, settled, told};
 use crate::{
     harness::{REGIONS, Stand, World, arn},
     keeper::{Keeper, keep},
@@ -22,6 +22,7 @@ async fn what_acm_has_is_put_right_from_the_source() {
         "source": { "secretRef": { "name": "app-tls" } }, "acm": [{ "name": "edge", "tags": { "team": "pay" } }] } });
     world.make(&world.certificates(), manifest).await;
     let edge = arn(&world.revision("app", 1).await, "edge");
+    settled(&world, "app").await;
     let has = async |leaf: &crate::tls::Cert| {
         eventually("ACM has what is in the Secret", || async {
             let there = acm.certificate(&edge).await;

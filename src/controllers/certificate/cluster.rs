@@ -103,15 +103,16 @@ impl Certificates {
         Ok(())
     }
 
-    /// What is deleted in ACM carries no resourceVersion, so the one that it was decided on is compared just before: who was
-    /// frozen must not delete the ARN that another process stored meanwhile.
+    /// What is written to ACM, and to other people's objects, carries no resourceVersion of the Certificate, so the one that it was
+    /// decided on is compared just before: who was frozen must not delete the ARN that another process stored meanwhile, nor
+    /// publish by a spec that is not wanted any more.
     pub(super) async fn unchanged(&self, o: &Observed) -> Result<(), kube::Error> {
         let api: Api<Certificate> = Api::namespaced(self.context.client.clone(), &o.namespace());
         let now = api.get(&o.name()).await?;
         if (now.uid(), now.resource_version()) == (o.certificate.uid(), o.certificate.resource_version()) {
             return Ok(());
         }
-        let message = "the Certificate was changed since it was decided what to delete in ACM";
+        let message = "the Certificate was changed since it was decided what to do for it";
         Err(kube::Error::Api(Status::failure(message, "Conflict").with_code(409).boxed()))
     }
 

@@ -344,7 +344,10 @@ impl Kind for Certificates {
                 self.unchanged(o).await?;
                 self.delete_from_acm(o, &target, arn).await;
             }
-            Write::Publish { object, uid, fields } => self.publish(o, &object, &uid, fields).await,
+            Write::Publish { object, version, fields } => {
+                self.unchanged(o).await?;
+                self.publish(o, &object, &version, fields).await?;
+            }
         }
         Ok(())
     }

@@ -5,12 +5,12 @@ use crate::{
     api::publish::{ObjectRef, PublishState, PublishedField},
     core::certificate::{
         Observed,
-        published::{self, PublishedSeen, Trouble},
+        published::{self, PublishedSeen, Trouble, Version},
     },
     kube::kinds::KindProblem,
 };
 use kube::{
-    Api, ResourceExt,
+    Api,
     api::{DynamicObject, Patch, PatchParams},
     core::Status,
 };
@@ -33,29 +33,43 @@ impl Certificates {
     async fn found(&self, namespace: &str, object: &ObjectRef, data: bool) -> Result<PublishedSeen, Trouble> {
         let api = self.published(namespace, object).await?;
         let told = |error: kube::Error| self.trouble(object, &error);
-        let (uid, annotations, data) = if data {
+        let (metadata, data) = if data {
             let found = api.get(&object.name).await.map_err(told)?;
-            (found.uid(), found.annotations().clone(), texts(&found.data["data"]))
+            (found.metadata, texts(&found.data["data"]))
         } else {
-            let found = api.get_metadata(&object.name).await.map_err(told)?;
-            (found.uid(), found.annotations().clone(), BTreeMap::new())
+            (api.get_metadata(&object.name).await.map_err(told)?.metadata, BTreeMap::new())
         };
-        Ok(PublishedSeen::Found { uid: uid.unwrap_or_default(), annotations, data })
+        let (uid, resource_version) = (metadata.uid.unwrap_or_default(), metadata.resource_version.unwrap_or_default());
+        let annotations = metadata.annotations.unwrap_or_default();
+        Ok(PublishedSeen::Found { version: Version { uid, resource_version }, annotations, data })
     }
 
-    /// Applies all fields that a Certificate has in an object.
-    pub(super) async fn publish(&self, o: &mut Observed, object: &ObjectRef, uid: &str, fields: Vec<PublishedField>) {
+    /// Applies all fields that a Certificate has in an object. If that was changed since it was read, so may be the Certificate:
+    /// both are read again.
+    pub(super) async fn publish(
+        &self,
+        o: &mut Observed,
+        object: &ObjectRef,
+        version: &Version,
+        fields: Vec<PublishedField>,
+    ) -> Result<(), kube::Error> {
+        let mut changed = None;
         let done = async {
             let api = self.published(&o.namespace(), object).await?;
             let how = PatchParams::apply(&published::field_manager(&o.name()));
-            let patch = Patch::Apply(published::applied(object, uid, &fields));
+            let patch = Patch::Apply(published::applied(object, version, &fields));
             let applied = api.patch_metadata(&object.name, &how, &patch).await;
-            applied.map(|_| ()).map_err(|error| self.trouble(object, &error))
+            applied.map(|_| ()).map_err(|error| {
+                let trouble = self.trouble(object, &error);
+                changed = is_changed(&error).then_some(error);
+                trouble
+            })
         };
         match done.await {
             Ok(()) => published::succeeded(o, object, fields),
             Err(trouble) => published::failed(o, object, trouble, self.context.clock.now()),
         }
+        changed.map_or(Ok(()), Err)
     }
 
     async fn published(&self, namespace: &str, object: &ObjectRef) -> Result<Api<DynamicObject>, Trouble> {
@@ -128,6 +142,11 @@ fn trouble(object: &ObjectRef, error: &kube::Error) -> Trouble {
     Trouble { state, message }
 }
 
+/// Whether the object is not the one any more that was read.
+fn is_changed(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 409 && managers(status).is_none())
+}
+
 /// Whether the object has another uid than the one that was seen.
 fn is_another(status: &Status) -> bool {
     status.details.iter().flat_map(|d| &d.causes).any(|c| c.field == "metadata.uid")
@@ -164,6 +183,9 @@ mod tests {
         assert!(trouble.message.starts_with("\"kubectl-edit\" set the same field"), "{}", trouble.message);
         // It is gone, or was made again, since it was looked at.
         assert_eq!(told(409, "uid mismatch", &json!([])).state, PublishState::Unavailable);
+        // Or was changed: it is read again.
+        let changed = "Operation cannot be fulfilled on configmaps \"arns\": the object has been modified";
+        assert_eq!(told(409, changed, &json!([])).state, PublishState::Unavailable);
         let cause =
             json!([{ "reason": "FieldValueInvalid", "message": "field is immutable", "field": "metadata.uid" }]);
         assert_eq!(told(422, "invalid", &cause).state, PublishState::Unavailable);

@@ -3,7 +3,7 @@
 use super::{
     SLOTS, adoption, believed, budget,
     held::{self, What},
-    published::{PublishedSeen, Unpublished},
+    published::{PublishedSeen, Unpublished, Version},
 };
 use crate::{
     api::{
@@ -414,8 +414,8 @@ pub enum Write {
     Publish {
         /// The object.
         object: ObjectRef,
-        /// The uid that it was seen with.
-        uid: String,
+        /// As which it was read.
+        version: Version,
         /// All fields.
         fields: Vec<PublishedField>,
     },

@@ -18,6 +18,15 @@ pub const LOOK: &str = "publish/";
 /// The longest name of a manager (Kubernetes API reference, ApplyOptions).
 const LONGEST_MANAGER: usize = 128;
 
+/// An object as it was read: what is written goes to this one and to no later one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Version {
+    /// Its uid: it keeps a missing object from being made.
+    pub uid: String,
+    /// Its resourceVersion: a process that was frozen in its call undoes nothing that came after.
+    pub resource_version: String,
+}
+
 /// What was seen of an object in this pass.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PublishedSeen {
@@ -25,8 +34,8 @@ pub enum PublishedSeen {
     Missing,
     /// It is there.
     Found {
-        /// Its uid.
-        uid: String,
+        /// As which it was read.
+        version: Version,
         /// Its annotations.
         annotations: BTreeMap<String, String>,
         /// Its data, of a ConfigMap whose keys are wanted.
@@ -88,15 +97,16 @@ pub fn field_manager(certificate: &str) -> String {
     format!("{}-{hash}", &whole[..cut])
 }
 
-/// What is applied: the object with these fields and no other. The uid keeps a missing object from being made.
+/// What is applied: the object, as it was read, with these fields and no other.
 #[must_use]
-pub fn applied(object: &ObjectRef, uid: &str, fields: &[PublishedField]) -> Value {
+pub fn applied(object: &ObjectRef, version: &Version, fields: &[PublishedField]) -> Value {
     let values = |key: fn(&PublishedField) -> Option<&String>| -> Map<String, Value> {
         fields.iter().filter_map(|f| Some((key(f)?.clone(), Value::from(f.arn.as_str())))).collect()
     };
     let (annotations, data) = (values(|f| f.annotation.as_ref()), values(|f| f.config_map_key.as_ref()));
     let mut whole = json!({
-        "apiVersion": object.api_version, "kind": object.kind, "metadata": { "name": object.name, "uid": uid },
+        "apiVersion": object.api_version, "kind": object.kind,
+        "metadata": { "name": object.name, "uid": version.uid, "resourceVersion": version.resource_version },
     });
     if !annotations.is_empty() {
         whole["metadata"]["annotations"] = annotations.into();

@@ -7,7 +7,7 @@ use super::{
     Next, Observed, Read, Write,
     delivery::Need,
     drift, entry,
-    published::{LOOK, PublishedSeen, Unpublished, failure, seen},
+    published::{LOOK, PublishedSeen, Unpublished, Version, failure, seen},
 };
 use crate::{
     api::{
@@ -162,9 +162,9 @@ fn need(
         }
         return Some(Need::Later(rest));
     }
-    let write = |uid: &str| {
-        let (object, uid, fields) = (object.clone(), uid.to_owned(), fields.to_vec());
-        Some(Need::Write(Write::Publish { object, uid, fields }))
+    let write = |version: &Version| {
+        let (object, version, fields) = (object.clone(), version.clone(), fields.to_vec());
+        Some(Need::Write(Write::Publish { object, version, fields }))
     };
     match seen {
         Some(PublishedSeen::Applied(there)) if there == fields => {
@@ -178,7 +178,7 @@ fn need(
             (told.state, told.message) = (PublishState::Published, None);
             Some(Need::Later(next_look(o, now)))
         }
-        Some(PublishedSeen::Found { uid, annotations, data }) => {
+        Some(PublishedSeen::Found { version, annotations, data }) => {
             let differs = fields.iter().find(|f| !has(f, annotations, data));
             match differs {
                 None if settled => Some(Need::Later(next_look(o, now))),
@@ -187,7 +187,7 @@ fn need(
                     (told.state, told.message) = (PublishState::Pending, Some(message));
                     Some(Need::Save)
                 }
-                _ => write(uid),
+                _ => write(version),
             }
         }
         None if settled && !looks(o, now) && failure(o, object).is_none() => Some(Need::Later(next_look(o, now))),

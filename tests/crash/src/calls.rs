@@ -105,6 +105,11 @@ impl Point {
         !self.aws && !self.is_event() && ["POST ", "PATCH ", "DELETE "].iter().any(|verb| self.label.starts_with(verb))
     }
 
+    /// Whether an object is made, changed or taken away by it, and not only its status or an event.
+    pub fn changes_object(&self) -> bool {
+        !self.aws && !self.is_event() && !self.label.ends_with("/status")
+    }
+
     /// Whether it is one of this kind, and not the first.
     pub fn tells_again(&self, label: &str) -> bool {
         self.number > 0 && self.label == label

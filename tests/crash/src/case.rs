@@ -64,6 +64,7 @@ pub async fn reference(stand: &Stand, scenario: Scenario) -> Answer<Reference> {
     let before = world.operator.count();
     let arns_before = in_acm(&world.ledger().await?).into_keys().collect::<Vec<_>>();
     scenario.begin(&mut world).await?;
+    scenario.go_on(&mut world).await?;
     finished(&mut world, scenario).await?;
     world.operator.settle(Duration::from_secs(2), SOON).await?;
     let points = points(&world.operator.kubernetes.log(before.0), &world.operator.aws.log(before.1), &world.names());
@@ -112,6 +113,7 @@ async fn killed(mut world: World, case: &Case, act: &Act, expected: &Value) -> A
 
 async fn converge(world: &mut World, scenario: Scenario, before: &[String], expected: &Value) -> Answer<Vec<String>> {
     scenario.begin(world).await?;
+    scenario.go_on(world).await?;
     finished(world, scenario).await?;
     faults(world, scenario, before, expected).await
 }
@@ -129,16 +131,11 @@ pub async fn finished(world: &mut World, scenario: Scenario) -> Answer<()> {
         }
         return Ok(());
     }
-    match scenario {
-        Scenario::Discovery | Scenario::Relisted => world.discovered(CONVERGENCE).await,
-        Scenario::Organization | Scenario::Members => world.synced(CONVERGENCE).await,
-        Scenario::Publishing | Scenario::Withdrawn => world.published(CONVERGENCE).await,
-        Scenario::First | Scenario::FanOut | Scenario::Adoption | Scenario::AcmManaged | Scenario::SecretRef => {
-            world.delivered(1, CONVERGENCE).await
-        }
-        Scenario::Renewal | Scenario::Changed | Scenario::Deletion | Scenario::SecretChanged => {
-            world.delivered(2, CONVERGENCE).await
-        }
+    match scenario.revision() {
+        Some(revision) => world.delivered(revision, CONVERGENCE).await,
+        None if matches!(scenario, Scenario::Discovery | Scenario::Relisted) => world.discovered(CONVERGENCE).await,
+        None if matches!(scenario, Scenario::Organization | Scenario::Members) => world.synced(CONVERGENCE).await,
+        None => world.published(CONVERGENCE).await,
     }
 }
 

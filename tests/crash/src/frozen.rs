@@ -11,13 +11,11 @@ use crate::{
     stand::{Answer, Entry, until, words},
     world::{Objects, SOON, World, in_acm},
 };
-use arnkeeper::api::RENEW_ANNOTATION;
 use fault_proxy::{
     Proxy,
     rules::{Act, Rule},
 };
-use jiff::{SignedDuration, Timestamp};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::{
     mem,
     time::{Duration, Instant},
@@ -30,7 +28,7 @@ pub enum Thaw {
     After,
     /// While the other one makes the same call: it has an effect, and no answer yet.
     Beside,
-    /// When the other one has done this, and a whole renewal after it.
+    /// When the other one has done this, and what [`Scenario::overtake`] asks for after it.
     Overtaken,
 }
 
@@ -46,20 +44,36 @@ pub fn is_told_of(scenario: Scenario, point: &Point, thaw: Thaw) -> bool {
     let imports = point.operation() == Some("ImportCertificate");
     match thaw {
         Thaw::After => match scenario {
-            Scenario::First | Scenario::Renewal => point.matters(),
-            Scenario::FanOut | Scenario::SecretRef | Scenario::SecretChanged => imports,
+            Scenario::First | Scenario::Renewal | Scenario::SecretRef | Scenario::SecretChanged => point.matters(),
+            Scenario::FanOut => imports,
             Scenario::Deletion | Scenario::Adoption | Scenario::AcmManaged => point.aws,
-            // The first signature has to come, or nothing changes while it is made; the others pay for nothing.
-            Scenario::Changed
-            | Scenario::Publishing
+            // The first signature has to come, or nothing changes while it is made.
+            Scenario::Changed => false,
+            Scenario::Publishing
             | Scenario::Withdrawn
             | Scenario::Discovery
             | Scenario::Relisted
             | Scenario::Organization
-            | Scenario::Members => false,
+            | Scenario::Members => point.changes_object() || point.matters(),
         },
-        Thaw::Beside => point.aws && matches!(scenario, Scenario::First | Scenario::Renewal),
-        Thaw::Overtaken => imports && scenario == Scenario::Renewal,
+        Thaw::Beside => match scenario {
+            Scenario::First | Scenario::Renewal => point.aws,
+            Scenario::SecretRef | Scenario::SecretChanged => imports,
+            Scenario::Publishing | Scenario::Withdrawn | Scenario::Discovery | Scenario::Organization => {
+                point.changes_object()
+            }
+            _ => false,
+        },
+        Thaw::Overtaken => match scenario {
+            Scenario::Renewal | Scenario::SecretRef | Scenario::SecretChanged => imports,
+            Scenario::Publishing
+            | Scenario::Withdrawn
+            | Scenario::Discovery
+            | Scenario::Relisted
+            | Scenario::Organization
+            | Scenario::Members => point.changes_object(),
+            _ => false,
+        },
     }
 }
 
@@ -72,12 +86,9 @@ pub async fn run(mut world: World, case: &Case, thaw: Thaw, reference: &Referenc
             .await?;
     let begin = Instant::now();
     case.scenario.begin(&mut world).await?;
-    let held = until("the call of the reference run came", SOON, async || {
-        Ok((proxy(&world.operator, &case.point).held() > 0).then_some(()))
-    });
-    held.await?;
+    let begun_only = held(&mut world, case).await?;
     let mut first = mem::replace(&mut world.operator, second);
-    let result = taken_over(&mut world, &mut first, case, thaw, reference, &arns_before).await;
+    let result = taken_over(&mut world, &mut first, case, thaw, begun_only, reference, &arns_before).await;
     let mut faults = result.unwrap_or_else(|error| vec![error]);
     first.kill().await?;
     let took = begin.elapsed();
@@ -90,6 +101,22 @@ pub async fn run(mut world: World, case: &Case, thaw: Thaw, reference: &Referenc
     Ok(Outcome { faults, took, lives })
 }
 
+/// Waits until the first process is frozen; returns whether that came before what is to come after the beginning.
+async fn held(world: &mut World, case: &Case) -> Answer<bool> {
+    let what = "the call of the reference run came";
+    let is_held = |world: &World| proxy(&world.operator, &case.point).held() > 0;
+    let due = until(what, SOON, async || {
+        let held = is_held(world);
+        Ok((held || case.scenario.is_due(world).await?).then_some(!held))
+    });
+    if !due.await? {
+        return Ok(true);
+    }
+    case.scenario.go_on(world).await?;
+    until(what, SOON, async || Ok(is_held(world).then_some(()))).await?;
+    Ok(false)
+}
+
 fn proxy<'a>(operator: &'a Operator, point: &Point) -> &'a Proxy {
     if point.aws { &operator.aws } else { &operator.kubernetes }
 }
@@ -100,6 +127,7 @@ async fn taken_over(
     first: &mut Operator,
     case: &Case,
     thaw: Thaw,
+    begun_only: bool,
     reference: &Reference,
     arns_before: &[String],
 ) -> Answer<Vec<String>> {
@@ -107,12 +135,14 @@ async fn taken_over(
         beside(world, case).await?;
     } else {
         world.operator.start()?;
+        if begun_only {
+            case.scenario.go_on(world).await?;
+        }
         finished(world, case.scenario).await?;
     }
     if thaw == Thaw::Overtaken {
-        let asked = Timestamp::now() - SignedDuration::from_secs(1);
-        world.change(json!({ "metadata": { "annotations": { RENEW_ANNOTATION: asked.to_string() } } })).await?;
-        world.delivered(3, CONVERGENCE).await?;
+        case.scenario.overtake(world).await?;
+        overtaken(world, case.scenario).await?;
     }
     let told = told_arns(&world.objects().await?);
     release(first, case).await?;
@@ -140,11 +170,12 @@ fn imports_over(scenario: Scenario) -> bool {
     matches!(scenario, Scenario::Renewal | Scenario::Adoption | Scenario::SecretChanged)
 }
 
-/// How many certificates and how many imports without an ARN there may be besides those of the undisturbed run. A frozen
+/// How many certificates there are and how many imports without an ARN there may be besides those of the undisturbed run. A frozen
 /// import without an ARN makes a second certificate, which is deleted again.
 fn allowed(case: &Case, thaw: Thaw) -> (usize, usize) {
     let new = case.point.operation() == Some("ImportCertificate") && !imports_over(case.scenario);
-    (usize::from(thaw == Thaw::Overtaken), usize::from(new))
+    let renewed = thaw == Thaw::Overtaken && case.scenario == Scenario::Renewal;
+    (usize::from(renewed), usize::from(new))
 }
 
 /// The frozen import had its effect, or the case shows nothing.
@@ -184,7 +215,16 @@ async fn release(first: &Operator, case: &Case) -> Answer<()> {
 }
 
 async fn finished_after(world: &mut World, scenario: Scenario, thaw: Thaw) -> Answer<()> {
-    if thaw == Thaw::Overtaken { world.delivered(3, CONVERGENCE).await } else { finished(world, scenario).await }
+    if thaw == Thaw::Overtaken { overtaken(world, scenario).await } else { finished(world, scenario).await }
+}
+
+/// Waits for the end of what [`Scenario::overtake`] asked for.
+async fn overtaken(world: &mut World, scenario: Scenario) -> Answer<()> {
+    match scenario.revision() {
+        Some(revision) => world.delivered(revision + 1, CONVERGENCE).await,
+        None if matches!(scenario, Scenario::Discovery | Scenario::Relisted) => world.rediscovered(CONVERGENCE).await,
+        None => finished(world, scenario).await,
+    }
 }
 
 /// Both run on until all is as it must be, and nobody does anything any more.
@@ -198,7 +238,7 @@ async fn tidy(
     let begin = Instant::now();
     loop {
         let faults = if thaw == Thaw::Overtaken {
-            // One revision more than in the undisturbed run.
+            // More has happened than in the undisturbed run.
             consistency(world, &world.objects().await?).await?
         } else {
             equal(world, scenario, expected, Duration::ZERO).await?

@@ -16,8 +16,10 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::ListParams;
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+/// A discovery takes less.
+const BETWEEN_RUNS: Duration = Duration::from_secs(8);
 /// The common role of members.
 const ROLE: &str = "OrganizationAccountAccessRole";
 
@@ -50,10 +52,9 @@ pub async fn in_acm(world: &mut World, anew: bool) -> Answer<()> {
     discover(world).await?;
     world.discovered(SOON).await?;
     world.operator.settle(Duration::from_secs(2), SOON).await?;
-    let (gone, changed) = (&world.strangers[0].arn, &world.strangers[1].arn);
-    world.sim.delete("certificates", json!({ "arn": gone })).await?;
+    leaves_acm(world, 0).await?;
+    let changed = &world.strangers[1].arn;
     world.sim.post("in-use", json!({ "arn": changed, "by": ["arn:aws:elasticloadbalancing:eu-west-1:1:x"] })).await?;
-    world.strangers[0].there = false;
     stranger(world, "d", "eu-west-1").await
 }
 
@@ -72,20 +73,12 @@ pub async fn discover(world: &World) -> Answer<()> {
     world.change_account(json!({ "spec": { "discovery": { "namespace": world.namespace } } })).await
 }
 
-/// Has the list looked at, and again once what is gone is told to be gone.
-pub async fn discover_twice(world: &mut World) -> Answer<()> {
-    world.ask(DISCOVER_ANNOTATION).await?;
-    let gone = world.strangers.iter().find(|stranger| !stranger.there).map(|stranger| stranger.object.clone());
-    let gone = gone.ok_or("nothing is gone")?;
-    let api = world.api::<Certificate>();
-    let operator = &mut world.operator;
-    until("what is gone is told to be gone", SOON * 2, async || {
-        operator.keep_alive()?;
-        let there = api.get_opt(&gone).await.map_err(words)?;
-        Ok(there.is_none_or(|there| reason(&there) == Some("GoneFromAcm")).then_some(()))
-    })
-    .await?;
-    world.ask(DISCOVER_ANNOTATION).await
+/// A certificate goes from ACM.
+pub async fn leaves_acm(world: &mut World, stranger: usize) -> Answer<()> {
+    let gone = world.strangers.get_mut(stranger).ok_or("there is no such certificate")?;
+    gone.there = false;
+    let arn = gone.arn.clone();
+    world.sim.delete("certificates", json!({ "arn": arn })).await.map(drop)
 }
 
 fn reason(certificate: &Certificate) -> Option<&str> {
@@ -109,6 +102,15 @@ pub async fn organization(world: &mut World, anew: bool) -> Answer<()> {
     world.members[1].state = Some("SUSPENDED");
     join(world).await?;
     arrange(world).await
+}
+
+/// Members join, are suspended or leave, and the organization is read again.
+pub async fn moves(world: &mut World, changes: &[(usize, Option<&'static str>)]) -> Answer<()> {
+    for (member, state) in changes {
+        world.members.get_mut(*member).ok_or("there is no such member")?.state = *state;
+    }
+    arrange(world).await?;
+    sync(world).await
 }
 
 async fn join(world: &mut World) -> Answer<()> {
@@ -150,8 +152,33 @@ impl World {
         format!("o-{}", self.account)
     }
 
+    /// Whether what is gone from ACM is told to be gone, or not shown any more.
+    pub async fn is_told_gone(&self) -> Answer<bool> {
+        let api = self.api::<Certificate>();
+        for gone in self.strangers.iter().filter(|stranger| !stranger.there) {
+            let shown = api.get_opt(&gone.object).await.map_err(words)?;
+            if shown.is_some_and(|shown| reason(&shown) != Some("GoneFromAcm")) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Asks for one discovery after another until all that is in ACM is shown and nothing else: what is gone is told by one, and
+    /// goes with a later one.
+    pub async fn rediscovered(&mut self, within: Duration) -> Answer<()> {
+        let begin = Instant::now();
+        loop {
+            self.ask(DISCOVER_ANNOTATION).await?;
+            match self.discovered(BETWEEN_RUNS).await {
+                Err(_) if begin.elapsed() < within => {}
+                other => return other,
+            }
+        }
+    }
+
     /// Asks the operator to look at once, by an annotation of the AwsAccount.
-    async fn ask(&mut self, annotation: &str) -> Answer<()> {
+    pub async fn ask(&mut self, annotation: &str) -> Answer<()> {
         let now = Timestamp::now().to_string();
         self.change_account(json!({ "metadata": { "annotations": { annotation: now } } })).await?;
         self.asked = Some(now);

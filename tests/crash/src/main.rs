@@ -95,16 +95,14 @@ impl Trial<'_> {
             (Blow::Kill(_), Scenario::AcmManaged) => point.aws || (point.matters() && case.moment == "after-effect"),
             (Blow::Freeze(Thaw::After), Scenario::First) => point.aws || point.is_record_of_issue(),
             (Blow::Kill(_), scenario) if !scenario.is_telling() => false,
-            // What was changed of other people's objects, and what was made or taken away.
-            (Blow::Kill(_), Scenario::Publishing | Scenario::Withdrawn) => {
-                !point.is_event() && case.moment == "after-effect"
-            }
-            (Blow::Kill(_), _) => {
-                (point.makes_or_deletes() || point.is_status_of_account()) && case.moment == "after-effect"
-            }
+            // What was made or taken away; what is published has the frozen cases.
+            (Blow::Kill(_), Scenario::Publishing | Scenario::Withdrawn) => false,
+            (Blow::Kill(_), _) => point.makes_or_deletes() && case.moment == "after-effect",
+            (Blow::Freeze(Thaw::Overtaken), Scenario::Publishing | Scenario::Withdrawn | Scenario::Members) => true,
+            (Blow::Freeze(Thaw::Overtaken), scenario) => imports && scenario != Scenario::SecretRef,
             (Blow::Freeze(thaw), scenario) => {
                 let told = [(Thaw::Beside, Scenario::First), (Thaw::After, Scenario::Renewal)];
-                imports && (*thaw == Thaw::Overtaken || told.contains(&(*thaw, scenario)))
+                imports && told.contains(&(*thaw, scenario))
             }
         }
     }

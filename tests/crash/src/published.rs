@@ -8,7 +8,7 @@ use arnkeeper::api::{Certificate, conditions::PUBLISHED};
 use k8s_openapi::api::{core::v1::ConfigMap, networking::v1::Ingress};
 use kube::ResourceExt;
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 /// The annotation of the Ingress.
 const ANNOTATION: &str = "alb.ingress.kubernetes.io/certificate-arn";
@@ -23,10 +23,11 @@ pub fn entries(of: &str) -> Value {
     json!([{ "target": "edge", "kind": "Ingress", "name": "web", "annotation": ANNOTATION }, key(of)])
 }
 
-/// Whether all that is wanted is published, by the spec as it is now.
+/// Whether all that is wanted is published and nothing else, by the spec as it is now.
 fn is_published(certificate: &Certificate) -> bool {
     let conditions = certificate.status.iter().flat_map(|status| &status.conditions);
-    is_delivered(certificate, 1) && conditions.into_iter().any(|c| c.type_ == PUBLISHED && c.status == "True")
+    let told = conditions.into_iter().find(|c| c.type_ == PUBLISHED).map(|c| c.status == "True");
+    is_delivered(certificate, 1) && told == (!certificate.spec.publish.is_empty()).then_some(true)
 }
 
 impl World {
@@ -60,9 +61,15 @@ impl World {
     }
 }
 
-/// ARNs that stand there and are not these.
-pub fn strange(shelf: &Value, arns: &[&str]) -> Vec<String> {
+/// ARNs that are wanted and do not stand there, or stand there and are not wanted, each with its annotation or key.
+pub fn misplaced(shelf: &Value, certificate: &Certificate) -> BTreeSet<(String, String)> {
     let values = [&shelf["annotations"], &shelf["keys"]].into_iter().filter_map(Value::as_object).flatten();
-    let values = values.filter_map(|(_, value)| value.as_str()).filter(|value| value.starts_with("arn:"));
-    values.filter(|value| !arns.contains(value)).map(str::to_owned).collect()
+    let values = values.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())));
+    let there: BTreeSet<_> = values.filter(|(_, value)| value.starts_with("arn:")).collect();
+    let targets = || certificate.status.iter().flat_map(|status| &status.targets);
+    let wanted = certificate.spec.publish.iter().filter_map(|entry| {
+        let arn = targets().find(|target| target.name == entry.target)?.arn.as_ref()?;
+        Some((entry.annotation.clone().or_else(|| entry.config_map_key.clone())?, arn.to_string()))
+    });
+    there.symmetric_difference(&wanted.collect()).cloned().collect()
 }

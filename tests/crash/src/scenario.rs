@@ -6,7 +6,7 @@ use crate::{
     stand::{Answer, until, words},
     world::{SOON, World, in_acm},
 };
-use arnkeeper::api::RENEW_ANNOTATION;
+use arnkeeper::api::{DISCOVER_ANNOTATION, RENEW_ANNOTATION};
 use fault_proxy::rules::{Act, Rule};
 use serde_json::json;
 use std::{collections::BTreeMap, time::Duration};
@@ -130,7 +130,7 @@ impl Scenario {
         world.operator.settle(Duration::from_secs(1), SOON).await
     }
 
-    /// Sets it going. The operator may die meanwhile.
+    /// Sets it going. The operator may die meanwhile. What is to come after that is in [`Self::go_on`].
     pub async fn begin(self, world: &mut World) -> Answer<()> {
         match self {
             Self::First => world.certificate(json!({})).await,
@@ -149,11 +149,7 @@ impl Scenario {
             }
             Self::Deletion => world.delete().await,
             Self::SecretRef => world.certificate(from_secret()).await,
-            Self::SecretChanged => {
-                world.keep_pair().await?;
-                // Nobody watches the Secrets of a whole cluster.
-                world.change(json!({ "metadata": { "annotations": { "example.com/look": "now" } } })).await
-            }
+            Self::SecretChanged => change_pair(world).await,
             Self::Adoption => {
                 let arn = in_acm(&world.ledger().await?).into_keys().next();
                 world.certificate(json!({ "acm": [{ "name": "edge", "certificateArn": arn }] })).await
@@ -164,7 +160,7 @@ impl Scenario {
                 world.change(json!({ "spec": { "publish": publish } })).await
             }
             Self::Discovery => inventory::discover(world).await,
-            Self::Relisted => inventory::discover_twice(world).await,
+            Self::Relisted => world.ask(DISCOVER_ANNOTATION).await,
             Self::Organization => inventory::take(world).await,
             Self::Members => inventory::sync(world).await,
             Self::Changed => {
@@ -192,6 +188,57 @@ impl Scenario {
         }
     }
 
+    /// Whether something is to come after the beginning, and it is time for it.
+    pub async fn is_due(self, world: &World) -> Answer<bool> {
+        if self == Self::Relisted { world.is_told_gone().await } else { Ok(false) }
+    }
+
+    /// What is to come after the beginning, if anything.
+    pub async fn go_on(self, world: &mut World) -> Answer<()> {
+        if self != Self::Relisted {
+            return Ok(());
+        }
+        until("what is gone is told to be gone", SOON * 2, async || {
+            world.operator.keep_alive()?;
+            Ok(self.is_due(world).await?.then_some(()))
+        })
+        .await?;
+        world.ask(DISCOVER_ANNOTATION).await
+    }
+
+    /// What else happens before a frozen process goes on: what its call is about is not wanted any more.
+    pub async fn overtake(self, world: &mut World) -> Answer<()> {
+        match self {
+            Self::Renewal => {
+                let asked = jiff::Timestamp::now() - jiff::SignedDuration::from_secs(1);
+                world.change(json!({ "metadata": { "annotations": { RENEW_ANNOTATION: asked.to_string() } } })).await
+            }
+            Self::SecretRef | Self::SecretChanged => change_pair(world).await,
+            Self::Publishing => world.change(json!({ "spec": { "publish": [] } })).await,
+            Self::Withdrawn => world.change(json!({ "spec": { "publish": published::entries("edge") } })).await,
+            Self::Discovery => inventory::leaves_acm(world, 0).await,
+            Self::Relisted => inventory::leaves_acm(world, 3).await,
+            Self::Organization => inventory::moves(world, &[(0, None)]).await,
+            Self::Members => inventory::moves(world, &[(0, Some("ACTIVE")), (2, None)]).await,
+            _ => Err(format!("nothing overtakes {}", self.name())),
+        }
+    }
+
+    /// The revision that is delivered in the end, where there is one.
+    pub fn revision(self) -> Option<i64> {
+        match self {
+            Self::Renewal | Self::Changed | Self::SecretChanged => Some(2),
+            Self::First | Self::FanOut | Self::Adoption | Self::AcmManaged | Self::SecretRef => Some(1),
+            Self::Publishing
+            | Self::Withdrawn
+            | Self::Discovery
+            | Self::Relisted
+            | Self::Organization
+            | Self::Members
+            | Self::Deletion => None,
+        }
+    }
+
     /// How many certificates are paid for in all, and how many are imported without an ARN, or requested from ACM.
     pub fn price(self) -> (usize, usize) {
         match self {
@@ -202,6 +249,14 @@ impl Scenario {
             Self::AcmManaged | Self::SecretRef | Self::SecretChanged => (0, 1),
         }
     }
+}
+
+/// The pair that somebody else keeps changes, and the operator is to look at it.
+async fn change_pair(world: &World) -> Answer<()> {
+    world.keep_pair().await?;
+    // Nobody watches the Secrets of a whole cluster.
+    let now = jiff::Timestamp::now().to_string();
+    world.change(json!({ "metadata": { "annotations": { "example.com/look": now } } })).await
 }
 
 /// What of the usual spec is another with a pair that somebody else keeps.

@@ -2,7 +2,7 @@
 
 use crate::{
     calls::Names,
-    published::strange,
+    published::misplaced,
     stand::Answer,
     world::{Objects, World, in_acm},
 };
@@ -114,6 +114,12 @@ pub async fn consistency(world: &World, objects: &Objects) -> Answer<Vec<String>
     if shown != there {
         faults.push(format!("ACM has {there:?}, and shown are {shown:?}"));
     }
+    let members: BTreeSet<&str> = world.members.iter().filter(|m| m.state.is_some()).map(|m| &*m.id).collect();
+    let told = objects.told["members"].as_array().into_iter().flatten();
+    let told: BTreeSet<&str> = told.filter_map(|member| member["metadata"]["name"].as_str()).collect();
+    if told != members {
+        faults.push(format!("the organization has {members:?}, and AwsAccounts are {told:?}"));
+    }
     let Some(certificate) = &objects.certificate else {
         if !arns.is_empty() {
             faults.push(format!("in ACM although deleted: {arns:?}"));
@@ -127,9 +133,9 @@ pub async fn consistency(world: &World, objects: &Objects) -> Answer<Vec<String>
     if told != arns.keys().map(String::as_str).collect::<Vec<_>>() {
         faults.push(format!("the status has the ARNs {told:?}, ACM has {:?}", arns.keys()));
     }
-    let others = strange(&objects.shelf, &told);
-    if !others.is_empty() {
-        faults.push(format!("other ARNs than {told:?} are published: {others:?}"));
+    let misplaced = misplaced(&objects.shelf, certificate);
+    if !misplaced.is_empty() {
+        faults.push(format!("published and not wanted, or wanted and not published: {misplaced:?}"));
     }
     let secret = objects.secrets.iter().find(|s| s.metadata.name.as_deref() == Some("app-tls"));
     let chain = secret.and_then(|s| s.data.as_ref()?.get("tls.crt")).map(|bytes| bytes.0.clone()).unwrap_or_default();

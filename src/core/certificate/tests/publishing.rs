@@ -9,7 +9,7 @@ use crate::{
         conditions::PUBLISHED,
         publish::{ObjectRef, Place, PublishState},
     },
-    core::certificate::published::{applied, field_manager},
+    core::certificate::published::{Version, applied, field_manager},
 };
 
 mod any;
@@ -222,6 +222,43 @@ fn a_withdrawn_entry_is_taken_away_whatever_crashes() {
 }
 
 #[test]
+fn who_was_frozen_in_its_write_undoes_nothing_that_came_after() {
+    let mut world = World::new(&two_targets());
+    world.put_on_shelf(ingress());
+    world.put_on_shelf(config());
+    world.converge();
+    // The other process writes what this one is about to write, and then takes it away.
+    publish(&mut world, entries());
+    world.meanwhile = Some(|world| publish(world, json!([])));
+    world.pass(|| Fault::Frozen);
+    assert!(world.meanwhile.is_none(), "it was frozen");
+    assert!(world.shelf.iter().all(|s| s.fields.is_empty()), "no ARN stays that nobody knows of");
+    world.converge();
+    assert!(world.shelf.iter().all(|s| s.fields.is_empty()));
+    assert_silent(&mut world);
+    // Frozen as it takes away: it is wanted again, and stands there all the while.
+    publish(&mut world, entries());
+    world.converge();
+    publish(&mut world, json!([]));
+    world.meanwhile = Some(|world| publish(world, entries()));
+    world.pass(|| Fault::Frozen);
+    assert!(world.meanwhile.is_none(), "it was frozen");
+    assert_published(&mut world);
+    world.converge();
+    assert_published(&mut world);
+    assert_silent(&mut world);
+    // Who knows only an older Certificate writes nothing.
+    publish(&mut world, json!([]));
+    let older = world.certificate.clone();
+    publish(&mut world, entries());
+    world.converge();
+    world.restart_with(older);
+    world.pass(|| Fault::Fine);
+    assert_published(&mut world);
+    assert_silent(&mut world);
+}
+
+#[test]
 fn a_withdrawn_entry_of_an_object_that_is_gone_is_forgotten() {
     let mut world = publishing();
     world.converge();
@@ -281,19 +318,22 @@ fn what_is_applied_is_the_fields_and_nothing_else() {
     let published = &world.certificate.status.as_ref().unwrap().published;
     let (ingress, config) = (&published[0], &published[1]);
     let edge = arn(&world, "edge");
+    let read = Version { uid: "u".into(), resource_version: "7".into() };
     assert_eq!(
-        applied(&ingress.object(), "u", &ingress.fields),
+        applied(&ingress.object(), &read, &ingress.fields),
         json!({ "apiVersion": "networking.k8s.io/v1", "kind": "Ingress",
-            "metadata": { "name": "web", "uid": "u", "annotations": { ARN: edge } } })
+            "metadata": { "name": "web", "uid": "u", "resourceVersion": "7", "annotations": { ARN: edge } } })
     );
     assert_eq!(
-        applied(&config.object(), "u", &config.fields),
-        json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "arns", "uid": "u" },
+        applied(&config.object(), &read, &config.fields),
+        json!({ "apiVersion": "v1", "kind": "ConfigMap",
+            "metadata": { "name": "arns", "uid": "u", "resourceVersion": "7" },
             "data": { "edge": edge, "far": arn(&world, "far") } })
     );
     assert_eq!(
-        applied(&config.object(), "u", &[]),
-        json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "arns", "uid": "u" } })
+        applied(&config.object(), &read, &[]),
+        json!({ "apiVersion": "v1", "kind": "ConfigMap",
+            "metadata": { "name": "arns", "uid": "u", "resourceVersion": "7" } })
     );
 }
 

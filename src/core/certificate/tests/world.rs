@@ -45,8 +45,8 @@ pub enum Fault {
     AnswerLost,
     /// The call never gets there.
     Unsent,
-    /// The process is frozen before an import without an ARN, another one has its minutes, and the call gets there after
-    /// all; nothing at other calls.
+    /// The process is frozen before an import without an ARN, or a write to other people's objects, another one has its
+    /// minutes, and the call gets there after all; nothing at other calls.
     Frozen,
     /// The same, and the call's answer comes too late.
     FrozenUnanswered,
@@ -142,6 +142,10 @@ pub struct World {
     pub tag_reads: usize,
     pub describes: usize,
     pub lists: usize,
+    /// The last write to another object found it changed.
+    pub conflict: bool,
+    /// What people do while a process is frozen and the other one works.
+    pub meanwhile: Option<fn(&mut World)>,
     /// Other people's objects.
     pub shelf: Vec<shelf::Shelved>,
     pub shelf_reads: usize,
@@ -200,6 +204,8 @@ impl World {
             tag_reads: 0,
             describes: 0,
             lists: 0,
+            conflict: false,
+            meanwhile: None,
             shelf: vec![],
             shelf_reads: 0,
             shelf_writes: 0,
@@ -284,8 +290,12 @@ impl World {
             if fault == Fault::CrashBefore {
                 return self.crash();
             }
+            let newest = self.certificate.resource_version() == o.certificate.resource_version();
+            if matches!(write, Some(Write::Publish { .. })) && !newest {
+                return self.end(o, SignedDuration::from_millis(500));
+            }
             let frozen = matches!(fault, Fault::Frozen | Fault::FrozenUnanswered);
-            if frozen && matches!(write, Some(Write::ImportNew(_) | Write::RequestNew(_))) {
+            if frozen && matches!(write, Some(Write::ImportNew(_) | Write::RequestNew(_) | Write::Publish { .. })) {
                 self.others_turn();
             }
             let fault = if fault == Fault::FrozenUnanswered { Fault::AnswerLost } else { fault };
@@ -315,6 +325,9 @@ impl World {
             if to_kubernetes && fault == Fault::AnswerLost {
                 (o.memory, self.process.records) = (memory, records);
                 return self.end(o, SignedDuration::from_secs(1));
+            }
+            if std::mem::take(&mut self.conflict) {
+                return self.end(o, SignedDuration::from_millis(500));
             }
             if self.gone {
                 self.tell(std::mem::take(&mut o.memory.happened));
@@ -356,10 +369,16 @@ impl World {
             Fault::Fine
         }
         self.swap();
-        for _ in 0..6 {
-            self.now += SignedDuration::from_secs(61);
-            self.pass(fine);
-            self.sign();
+        loop {
+            for _ in 0..6 {
+                self.now += SignedDuration::from_secs(61);
+                self.pass(fine);
+                self.sign();
+            }
+            match self.meanwhile.take() {
+                Some(deed) => deed(self),
+                None => break,
+            }
         }
         self.swap();
     }

@@ -273,7 +273,7 @@ impl World {
                 o.targets.entry(target).or_default().tags = Some(Some(there.tags.clone()));
             }
             Write::DeleteFromAcm(target, arn) => self.delete_from_acm(o, target, &arn),
-            Write::Publish { object, uid, fields } => self.publish(o, &object, &uid, fields),
+            Write::Publish { object, version, fields } => self.publish(o, &object, &version, fields),
         }
     }
 

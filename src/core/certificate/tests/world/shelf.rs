@@ -3,7 +3,7 @@
 use super::{
     super::super::{
         Observed,
-        published::{self, PublishedSeen, Trouble},
+        published::{self, PublishedSeen, Trouble, Version},
     },
     World,
 };
@@ -16,7 +16,7 @@ const OURS: &str = "ours";
 /// An object.
 pub struct Shelved {
     pub object: ObjectRef,
-    pub uid: String,
+    pub version: Version,
     /// Values, and who set them.
     pub fields: BTreeMap<Place, (String, BTreeSet<&'static str>)>,
     /// The operator may not touch it.
@@ -27,6 +27,12 @@ impl Shelved {
     /// The value of a field.
     pub fn value(&self, place: &Place) -> Option<&str> {
         self.fields.get(place).map(|(value, _)| value.as_str())
+    }
+
+    /// The API server counts changes.
+    fn changed(&mut self) {
+        let count: u64 = self.version.resource_version.parse().unwrap();
+        self.version.resource_version = (count + 1).to_string();
     }
 
     /// What the operator set there.
@@ -50,9 +56,9 @@ impl World {
     /// Somebody makes an object.
     pub fn put_on_shelf(&mut self, object: ObjectRef) {
         self.uids += 1;
-        let uid = format!("shelved-{}", self.uids);
+        let version = Version { uid: format!("shelved-{}", self.uids), resource_version: "1".into() };
         self.shelf.retain(|s| !s.object.is_same(&object));
-        self.shelf.push(Shelved { object, uid, fields: BTreeMap::new(), forbidden: false });
+        self.shelf.push(Shelved { object, version, fields: BTreeMap::new(), forbidden: false });
     }
 
     /// An object.
@@ -67,6 +73,7 @@ impl World {
             Some(value) => drop(there.fields.insert(place.clone(), (value.into(), BTreeSet::from(["somebody"])))),
             None => drop(there.fields.remove(place)),
         }
+        there.changed();
     }
 
     fn reach(&mut self, object: &ObjectRef) -> Result<&mut Shelved, Trouble> {
@@ -90,7 +97,7 @@ impl World {
                         .collect()
                 };
                 let seen = PublishedSeen::Found {
-                    uid: there.uid.clone(),
+                    version: there.version.clone(),
                     annotations: values(|p| p.annotation.as_ref()),
                     data: if data { values(|p| p.config_map_key.as_ref()) } else { BTreeMap::new() },
                 };
@@ -101,11 +108,18 @@ impl World {
         published::note_look(o, self.now);
     }
 
-    pub(super) fn publish(&mut self, o: &mut Observed, object: &ObjectRef, uid: &str, fields: Vec<PublishedField>) {
+    pub(in super::super) fn publish(
+        &mut self,
+        o: &mut Observed,
+        object: &ObjectRef,
+        version: &Version,
+        fields: Vec<PublishedField>,
+    ) {
         self.shelf_writes += 1;
         let trouble = |state| Trouble { state, message: "no".into() };
+        self.conflict = self.shelved(object).is_some_and(|there| there.version != *version);
         let done = self.reach(object).and_then(|there| {
-            if there.uid != uid {
+            if there.version != *version {
                 return Err(trouble(PublishState::Unavailable));
             }
             let others = |f: &PublishedField| {
@@ -115,6 +129,7 @@ impl World {
             if fields.iter().any(others) {
                 return Err(trouble(PublishState::Conflict));
             }
+            let before = there.fields.clone();
             for (place, (_, managers)) in &mut there.fields {
                 if !fields.iter().any(|f| f.is_at(place)) {
                     managers.remove(OURS);
@@ -125,6 +140,9 @@ impl World {
                 let (value, managers) = there.fields.entry(field.place()).or_default();
                 *value = field.arn.to_string();
                 managers.insert(OURS);
+            }
+            if there.fields != before {
+                there.changed();
             }
             Ok(())
         });
