@@ -66,7 +66,7 @@ impl Certificates {
     async fn aws(&self, o: &mut Observed, account: &str) -> Option<Arc<dyn Aws>> {
         let found = o.accounts.get(account).cloned().flatten();
         match self.context.session(found.as_deref()).await {
-            Ok(aws) => Some(aws),
+            Ok(aws) => o.is_still(account, &account_id(&*aws)).then_some(aws),
             Err(why) => {
                 o.sessions.insert(account.to_owned(), Err(why));
                 None
@@ -331,10 +331,8 @@ impl Kind for Certificates {
                 Ok(secret) => {
                     o.memory.absent = None;
                     let stored = self.context.put_secret(&secret).await?;
-                    o.exported = None;
-                    // Exported, it may be renewed: that is to be seen.
-                    o.targets.values_mut().for_each(|seen| seen.installed = None);
                     self.see_secret(o, Some(stored));
+                    acm_managed::note_written(o, self.context.clock.now());
                 }
                 Err(message) => o.exported = Some(Err(message)),
             },

@@ -63,8 +63,9 @@ impl Way<'_> {
                 return Next::Wait(Refusal { reason: "LookingAtAcm", message }, READ_BACK);
             }
             told.arn = Some(arn.clone());
-            // What is found after a lost answer was begun within seconds of its record.
-            told.imported_at = told.pending_since.take().or(told.imported_at.take());
+            // What is found after a lost answer was begun within seconds of its record; where there is none, ACM knows.
+            let created = first.0.created_at.map(|at| Time(whole_seconds(at)));
+            told.imported_at = told.pending_since.take().or(told.imported_at.take()).or(created);
             (told.state, told.message) = (TargetState::Pending, None);
             return Next::Save;
         }

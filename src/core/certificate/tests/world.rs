@@ -127,6 +127,8 @@ pub struct World {
     pub slow_save: SignedDuration,
     /// An import under an ARN takes its tags away, as moto's does.
     pub forgetful: bool,
+    /// Something takes the certificate out of each Secret that is written.
+    pub webhook: bool,
     pub ca: Ca,
     /// Signatures that were paid for.
     pub paid: usize,
@@ -192,6 +194,7 @@ impl World {
             hidden: SignedDuration::ZERO,
             slow_save: SignedDuration::ZERO,
             forgetful: false,
+            webhook: false,
             ca: Ca::new(),
             paid: 0,
             changes: 0,
