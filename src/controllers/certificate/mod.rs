@@ -217,10 +217,14 @@ impl Kind for Certificates {
 
     fn decide(&self, o: &mut Observed, now: Timestamp) -> Decision<CertificateStatus, Read, Write> {
         let (uid, namespace, own) = (o.uid(), o.namespace(), o.name());
-        let (records, begun) = (self.records.lock().unwrap_or_else(PoisonError::into_inner), self.begun());
+        let (records, mut begun) = (self.records.lock().unwrap_or_else(PoisonError::into_inner), self.begun());
         for (name, view) in &mut o.targets {
             view.record_age = records.get(&(uid.clone(), name.clone())).map(Instant::elapsed);
-            view.begun = begun.get(&(namespace.clone(), own.clone(), name.clone())).copied();
+            view.begun = begun.get_mut(&(namespace.clone(), own.clone(), name.clone())).map(|at| {
+                // The clock was set back: a time to come says nothing of its age, so it counts from now.
+                *at = (*at).min(now);
+                *at
+            });
         }
         drop((records, begun));
         // What discovery found has its looks from there: nothing has to be remembered of it.

@@ -71,7 +71,8 @@ pub fn note_written(o: &mut Observed, now: Timestamp) {
     let Some(Ok(pair)) = o.exported.take() else { return };
     let serial = &pair.chain.leaf.serial;
     if o.current().is_none_or(|held| held.chain.leaf.serial != *serial) {
-        let message = "the API server stored something else than what was written: see which webhook or policy changes it";
+        let message =
+            "the API server stored something else than what was written: see which webhook or policy changes it";
         o.exported = Some(Err(message.into()));
     } else if is_known(o, serial) {
         o.memory.repaired = Some(now);

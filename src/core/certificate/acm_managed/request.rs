@@ -13,7 +13,7 @@ use crate::{
         authority::{self, KnownAuthority},
         backoff::FOR_A_PERSON,
         certificate::{
-            Next, Observed, PATIENCE, RECORD_FRESH, Read, Write, entry, preflight,
+            Next, Observed, PATIENCE, RECORD_FRESH, Read, Write, age, entry, preflight,
             search::{ours, settles},
             under_arn::READ_BACK,
             wanted, write,
@@ -93,7 +93,7 @@ impl Way<'_> {
             let rest = spent.until.duration_since(self.now).max(SignedDuration::from_secs(1));
             return Some(Next::Stalled(Refusal { reason: BUDGET_SPENT, message }, rest));
         }
-        let young = self.o.certificate.creation_timestamp().map_or(PATIENCE, |t| self.now.duration_since(t.0));
+        let young = age(self.o.certificate.creation_timestamp().map(|t| t.0), self.now);
         match &self.o.authority {
             None => Some(Next::Read(Read::Authority)),
             Some(Err(_)) if young < PATIENCE => Some(Next::Quiet(PATIENCE - young)),

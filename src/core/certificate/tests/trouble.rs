@@ -373,3 +373,16 @@ fn a_staged_secret_of_somebody_else_stays() {
     assert_eq!(world.staged.len(), 1);
     assert_silent(&mut world);
 }
+
+#[test]
+fn a_clock_that_is_set_back_after_the_creation_keeps_nothing_untold_or_waiting() {
+    let mut world = World::new(&two_targets());
+    world.now -= SignedDuration::from_hours(3);
+    world.account.spec.enabled = false;
+    world.converge();
+    assert!(stalled(&world).is_some(), "{:#?}", world.certificate.status);
+    world.account.spec.enabled = true;
+    world.converge();
+    assert!(ready(&world) && stalled(&world).is_none(), "{:#?}", world.certificate.status);
+    assert_eq!((arn(&world, "edge"), world.paid), (arn(&world, "edge"), 1));
+}
