@@ -229,7 +229,8 @@ impl World {
         secret.key_pair().ok().map(|pair| pair.chain.leaf.serial.clone())
     }
 
-    fn observe(&mut self) -> Observed {
+    /// What a pass begins with.
+    pub fn observe(&mut self) -> Observed {
         let certificate = self.stale.take().unwrap_or_else(|| self.certificate.clone());
         let memory = self.process.memory.get(&certificate.uid().unwrap()).cloned().unwrap_or_default();
         let targets = certificate.spec.acm.iter().map(|t| (t.name.clone(), TargetObserved::default())).collect();
