@@ -208,6 +208,11 @@ impl Way<'_> {
                 return Some(self.renewing(Some(at)));
             }
             let age = self.now.duration_since(at.0);
+            // What came of it is told, and it is asked for again after a while.
+            if managed.renewal.as_deref() == Some("FAILED") && age > CONSISTENT && age < AGAIN {
+                let why = Refusal { reason: "RenewalFailed", message: renewal_failed(managed) };
+                return Some(Next::Stalled(why, AGAIN - age));
+            }
             let fresh = age.unsigned_abs() <= RECORD_FRESH;
             match self.o.memory.renewal.filter(|(record, _)| *record == at.0) {
                 Some((_, false)) if fresh => {

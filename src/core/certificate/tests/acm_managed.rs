@@ -213,6 +213,27 @@ fn why_a_renewal_failed_is_told_and_the_old_one_stays() {
 }
 
 #[test]
+fn a_renewal_that_was_asked_for_and_failed_is_told_at_once_and_asked_for_again_after_an_hour() {
+    let mut world = World::new(&managed(true));
+    world.converge();
+    world.now += SignedDuration::from_hours(1);
+    world.acm_failure = Some("PCA_ACCESS_DENIED");
+    ask_for_renewal(&mut world);
+    world.converge();
+    assert!(stalled(&world).is_some_and(|why| why.starts_with("RenewalFailed")), "{:?}", stalled(&world));
+    assert!(ready(&world));
+    assert_eq!(world.renewals, 1);
+    assert_silent(&mut world);
+    world.acm_failure = None;
+    world.now += SignedDuration::from_mins(61);
+    world.converge();
+    assert!(ready(&world) && stalled(&world).is_none(), "{:#?}", world.certificate.status);
+    assert_eq!((world.renewals, world.issued_by_acm), (2, 2));
+    assert_in_secret(&world);
+    assert_silent(&mut world);
+}
+
+#[test]
 fn a_lost_or_spoilt_secret_is_filled_again_and_nothing_is_bought() {
     let mut world = World::new(&managed(true));
     world.converge();
@@ -471,11 +492,11 @@ fn a_clock_that_is_set_back_brings_neither_a_loop_nor_a_standstill() {
 #[test]
 fn a_secret_that_is_changed_on_its_way_is_told_and_not_written_again_and_again() {
     let mut world = World::new(&managed(true));
-    world.webhook = true;
+    world.webhook = Some("tls.crt");
     looks_within(&mut world, SignedDuration::from_mins(35));
     assert!(stalled(&world).is_some_and(|why| why.starts_with("ExportUnusable") && why.contains("webhook")));
     assert!(world.exports <= 5, "{} exports in 35 minutes", world.exports);
-    world.webhook = false;
+    world.webhook = None;
     world.now += SignedDuration::from_mins(11);
     world.converge();
     assert!(ready(&world) && stalled(&world).is_none(), "{:#?}", world.certificate.status);

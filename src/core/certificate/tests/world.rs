@@ -127,8 +127,8 @@ pub struct World {
     pub slow_save: SignedDuration,
     /// An import under an ARN takes its tags away, as moto's does.
     pub forgetful: bool,
-    /// Something takes the certificate out of each Secret that is written.
-    pub webhook: bool,
+    /// Something takes this key out of each Secret that is written.
+    pub webhook: Option<&'static str>,
     pub ca: Ca,
     /// Signatures that were paid for.
     pub paid: usize,
@@ -194,7 +194,7 @@ impl World {
             hidden: SignedDuration::ZERO,
             slow_save: SignedDuration::ZERO,
             forgetful: false,
-            webhook: false,
+            webhook: None,
             ca: Ca::new(),
             paid: 0,
             changes: 0,

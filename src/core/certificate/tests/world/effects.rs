@@ -310,8 +310,8 @@ impl World {
         assert_eq!(o.certificate.spec.source_secret(), None, "a source is written to");
         let mut object = secret.object().clone();
         object.metadata.uid.get_or_insert_with(|| "secret".into());
-        if self.webhook {
-            object.data.iter_mut().for_each(|data| drop(data.remove("tls.crt")));
+        if let (Some(key), Some(data)) = (self.webhook, &mut object.data) {
+            data.remove(key);
         }
         self.secret = Some(object);
         self.see_secret(o);
