@@ -138,8 +138,8 @@ impl Inventory {
         newer_than: Timestamp,
         clock: &dyn Clock,
     ) -> Result<Lookup, AwsError> {
-        let newer_than = newer_than.max(self.counts_from());
         let asked = clock.now();
+        let newer_than = newer_than.max(self.counts_at(asked));
         let place = self.place(&aws.identity().account, region);
         let _calls = place.calls.lock().await;
         let need = place.known().need(asked, clock.now(), newer_than);
@@ -182,6 +182,15 @@ impl Inventory {
     pub fn former_leader(&self, ended: Timestamp) {
         let mut counts_from = self.counts_from.lock().unwrap_or_else(PoisonError::into_inner);
         *counts_from = (*counts_from).max(Some(later(ended, UNDER_WAY)));
+    }
+
+    /// The same at this time. No Lease ends so far in the future: the clock was set back, and it counts from now.
+    fn counts_at(&self, now: Timestamp) -> Timestamp {
+        let mut counts_from = self.counts_from.lock().unwrap_or_else(PoisonError::into_inner);
+        if counts_from.is_some_and(|at| at > later(now, CONSISTENT)) {
+            *counts_from = Some(later(now, UNDER_WAY));
+        }
+        counts_from.unwrap_or(Timestamp::MIN)
     }
 
     /// Lists that did not begin after this do not count.

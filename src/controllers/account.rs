@@ -20,7 +20,7 @@ use crate::{
 };
 use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt, stream};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use kube::{
     Api, Client, ResourceExt,
     api::{DeleteParams, PostParams, Preconditions},
@@ -68,6 +68,11 @@ pub struct Known {
 /// What an organization's reading is for: another one needs another reading.
 fn asked(account: &AwsAccount) -> (Option<i64>, Option<String>) {
     (account.metadata.generation, account.annotations().get(SYNC_ANNOTATION).cloned())
+}
+
+/// Whether something is no older than this. Where the clock was set back by more than that, its age is not known.
+fn is_lately(at: Timestamp, lasts: SignedDuration, now: Timestamp) -> bool {
+    now.duration_since(at).abs() < lasts
 }
 
 fn problem(problem: &SessionProblem) -> Problem {
@@ -202,13 +207,13 @@ impl Kind for Accounts {
             o.run = None;
         }
         let lately = |listed: &&Arc<Listed>| {
-            listed.generation == o.account.metadata.generation && now.duration_since(listed.at).abs() < rest(&o)
+            listed.generation == o.account.metadata.generation && is_lately(listed.at, rest(&o), now)
         };
         if let Some(listed) = listed.as_ref().filter(lately) {
             o.listed_at = Some(listed.at);
             o.authorities = listed.authorities.iter().map(|(region, all)| (region.clone(), Ok(all.clone()))).collect();
         }
-        let fresh = |k: &&Arc<Known>| k.asked == asked(&o.account) && now.duration_since(k.at) < rest(&o);
+        let fresh = |k: &&Arc<Known>| k.asked == asked(&o.account) && is_lately(k.at, rest(&o), now);
         if let Some(known) = known.as_ref().filter(fresh) {
             o.authorities = known.authorities.iter().map(|(region, all)| (region.clone(), Ok(all.clone()))).collect();
             o.organization = Some(Ok(known.organization.clone()));
@@ -333,5 +338,18 @@ impl Kind for Accounts {
 
     fn api(client: &Client, _: Option<&str>) -> Api<AwsAccount> {
         Api::all(client.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_set_back_keeps_nothing_for_long() {
+        let (now, lasts) = (Timestamp::UNIX_EPOCH, SignedDuration::from_mins(10));
+        for (minutes, lately) in [(0, true), (-9, true), (9, true), (-11, false), (11, false), (100_000, false)] {
+            assert_eq!(is_lately(now + SignedDuration::from_mins(minutes), lasts, now), lately, "{minutes}");
+        }
     }
 }

@@ -290,6 +290,7 @@ impl Ledger {
     pub fn standing(&mut self, account: &str, now: Timestamp) -> Standing {
         let Some(kept) = self.accounts.get_mut(account) else { return Standing::default() };
         kept.woken = false;
+        kept.forget_old(now);
         Standing { spent: kept.spent(now), record: kept.record(now) }
     }
 
@@ -303,7 +304,15 @@ impl Ledger {
 
 impl Account {
     fn forget_old(&mut self, now: Timestamp) {
-        self.hours = self.hours.split_off(&(hour_of(now) - COUNTS));
+        let this = hour_of(now);
+        self.hours = self.hours.split_off(&(this - COUNTS));
+        // The clock was set back: what bears a time to come counts from now, not until that time is over.
+        for later in self.hours.split_off(&(this + 1)).into_values() {
+            let hour = self.hours.entry(this).or_default();
+            hour.requests.extend(later.requests);
+            hour.standing = hour.standing.saturating_add(later.standing);
+            hour.deleted = hour.deleted.saturating_add(later.deleted);
+        }
     }
 
     fn take_out(&mut self, uid: &str) -> Option<(i64, Count)> {

@@ -276,6 +276,20 @@ async fn after_a_leader_that_died_only_later_lists_count() {
 }
 
 #[tokio::test]
+async fn a_clock_that_is_set_back_makes_nobody_wait_for_the_end_of_a_lease() {
+    let stand = Stand::with(&[1]);
+    stand.inventory.former_leader(stand.clock.now());
+    stand.clock.pass(-3600);
+    let until = match stand.look(1, Timestamp::MIN).await.unwrap() {
+        Lookup::NotYet { until } => until,
+        Lookup::Found(found) => panic!("{found:?} may be older than the former leader's last import"),
+    };
+    assert_eq!(until, after(stand.clock.now(), 15) + SignedDuration::from_nanos(1));
+    stand.clock.pass(16);
+    assert_eq!(stand.found(1).await, [arn(1)]);
+}
+
+#[tokio::test]
 async fn however_many_ask_however_often_a_place_is_listed_six_times_a_minute() {
     let s = Stand::with(&(0..50).collect::<Vec<_>>());
     let mut lists = vec![];

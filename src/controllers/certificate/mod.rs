@@ -66,7 +66,7 @@ impl Certificates {
     async fn aws(&self, o: &mut Observed, account: &str) -> Option<Arc<dyn Aws>> {
         let found = o.accounts.get(account).cloned().flatten();
         match self.context.session(found.as_deref()).await {
-            Ok(aws) => Some(aws),
+            Ok(aws) => o.is_still(account, &account_id(&*aws)).then_some(aws),
             Err(why) => {
                 o.sessions.insert(account.to_owned(), Err(why));
                 None
@@ -217,10 +217,14 @@ impl Kind for Certificates {
 
     fn decide(&self, o: &mut Observed, now: Timestamp) -> Decision<CertificateStatus, Read, Write> {
         let (uid, namespace, own) = (o.uid(), o.namespace(), o.name());
-        let (records, begun) = (self.records.lock().unwrap_or_else(PoisonError::into_inner), self.begun());
+        let (records, mut begun) = (self.records.lock().unwrap_or_else(PoisonError::into_inner), self.begun());
         for (name, view) in &mut o.targets {
             view.record_age = records.get(&(uid.clone(), name.clone())).map(Instant::elapsed);
-            view.begun = begun.get(&(namespace.clone(), own.clone(), name.clone())).copied();
+            view.begun = begun.get_mut(&(namespace.clone(), own.clone(), name.clone())).map(|at| {
+                // The clock was set back: a time to come says nothing of its age, so it counts from now.
+                *at = (*at).min(now);
+                *at
+            });
         }
         drop((records, begun));
         // What discovery found has its looks from there: nothing has to be remembered of it.
@@ -331,10 +335,8 @@ impl Kind for Certificates {
                 Ok(secret) => {
                     o.memory.absent = None;
                     let stored = self.context.put_secret(&secret).await?;
-                    o.exported = None;
-                    // Exported, it may be renewed: that is to be seen.
-                    o.targets.values_mut().for_each(|seen| seen.installed = None);
                     self.see_secret(o, Some(stored));
+                    acm_managed::note_written(o, self.context.clock.now());
                 }
                 Err(message) => o.exported = Some(Err(message)),
             },

@@ -84,11 +84,11 @@ pub(super) enum Need {
 
 /// The clock was set back: what bears a time to come says nothing about its age, so it counts from now.
 pub(super) fn nothing_to_come(status: &mut CertificateStatus, now: Timestamp) {
-    for target in &mut status.targets {
-        for at in [&mut target.pending_since, &mut target.imported_at].into_iter().flatten() {
-            if at.0.duration_since(now) > SKEW {
-                at.0 = whole_seconds(now);
-            }
+    let of_targets = status.targets.iter_mut().flat_map(|t| [&mut t.pending_since, &mut t.imported_at]).flatten();
+    let of_renewal = status.managed.iter_mut().flat_map(|m| &mut m.requested).map(|requested| &mut requested.at);
+    for at in of_targets.chain(of_renewal) {
+        if at.0.duration_since(now) > SKEW {
+            at.0 = whole_seconds(now);
         }
     }
 }

@@ -97,6 +97,7 @@ pub fn still_wanted(certificate: &crate::api::Certificate, request: &Certificate
     let number = annotation(crate::api::REVISION_ANNOTATION).and_then(|r| r.parse::<i64>().ok());
     owned
         && certificate.spec.enabled
+        && !certificate.spec.is_observed()
         && certificate.metadata.deletion_timestamp.is_none()
         && annotation(ISSUED_FOR_ANNOTATION) == Some(&wanted::issued_for(&certificate.spec))
         && number.is_some_and(|number| number > revision)

@@ -35,7 +35,7 @@ use super::{
     Decision, Step,
     access::{Access, Refusal, access},
     backoff::{FOR_A_PERSON, Failure},
-    request::{LONG, PATIENCE},
+    request::{LONG, PATIENCE, age},
     secret::{Claim, SecretObject},
 };
 use crate::{
@@ -292,7 +292,7 @@ fn failed(failure: &Failure, is_new: bool) -> Next {
 
 /// What stands between this Certificate and an account, if anything.
 fn account_in_the_way(o: &Observed, account: &str, region: &Region, now: Timestamp) -> Option<Next> {
-    let age = o.certificate.creation_timestamp().map_or(PATIENCE, |t| now.duration_since(t.0));
+    let age = age(o.certificate.creation_timestamp().map(|t| t.0), now);
     let found = o.accounts.get(account).and_then(|a| a.as_deref());
     match access(found, account, &o.namespace(), o.namespace_labels.as_ref(), region) {
         Access::NeedsLabels => Some(Next::Read(Read::Namespace)),

@@ -137,6 +137,19 @@ impl Observed {
         (secret.claim_of_certificate(&self.name()) != Claim::Foreign).then_some(secret)
     }
 
+    /// An account lets us in as this AWS account. False: it was another one before in this pass, since its credentials were changed
+    /// meanwhile; then all that was seen there says nothing, and is forgotten.
+    pub fn is_still(&mut self, account: &str, id: &AccountId) -> bool {
+        if self.sessions.get(account).is_none_or(|known| known.as_ref().is_ok_and(|known| known == id)) {
+            return true;
+        }
+        self.sessions.remove(account);
+        self.authority = None;
+        self.exported = None;
+        self.targets.values_mut().for_each(|seen| *seen = TargetObserved::default());
+        false
+    }
+
     /// The usable certificate in our Secret, or in that of its source; what another foreign one holds is none of ours, nor is
     /// what somebody put into ours.
     #[must_use]
@@ -301,9 +314,9 @@ impl Looks {
         }
     }
 
-    /// A target is seen now; that counts if it was not before.
+    /// A target is seen now; that counts if it was not before. A time to come is none: the clock was set back since.
     pub fn note_first(&mut self, target: &str, now: Timestamp) {
-        if self.get(target).is_none() {
+        if self.get(target).is_none_or(|at| at > now) {
             self.note(target, now);
         }
     }

@@ -17,7 +17,7 @@ use kube::ResourceExt;
 use std::collections::BTreeSet;
 
 /// Who changes the Secret again and again is answered once in so long.
-const EVERY: SignedDuration = SignedDuration::from_mins(1);
+pub(super) const EVERY: SignedDuration = SignedDuration::from_mins(1);
 
 /// The next step to put right what the Secret holds; none: it is as it should be, or it can't be put right so.
 pub(super) fn next(o: &Observed, now: Timestamp) -> Option<Next> {

@@ -62,6 +62,9 @@ pub(super) fn ours<'a>(
     // A creation time is cut to the second: the object is younger than it says.
     let created = o.certificate.metadata.creation_timestamp.as_ref().map_or(Timestamp::MIN, |t| t.0);
     let created = created.saturating_add(SignedDuration::from_secs(1)).unwrap_or(created);
+    // Created in a time to come: the clock was set back since. A list that begins now will do.
+    let just_before = now.saturating_sub(SignedDuration::from_nanos(1)).unwrap_or(now);
+    let created = if created.duration_since(now) > CONSISTENT { just_before } else { created };
     let settled = settles(o, status).unwrap_or(created);
     if now <= settled && settled > created {
         let rest = settled.duration_since(now) + SignedDuration::from_secs(1);

@@ -17,7 +17,7 @@ use crate::{
         access::Refusal,
         backoff::FOR_A_PERSON,
         hex,
-        request::PATIENCE,
+        request::{PATIENCE, age},
         secret::{KeyPair, SecretObject},
     },
     pki::{
@@ -107,7 +107,7 @@ pub(super) fn next(o: &Observed, now: Timestamp) -> Next {
         Some(Trouble { why, passes: true, rest }) => Next::Wait(why, rest),
         Some(Trouble { why, passes: false, rest }) => {
             // Applied together with its Secret: that comes in a moment.
-            let age = o.certificate.creation_timestamp().map_or(PATIENCE, |t| now.duration_since(t.0));
+            let age = age(o.certificate.creation_timestamp().map(|t| t.0), now);
             let young = age < PATIENCE && matches!(o.secret, Some(None));
             if young { Next::Quiet(PATIENCE - age) } else { Next::Stalled(why, rest) }
         }

@@ -1,6 +1,6 @@
 //! A Certificate that is only watched: what ACM says of it is told, and nothing is written to AWS.
 
-use super::{FINALIZER, Installed, LONG, Observed, PATIENCE, Read, Write, delivery::fresh, drift};
+use super::{FINALIZER, Installed, LONG, Observed, PATIENCE, Read, Write, age, delivery::fresh, drift};
 use crate::{
     api::{
         ACM_VERSION_ANNOTATION, DISCOVERED_BY_LABEL,
@@ -109,7 +109,7 @@ fn watch<'a>(
         return Look::Seen(installed.as_ref());
     }
     let due = is_due(o, target, arn, before, now);
-    let young = o.certificate.creation_timestamp().map_or(PATIENCE, |t| now.duration_since(t.0));
+    let young = age(o.certificate.creation_timestamp().map(|t| t.0), now);
     let wait = Step::Rest(PATIENCE.saturating_sub(young).max(SignedDuration::from_secs(1)));
     let found = o.accounts.get(account).and_then(|a| a.as_deref());
     match access_to_watch(found, account, &o.namespace(), o.namespace_labels.as_ref(), region) {

@@ -321,16 +321,16 @@ impl<'a> Plan<'a> {
             }
             let since = object.version.as_deref().and_then(|version| version.strip_prefix(GONE));
             match since.map(str::parse::<Timestamp>) {
-                // Somebody wrote something else there.
-                None | Some(Err(_)) => {
-                    let version = format!("{GONE}{}", self.run.began);
-                    self.change(Change::Miss(object.clone(), version));
-                }
-                Some(Ok(since)) => {
+                Some(Ok(since)) if since <= self.run.began => {
                     let old = self.run.began.duration_since(since) >= LEFT_BEHIND;
                     if since < self.run.began && (object.told_gone || old) {
                         self.change(Change::Delete(object.clone()));
                     }
+                }
+                // Somebody wrote something else there, or the clock was set back.
+                _ => {
+                    let version = format!("{GONE}{}", self.run.began);
+                    self.change(Change::Miss(object.clone(), version));
                 }
             }
         }

@@ -11,6 +11,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 const FRESH: SignedDuration = SignedDuration::from_mins(4);
 /// After this, AWS has forgotten the token.
 const TOKEN_WINDOW: SignedDuration = SignedDuration::from_mins(5);
+/// A record from so far in the future was stored before the clock was set back: its age is not known. Less than that is within
+/// the minute between the four and the five.
+const SKEW: SignedDuration = SignedDuration::from_mins(1);
 /// Between attempts, once two of them may have been paid for.
 const BETWEEN: SignedDuration = SignedDuration::from_hours(1);
 
@@ -42,7 +45,7 @@ pub enum Turn {
 pub fn turn(request: &CertificateRequest, refused: Option<i32>, now: Timestamp) -> Turn {
     let Some(last) = recorded(request) else { return Turn::Record(attempt(request, 1, now)) };
     let age = now.duration_since(last.at.0);
-    if age < FRESH {
+    if -SKEW <= age && age < FRESH {
         return Turn::Call(last);
     }
     let explicit = request.status.as_ref().is_some_and(|s| s.attempt.is_some());
@@ -51,7 +54,7 @@ pub fn turn(request: &CertificateRequest, refused: Option<i32>, now: Timestamp) 
     if refused == Some(last.number) {
         return Turn::Record(attempt(request, last.number, now));
     }
-    if !explicit {
+    if !explicit || age < -SKEW {
         return next();
     }
     let pause = if last.number <= 1 { TOKEN_WINDOW } else { BETWEEN };
@@ -80,4 +83,39 @@ fn attempt(request: &CertificateRequest, number: i32, at: Timestamp) -> Attempt 
         SignedDuration::try_from(std::time::Duration::from(request.spec.duration)).unwrap_or(SignedDuration::MAX);
     let not_after = at.checked_add(duration).unwrap_or(Timestamp::MAX);
     Attempt { number, at: Time(at), not_after: Time(whole_seconds(not_after)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn made(ahead: SignedDuration, number: Option<i32>, now: Timestamp) -> CertificateRequest {
+        let at = whole_seconds(now + ahead).to_string();
+        let mut request: CertificateRequest = serde_json::from_value(json!({
+            "metadata": { "name": "app-1", "generation": 1, "creationTimestamp": at },
+            "spec": {
+                "accountRef": { "name": "prod" }, "region": "eu-west-1", "certificateAuthority": { "name": "ca" },
+                "csr": "", "signature": {},
+            },
+        }))
+        .unwrap();
+        let attempt = number.map(|number| json!({ "attempt": { "number": number, "at": at, "notAfter": at } }));
+        request.status = attempt.map(|status| serde_json::from_value(status).unwrap());
+        request
+    }
+
+    /// The token would be forgotten by AWS long before such a record is four minutes old.
+    #[test]
+    fn a_record_of_a_clock_that_was_set_back_carries_no_call() {
+        let now: Timestamp = "2026-01-01T10:00:00Z".parse().unwrap();
+        for number in [None, Some(1), Some(3)] {
+            let next = number.unwrap_or(1) + 1;
+            let ahead = |minutes| turn(&made(SignedDuration::from_mins(minutes), number, now), None, now);
+            for minutes in [2, 60, 60 * 24 * 365] {
+                assert!(matches!(ahead(minutes), Turn::Record(a) if a.number == next && a.at.0 == now), "{minutes}");
+            }
+            assert!(matches!(ahead(1), Turn::Call(a) if a.number == next - 1), "clocks of two servers");
+        }
+    }
 }

@@ -40,6 +40,13 @@ pub const ATTEMPT_REPEATED: &str = "AttemptRepeated";
 ///
 /// Times of creation are cut to the second: it is two to three of them.
 pub const PATIENCE: SignedDuration = SignedDuration::from_secs(3);
+/// How old an object is, as far as [`PATIENCE`] with it goes. One that was created in a time to come is old: the clock was set back.
+#[must_use]
+pub fn age(created: Option<Timestamp>, now: Timestamp) -> SignedDuration {
+    let age = created.map_or(PATIENCE, |created| now.duration_since(created));
+    if age < -PATIENCE { PATIENCE } else { age }
+}
+
 /// Nothing to wait for but a change.
 pub const LONG: SignedDuration = SignedDuration::from_hours(8);
 
@@ -239,7 +246,7 @@ fn next(o: &Observed, status: &mut CertificateRequestStatus, now: Timestamp) -> 
 fn blocked_by_account(o: &Observed, now: Timestamp) -> Option<Next> {
     let spec = &o.request.spec;
     let namespace = o.request.metadata.namespace.as_deref().unwrap_or_default();
-    let age = o.request.metadata.creation_timestamp.as_ref().map_or(PATIENCE, |t| now.duration_since(t.0));
+    let age = age(o.request.metadata.creation_timestamp.as_ref().map(|t| t.0), now);
     match access(o.account.as_deref(), &spec.account_ref.name, namespace, o.namespace_labels.as_ref(), &spec.region) {
         Access::NeedsLabels => Some(Next::Read(Read::NamespaceLabels)),
         Access::Refused(_) if age < PATIENCE => Some(Next::Quiet(PATIENCE - age)),

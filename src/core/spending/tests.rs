@@ -320,3 +320,18 @@ fn what_a_deletion_prevented_is_not_counted_and_what_it_did_not_is() {
     ledger.deleted(&attempted("d", 1, start()), start());
     assert_eq!(total(&ledger, start()), 3, "it was made, though its repetition was not");
 }
+
+#[test]
+fn a_clock_that_ran_ahead_holds_nothing_up_until_it_is_there_again() {
+    let mut ledger = working(2);
+    let ahead = start() + hours(24 * 365);
+    for uid in ["a", "b"] {
+        ledger.take("prod", uid, 1, ahead).unwrap();
+        ledger.calls("prod", uid, 1, ahead);
+        ledger.made("prod", uid);
+    }
+    let spent = ledger.standing("prod", start()).spent.expect("it counts all the same");
+    assert!(spent.until <= start() + hours(26), "{}", spent.until);
+    assert!(ledger.take("prod", "c", 1, start()).is_err());
+    assert!(ledger.take("prod", "c", 1, start() + hours(26)).is_ok());
+}

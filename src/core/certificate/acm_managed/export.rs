@@ -7,7 +7,7 @@ use crate::{
     core::{
         access::Refusal,
         backoff::FOR_A_PERSON,
-        certificate::{Next, Observed, Read, Write, believed, under_arn::READ_BACK, wanted, write},
+        certificate::{Next, Observed, Read, Write, believed, repair::EVERY, under_arn::READ_BACK, wanted, write},
         secret::{KeyPair, SecretObject},
     },
     pki::{
@@ -32,6 +32,11 @@ impl Way<'_> {
         if self.holds(Some(&serial.to_string())) {
             return None;
         }
+        // Who changes the Secret again and again is answered once in so long.
+        let since = o.memory.repaired.map(|at| self.now.duration_since(at).abs()).filter(|since| *since < EVERY);
+        if let Some(since) = since.filter(|_| is_known(o, serial) && o.exported.is_none()) {
+            return Some(Next::Quiet(EVERY - since));
+        }
         let unusable = |message: &str| {
             let message = format!(
                 "what ACM exported of {arn} can't be used, so the Secret {:?} stays as it is: {message}",
@@ -53,6 +58,27 @@ impl Way<'_> {
             None => Some(Next::Write(Write::Exported(next_revision(o, serial)))),
         }
     }
+}
+
+/// Whether the stored status tells of this certificate in the Secret already.
+fn is_known(o: &Observed, serial: &Serial) -> bool {
+    o.certificate.status.as_ref().and_then(|s| s.serial_number.as_deref()) == Some(&*serial.to_string())
+}
+
+/// What was exported was written, and the Secret is in view as it was stored. What something on the way made of it is told, and
+/// not written again at once.
+pub fn note_written(o: &mut Observed, now: Timestamp) {
+    let Some(Ok(pair)) = o.exported.take() else { return };
+    let serial = &pair.chain.leaf.serial;
+    if o.current().is_none_or(|held| held.chain.leaf.serial != *serial) {
+        let message =
+            "the API server stored something else than what was written: see which webhook or policy changes it";
+        o.exported = Some(Err(message.into()));
+    } else if is_known(o, serial) {
+        o.memory.repaired = Some(now);
+    }
+    // Exported, it may be renewed: that is to be seen.
+    o.targets.values_mut().for_each(|seen| seen.installed = None);
 }
 
 /// The revision that a certificate is: one that was told of already keeps its number.

@@ -46,10 +46,6 @@ impl Way<'_> {
         let description = &installed.description;
         note(managed, description);
         told.in_use_by = drift::in_use_by(description);
-        if let Some(message) = self.misfit(description, arn) {
-            told.state = TargetState::Pending;
-            return Next::Stalled(Refusal { reason: "DifferentInAcm", message }, FOR_A_PERSON);
-        }
         let state = &*managed.state;
         if state == "PENDING_VALIDATION" {
             let message = "ACM is issuing the certificate".into();
@@ -60,13 +56,17 @@ impl Way<'_> {
             Some(None) => return self.gone(told, managed, arn),
             Some(Some(tags)) => tags,
         };
-        // Before anything is exported: a status that somebody wrote must not lead to somebody else's key.
+        // Before anything is exported or told: a status that somebody wrote must not lead to somebody else's key, or names.
         if !is_ours(self.o, self.target, tags) {
             let need = not_ours(self.o, self.target, seen, told, arn, tags);
             if matches!(need, Need::Stalled(..)) {
                 told.state = TargetState::Pending;
             }
             return of_need(need);
+        }
+        if let Some(message) = self.misfit(description, arn) {
+            told.state = TargetState::Pending;
+            return Next::Stalled(Refusal { reason: "DifferentInAcm", message }, FOR_A_PERSON);
         }
         if CAME_TO_NOTHING.contains(&state) {
             return self.came_to_nothing(told, managed, arn);
@@ -208,6 +208,11 @@ impl Way<'_> {
                 return Some(self.renewing(Some(at)));
             }
             let age = self.now.duration_since(at.0);
+            // What came of it is told, and it is asked for again after a while.
+            if managed.renewal.as_deref() == Some("FAILED") && age > CONSISTENT && age < AGAIN {
+                let why = Refusal { reason: "RenewalFailed", message: renewal_failed(managed) };
+                return Some(Next::Stalled(why, AGAIN - age));
+            }
             let fresh = age.unsigned_abs() <= RECORD_FRESH;
             match self.o.memory.renewal.filter(|(record, _)| *record == at.0) {
                 Some((_, false)) if fresh => {

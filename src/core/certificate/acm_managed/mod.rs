@@ -9,7 +9,7 @@ pub mod reasons;
 mod request;
 mod tell;
 
-pub use export::{read, secret};
+pub use export::{note_written, read, secret};
 pub use request::order;
 
 use super::{
@@ -308,9 +308,10 @@ impl Way<'_> {
     fn poll(&self, since: Option<&Time>) -> SignedDuration {
         let age = since.map_or(SignedDuration::ZERO, |since| self.now.duration_since(since.0));
         match age.as_secs() {
-            ..60 => SignedDuration::from_secs(2),
+            -60..60 => SignedDuration::from_secs(2),
             60..600 => SignedDuration::from_secs(15),
-            600..3600 => SignedDuration::from_mins(2),
+            // Or it began in a time to come: that says nothing of its age.
+            ..-60 | 600..3600 => SignedDuration::from_mins(2),
             _ => SignedDuration::from_mins(30),
         }
     }

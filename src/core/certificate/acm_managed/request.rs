@@ -13,7 +13,7 @@ use crate::{
         authority::{self, KnownAuthority},
         backoff::FOR_A_PERSON,
         certificate::{
-            Next, Observed, PATIENCE, RECORD_FRESH, Read, Write, entry, preflight,
+            Next, Observed, PATIENCE, RECORD_FRESH, Read, Write, age, entry, preflight,
             search::{ours, settles},
             under_arn::READ_BACK,
             wanted, write,
@@ -63,8 +63,9 @@ impl Way<'_> {
                 return Next::Wait(Refusal { reason: "LookingAtAcm", message }, READ_BACK);
             }
             told.arn = Some(arn.clone());
-            // What is found after a lost answer was begun within seconds of its record.
-            told.imported_at = told.pending_since.take().or(told.imported_at.take());
+            // What is found after a lost answer was begun within seconds of its record; where there is none, ACM knows.
+            let created = first.0.created_at.map(|at| Time(whole_seconds(at)));
+            told.imported_at = told.pending_since.take().or(told.imported_at.take()).or(created);
             (told.state, told.message) = (TargetState::Pending, None);
             return Next::Save;
         }
@@ -92,7 +93,7 @@ impl Way<'_> {
             let rest = spent.until.duration_since(self.now).max(SignedDuration::from_secs(1));
             return Some(Next::Stalled(Refusal { reason: BUDGET_SPENT, message }, rest));
         }
-        let young = self.o.certificate.creation_timestamp().map_or(PATIENCE, |t| self.now.duration_since(t.0));
+        let young = age(self.o.certificate.creation_timestamp().map(|t| t.0), self.now);
         match &self.o.authority {
             None => Some(Next::Read(Read::Authority)),
             Some(Err(_)) if young < PATIENCE => Some(Next::Quiet(PATIENCE - young)),

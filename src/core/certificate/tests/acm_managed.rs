@@ -1,6 +1,7 @@
 //! A certificate that ACM issues and renews: one ARN, one payment, the right key in the Secret, and silence in the end.
 
 mod any;
+mod disturbed;
 
 use super::*;
 use crate::{api::RENEW_ANNOTATION, core::secret::SecretObject};
@@ -211,6 +212,27 @@ fn why_a_renewal_failed_is_told_and_the_old_one_stays() {
     assert!(ready(&world) && stalled(&world).is_none(), "{:#?}", world.certificate.status);
     assert_ne!(world.serial(), before);
     assert_in_secret(&world);
+}
+
+#[test]
+fn a_renewal_that_was_asked_for_and_failed_is_told_at_once_and_asked_for_again_after_an_hour() {
+    let mut world = World::new(&managed(true));
+    world.converge();
+    world.now += SignedDuration::from_hours(1);
+    world.acm_failure = Some("PCA_ACCESS_DENIED");
+    ask_for_renewal(&mut world);
+    world.converge();
+    assert!(stalled(&world).is_some_and(|why| why.starts_with("RenewalFailed")), "{:?}", stalled(&world));
+    assert!(ready(&world));
+    assert_eq!(world.renewals, 1);
+    assert_silent(&mut world);
+    world.acm_failure = None;
+    world.now += SignedDuration::from_mins(61);
+    world.converge();
+    assert!(ready(&world) && stalled(&world).is_none(), "{:#?}", world.certificate.status);
+    assert_eq!((world.renewals, world.issued_by_acm), (2, 2));
+    assert_in_secret(&world);
+    assert_silent(&mut world);
 }
 
 #[test]

@@ -1,7 +1,10 @@
 //! One trouble at a time: late looks, things taken away, clocks that are wrong, hands in the status.
 
 use super::*;
-use crate::api::RENEW_ANNOTATION;
+use crate::{
+    api::{RENEW_ANNOTATION, names::AccountId},
+    core::certificate::Lookup,
+};
 
 #[test]
 fn a_key_staged_for_another_spec_is_not_signed() {
@@ -372,4 +375,29 @@ fn a_staged_secret_of_somebody_else_stays() {
     assert!(ready(&world));
     assert_eq!(world.staged.len(), 1);
     assert_silent(&mut world);
+}
+
+#[test]
+fn a_clock_that_is_set_back_after_the_creation_keeps_nothing_untold_or_waiting() {
+    let mut world = World::new(&two_targets());
+    world.now -= SignedDuration::from_hours(3);
+    world.account.spec.enabled = false;
+    world.converge();
+    assert!(stalled(&world).is_some(), "{:#?}", world.certificate.status);
+    world.account.spec.enabled = true;
+    world.converge();
+    assert!(ready(&world) && stalled(&world).is_none(), "{:#?}", world.certificate.status);
+    assert_eq!((world.paid, world.of_target("edge").len()), (1, 1));
+}
+
+#[test]
+fn credentials_that_change_within_a_pass_leave_nothing_of_what_was_seen() {
+    let (one, other): (AccountId, AccountId) = ("111122223333".parse().unwrap(), "444455556666".parse().unwrap());
+    let mut o = World::new(&two_targets()).observe();
+    assert!(o.is_still("prod", &one), "nothing is known yet");
+    o.sessions.insert("prod".into(), Ok(one.clone()));
+    o.targets.get_mut("edge").unwrap().lookup = Some(Lookup::Found(vec![]));
+    assert!(o.is_still("prod", &one) && o.targets["edge"].lookup.is_some());
+    assert!(!o.is_still("prod", &other));
+    assert!(o.targets["edge"].lookup.is_none() && o.sessions.is_empty());
 }

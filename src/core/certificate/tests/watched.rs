@@ -156,3 +156,36 @@ fn one_that_is_not_managed_any_more_lets_everything_be() {
     assert_eq!((world.paid, world.acm.len()), (1, 1));
     assert_silent(&mut world);
 }
+
+#[test]
+fn what_was_asked_for_before_it_was_only_watched_is_not_paid_for() {
+    let mut world = World::new(&spec(&json!([{ "name": "edge" }])));
+    world.converge();
+    let arn = world.acm[0].arn.clone();
+    change_spec(&mut world, |spec| {
+        spec.issuance = Some(serde_json::from_value(json!({ "renewals": "RequestOnly" })).unwrap());
+        spec.subject.additional_names.push("new.pay.example".into());
+    });
+    world.converge();
+    assert_eq!((world.requests.len(), world.paid), (2, 1), "it waits for a signature");
+    change_spec(&mut world, |spec| {
+        spec.management = Management::Observe;
+        spec.acm[0].certificate_arn = Some(arn.clone());
+    });
+    world.converge();
+    for request in world.requests.values_mut() {
+        request.spec.signature = Some(crate::api::shared::Signature::default());
+    }
+    world.converge();
+    assert_eq!((world.paid, world.acm.len()), (1, 1));
+    // Managed again, it goes its way under the ARN that it had.
+    change_spec(&mut world, |spec| {
+        (spec.management, spec.issuance) = (Management::Managed, None);
+        spec.acm[0].certificate_arn = None;
+    });
+    world.now += SignedDuration::from_mins(5);
+    world.converge();
+    world.converge();
+    assert!(ready(&world) && stalled(&world).is_none(), "{:#?}", world.certificate.status);
+    assert_eq!((world.paid, world.acm.len(), &world.acm[0].arn), (2, 1, &arn));
+}

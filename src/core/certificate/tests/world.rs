@@ -122,6 +122,8 @@ pub struct World {
     pub slow_save: SignedDuration,
     /// An import under an ARN takes its tags away, as moto's does.
     pub forgetful: bool,
+    /// Something takes this key out of each Secret that is written.
+    pub webhook: Option<&'static str>,
     pub ca: Ca,
     /// Signatures that were paid for.
     pub paid: usize,
@@ -191,6 +193,7 @@ impl World {
             hidden: SignedDuration::ZERO,
             slow_save: SignedDuration::ZERO,
             forgetful: false,
+            webhook: None,
             ca: Ca::new(),
             paid: 0,
             changes: 0,
@@ -227,7 +230,8 @@ impl World {
         secret.key_pair().ok().map(|pair| pair.chain.leaf.serial.clone())
     }
 
-    fn observe(&mut self) -> Observed {
+    /// What a pass begins with.
+    pub fn observe(&mut self) -> Observed {
         let certificate = self.stale.take().unwrap_or_else(|| self.certificate.clone());
         let memory = self.process.memory.get(&certificate.uid().unwrap()).cloned().unwrap_or_default();
         let targets = certificate.spec.acm.iter().map(|t| (t.name.clone(), TargetObserved::default())).collect();

@@ -5,6 +5,7 @@ mod world;
 
 use super::{Next, Room, Unread};
 use crate::api::{AwsAccount, conditions::DISCOVERED};
+use jiff::SignedDuration;
 use serde_json::json;
 use world::{World, arn};
 
@@ -89,6 +90,24 @@ fn what_is_gone_is_told_and_then_removed() {
     world.put(2, "eu-west-1", &["b.example"]);
     world.run();
     assert_eq!(world.shown(2).metadata.annotations, there);
+}
+
+#[test]
+fn what_a_clock_that_ran_ahead_missed_does_not_stay_until_it_is_there_again() {
+    let mut world = World::new(&json!({}));
+    world.put(1, "eu-west-1", &["a.example"]);
+    world.run();
+    world.remove(1);
+    let back = world.now;
+    world.now += SignedDuration::from_hours(24 * 365);
+    world.run();
+    world.now = back + SignedDuration::from_hours(1);
+    world.ask("2026-03-01T00:00:00Z");
+    world.run_now();
+    world.tell_gone();
+    world.now += SignedDuration::from_hours(28);
+    world.run_now();
+    assert_eq!(world.objects_of(1), 0);
 }
 
 #[test]

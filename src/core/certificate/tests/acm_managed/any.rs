@@ -112,7 +112,7 @@ fn strike(world: &mut World, blow: Blow) -> usize {
             .acm
             .iter_mut()
             .for_each(|c| c.in_use = used && c.managed.as_ref().is_some_and(|m| m.state == "ISSUED")),
-        Blow::ClockBack(seconds) => world.now -= SignedDuration::from_secs(seconds),
+        Blow::ClockBack(seconds) => disturbed::set_back(world, SignedDuration::from_secs(seconds)),
         Blow::GoneFromAcm => {
             world.acm.clear();
             return 1;

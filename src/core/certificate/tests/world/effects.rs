@@ -248,9 +248,8 @@ impl World {
             Write::Renew(_, arn, record) => self.renew(o, &arn, record),
             Write::Exported(revision) => {
                 let secret = acm_managed::secret(o, revision).unwrap();
-                o.exported = None;
-                o.targets.values_mut().for_each(|seen| seen.installed = None);
                 self.put(o, &secret);
+                acm_managed::note_written(o, self.now);
             }
             Write::Reimport(target, arn) => {
                 let leaf = self.leaf_to_import(o);
@@ -311,6 +310,9 @@ impl World {
         assert_eq!(o.certificate.spec.source_secret(), None, "a source is written to");
         let mut object = secret.object().clone();
         object.metadata.uid.get_or_insert_with(|| "secret".into());
+        if let (Some(key), Some(data)) = (self.webhook, &mut object.data) {
+            data.remove(key);
+        }
         self.secret = Some(object);
         self.see_secret(o);
     }
