@@ -22,6 +22,8 @@ impl Certificates {
         let Some((aws, region)) = self.place(o, name).await else { return };
         let Some(record) = acm::entry(o, name).and_then(|t| t.pending_since.clone()) else { return };
         if !self.begin(o, name) {
+            // The next record is another one.
+            o.counted = None;
             return;
         }
         self.calls(o, record.0);

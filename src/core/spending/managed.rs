@@ -93,6 +93,9 @@ impl Ledger {
     /// # Errors
     /// If the account's budget is used up; then it must not be asked.
     pub fn take_managed(&mut self, account: &str, uid: &str, at: Timestamp, now: Timestamp) -> Result<(), Spent> {
+        if let Some(open) = self.managed.get(uid).and_then(|asked| asked.open).filter(|open| *open != at) {
+            self.take_back(account, uid, open);
+        }
         self.take(account, &key(uid, at), 1, now)?;
         let asked = self.managed.entry(uid.to_owned()).or_default();
         asked.void.retain(|void| *void != at);
