@@ -78,8 +78,8 @@ use serde::{Deserialize, Serialize};
         .message("source.acmManaged.certificateAuthority.arn must lie in region"),
     validation = Rule::new("!has(self.source) || !has(self.source.acmManaged) || !has(self.subject) || (size(self.subject.domainName) <= 64 && !has(self.subject.ipAddresses) && !has(self.subject.uris) && !has(self.subject.emailAddresses) && !has(self.subject.organization) && !has(self.subject.organizationalUnit) && !has(self.subject.country) && !has(self.subject.locality) && !has(self.subject.state))")
         .message("with source.acmManaged, subject has domainName, of at most 64 characters, and additionalNames, and nothing else: ACM takes no more"),
-    validation = Rule::new("!has(self.source) || !has(self.source.acmManaged) || !(has(self.usages) || has(self.issuance) || has(self.renewal) || has(self.signature) || has(self.budget) || (self.duration.matches('^[0-9hms]+$') && duration(self.duration) != duration('2160h')))")
-        .message("with source.acmManaged, ACM decides on usages, on how long it lasts and on when it is renewed: leave out usages, duration, renewal, issuance, signature and budget"),
+    validation = Rule::new("!has(self.source) || !has(self.source.acmManaged) || !(has(self.usages) || has(self.issuance) || has(self.renewal) || has(self.signature) || (self.duration.matches('^[0-9hms]+$') && duration(self.duration) != duration('2160h')))")
+        .message("with source.acmManaged, ACM decides on usages, on how long it lasts and on when it is renewed: leave out usages, duration, renewal, issuance and signature"),
     validation = Rule::new("!has(self.source) || !has(self.source.acmManaged) || !has(self.privateKey) || ((!has(self.privateKey.size) || self.privateKey.size in [2048, 256, 384]) && (!has(self.privateKey.rotationPolicy) || self.privateKey.rotationPolicy == 'Always'))")
         .message("with source.acmManaged, ACM makes the key: RSA 2048 or ECDSA 256 or 384, and no rotationPolicy: Never"),
     validation = Rule::new("!has(self.source) || !has(self.source.acmManaged) || (has(self.acm) && size(self.acm) == 1 && !has(self.acm[0].accountRef) && !has(self.acm[0].region) && !has(self.acm[0].certificateArn) && !has(self.acm[0].reimport))")
@@ -189,7 +189,8 @@ impl CertificateSpec {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Budget {
-    /// How many times a certificate may be asked for within 24 hours; an attempt whose answer was lost counts.
+    /// How many times a certificate may be asked for within 24 hours; an attempt whose answer was lost counts. With
+    /// `source.acmManaged`, renewals that a person asks for count, those that ACM begins do not.
     #[schemars(range(min = 1, max = 100))]
     pub issues_per_day: i32,
 }

@@ -182,6 +182,11 @@ impl Context {
         for request in self.requests.keys(|_, _| true).iter().filter_map(|key| self.requests.at(key)) {
             self.spending().note(&request, now);
         }
+        for key in self.certificates.keys(|_, certificate| certificate.managed) {
+            if let Some(certificate) = self.certificates.at(&key) {
+                self.spending().note_certificate(&certificate, now);
+            }
+        }
     }
 
     /// An import under a new ARN began at this time, and its answer is not known.

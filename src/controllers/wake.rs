@@ -237,6 +237,7 @@ impl Waker {
                 Change::Listed => {
                     for certificate in all.keys(|_, _| true).iter().filter_map(|key| all.at(key)) {
                         let _ = self.context.claim(&certificate);
+                        self.count_managed(&certificate, false);
                     }
                     for key in all.keys(|key, _| self.serves(key)) {
                         self.certificates.ask(&key);
@@ -244,18 +245,21 @@ impl Waker {
                 }
                 Change::Applied(key, certificate) => {
                     let _ = self.context.claim(&certificate);
+                    self.count_managed(&certificate, false);
                     if self.serves(&key) {
                         self.certificates.ask(&key);
                     }
                     self.wake_sharers(&key, &certificate);
                 }
-                Change::Deleted(key, certificate) if self.serves(&key) => {
-                    self.certificates.forget(&key);
-                    self.seen_shared.forget(&key);
-                    // Another one may have waited for its Secret.
-                    self.wake_keepers(key.namespace(), &certificate.spec.secret.name);
+                Change::Deleted(key, certificate) => {
+                    self.count_managed(&certificate, true);
+                    if self.serves(&key) {
+                        self.certificates.forget(&key);
+                        self.seen_shared.forget(&key);
+                        // Another one may have waited for its Secret.
+                        self.wake_keepers(key.namespace(), &certificate.spec.secret.name);
+                    }
                 }
-                Change::Deleted(..) => {}
             }
         }
     }
@@ -276,7 +280,27 @@ impl Waker {
         let mut spending = self.context.spending();
         let news = if is_deleted { spending.deleted(request, now) } else { spending.note(request, now) };
         drop(spending);
-        if news && let Some(account) = self.context.accounts.find(None, &request.spec.account_ref.name) {
+        self.wake_account(&request.spec.account_ref.name, news);
+    }
+
+    /// Counts what a Certificate asked ACM for.
+    fn count_managed(&self, certificate: &Certificate, is_deleted: bool) {
+        if certificate.spec.source.acm_managed.is_none() {
+            return;
+        }
+        let now = self.context.clock.now();
+        let mut spending = self.context.spending();
+        let news = if is_deleted {
+            spending.certificate_deleted(certificate, now)
+        } else {
+            spending.note_certificate(certificate, now)
+        };
+        drop(spending);
+        self.wake_account(&certificate.spec.account_ref.name, news);
+    }
+
+    fn wake_account(&self, name: &str, has_news: bool) {
+        if has_news && let Some(account) = self.context.accounts.find(None, name) {
             self.accounts.wake(&account);
         }
     }

@@ -1,8 +1,13 @@
 //! What each account was asked to pay for within a day, for its budget. Pure: times come from outside.
 //!
-//! Counted are the requests that stand in the cluster, as the watch tells of them, and those that were deleted since.
+//! Counted are the requests that stand in the cluster, and what Certificates asked ACM for by their statuses, as the watches tell
+//! of them, and those that were deleted since.
 //! A process that begins counts what stands; of what was deleted before, the account's status has a coarse record. So
 //! nothing is listed and nothing is written for a single certificate.
+
+mod managed;
+
+pub use managed::{Asked, KEPT, MOST_TIMES};
 
 use super::request::attempt::ungated;
 use crate::{
@@ -64,6 +69,8 @@ pub struct Standing {
 #[derive(Default)]
 pub struct Ledger {
     accounts: HashMap<String, Account>,
+    /// What Certificates asked ACM for, by uid.
+    managed: HashMap<String, Asked>,
     /// This process works: what it did not ask for itself, nobody did.
     works: bool,
 }
@@ -167,14 +174,7 @@ impl Ledger {
     /// A request is gone; what was asked for it goes on to count. Returns whether its account has to be looked at.
     pub fn deleted(&mut self, request: &CertificateRequest, now: Timestamp) -> bool {
         let account = self.see(request, now);
-        let uid = request.uid().unwrap_or_default();
-        if let Some((hour, mut count)) = account.take_out(&uid) {
-            // It was counted for a call that its deletion prevented; should the call come all the same, it is counted then.
-            if count.stage == Stage::Taken {
-                (count.number, count.attempts, count.stage) = (count.number - 1, count.attempts - 1, Stage::Done);
-            }
-            account.put(hour, uid, Count { deleted: true, ..count });
-        }
+        account.gone(&request.uid().unwrap_or_default());
         account.wakes(now)
     }
 

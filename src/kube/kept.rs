@@ -31,6 +31,7 @@ impl Kept for Certificate {
             ends: status.and_then(|s| s.not_after.as_ref()).map(|t| t.0.as_second()),
             renews: status.and_then(|s| s.renewal_time.as_ref()).map(|t| t.0.as_second()),
             observed: spec.is_observed(),
+            managed: spec.source.acm_managed.is_some(),
             ..gist(status.map(|s| &*s.conditions), spec.enabled)
         }
         .with_names(accounts, spec.secret_in_view())

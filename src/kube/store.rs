@@ -48,6 +48,8 @@ pub struct Gist {
     pub keeps: Option<u64>,
     /// It is only watched.
     pub observed: bool,
+    /// ACM issues and renews it.
+    pub managed: bool,
     /// The serial number of its certificate, as a digest.
     pub serial: Option<NonZeroU64>,
 }

@@ -10,7 +10,7 @@ use crate::{
 };
 use arnkeeper::{
     api::{
-        Certificate,
+        AwsAccount, Certificate,
         conditions::{DELIVERED, READY, STALLED},
     },
     pki::{algorithm::KeyAlgorithm, key::PrivateKey},
@@ -195,6 +195,69 @@ async fn why_acm_can_not_issue_is_told_and_it_goes_on_when_that_is_mended() {
     assert_eq!(sim.effective(&world.id, "RequestCertificate").await, 2);
 }
 
+/// Somebody, or some program, asks for another one each time that one failed.
+#[tokio::test]
+async fn a_loop_that_asks_for_what_fails_is_stopped_at_the_budget() {
+    let Some((world, authority, sim, acm)) = world("managed-loop").await else { return };
+    sim.acm_failure(&world.id, REGIONS[0], Some("PCA_ACCESS_DENIED")).await;
+    let spec = managed(&authority, &json!({ "budget": { "issuesPerDay": 3 } }));
+    world.certificate("app", &authority, spec).await;
+    let failed = |c: &Certificate, n: usize| c.because(STALLED, "IssuanceFailed") && asked(c) == n;
+    let mut certificate = until(&world.certificates(), "app", "it failed once", |c: &Certificate| failed(c, 1)).await;
+    for n in 2..=3 {
+        let before = arn(&certificate, "edge");
+        world.renew("app").await;
+        let again = |c: &Certificate| failed(c, n);
+        certificate = until(&world.certificates(), "app", "it failed again", again).await;
+        assert_ne!(arn(&certificate, "edge"), before);
+    }
+    // What tells of it in the status is taken away, and comes back.
+    world.wipe_status("app").await;
+    world.renew("app").await;
+    let spent = |c: &Certificate| c.because(STALLED, "BudgetSpent") && asked(c) == 3;
+    let certificate = until(&world.certificates(), "app", "Stalled: BudgetSpent, three counted", spent).await;
+    let message = certificate.message(STALLED);
+    assert!(message.contains("3 certificates") && message.contains("spec.budget.issuesPerDay"), "{message}");
+    assert_eq!(acm.arns().await.len(), 1, "the last one is there to be looked at");
+    assert_eq!(sim.effective(&world.id, "RequestCertificate").await, 3);
+    // A greater budget counts at once.
+    sim.acm_failure(&world.id, REGIONS[0], None).await;
+    world.change(&world.certificates(), "app", json!({ "spec": { "budget": { "issuesPerDay": 4 } } })).await;
+    let certificate = world.ready("app").await;
+    assert_eq!((asked(&certificate), certificate.condition(STALLED)), (4, None));
+    assert_eq!(sim.effective(&world.id, "RequestCertificate").await, 4);
+}
+
+/// How often ACM was asked, by the status.
+fn asked(certificate: &Certificate) -> usize {
+    certificate.status.as_ref().and_then(|s| s.managed.as_ref()).map_or(0, |m| m.asked.len())
+}
+
+/// It goes and comes back, and its certificate in ACM, too: the account counts on.
+#[tokio::test]
+async fn the_budget_of_the_account_counts_what_acm_is_asked_for() {
+    let Some((world, authority, sim, acm)) = world("managed-account").await else { return };
+    world.change(&world.accounts(), &world.account, json!({ "spec": { "budget": { "issuesPerDay": 2 } } })).await;
+    for _ in 0..2 {
+        let entry = json!([{ "name": "edge", "deletionPolicy": "Delete" }]);
+        world.certificate("app", &authority, managed(&authority, &json!({ "acm": entry }))).await;
+        world.ready("app").await;
+        world.certificates().delete("app", &DeleteParams::default()).await.expect("it can be deleted");
+        gone(&world.certificates(), "app").await;
+        assert!(acm.arns().await.is_empty());
+    }
+    world.certificate("app", &authority, managed(&authority, &json!({}))).await;
+    let certificate = world.stalled("app", "BudgetSpent").await;
+    let message = certificate.message(STALLED);
+    assert!(message.contains("2 certificates") && message.contains(&*world.account), "{message}");
+    let told = |a: &AwsAccount| a.is(READY) && a.because(STALLED, "BudgetSpent");
+    until(&world.accounts(), &world.account, "Stalled: BudgetSpent", told).await;
+    assert_eq!((sim.effective(&world.id, "RequestCertificate").await, asked(&certificate)), (2, 0));
+    world.change(&world.accounts(), &world.account, json!({ "spec": { "budget": { "issuesPerDay": 3 } } })).await;
+    world.ready("app").await;
+    assert_eq!(sim.effective(&world.id, "RequestCertificate").await, 3);
+}
+
 #[tokio::test]
 async fn why_acm_can_not_renew_is_told_and_the_old_one_stays() {
     let Some((world, authority, sim, acm)) = world("managed-unrenewed").await else { return };
@@ -293,7 +356,7 @@ async fn what_acm_does_not_take_is_refused() {
             "accountRef": { "name": "prod" }, "region": "eu-west-1",
             "source": { "acmManaged": { "certificateAuthority": { "arn": ca } } },
             "subject": { "domainName": "app.pay.example", "additionalNames": ["www.pay.example"] },
-            "privateKey": { "algorithm": "ECDSA", "size": 384, "encoding": "PKCS1" },
+            "privateKey": { "algorithm": "ECDSA", "size": 384, "encoding": "PKCS1" }, "budget": { "issuesPerDay": 3 },
             "acm": [{ "name": "edge", "tags": { "team": "pay" }, "deletionPolicy": "Delete" }],
         } });
     let subject: &[&str] = &["with source.acmManaged, subject", "additionalNames"];
@@ -318,7 +381,6 @@ async fn what_acm_does_not_take_is_refused() {
             (json!({ "renewal": { "before": "24h" } }), decides),
             (json!({ "issuance": { "renewals": "Disabled" } }), decides),
             (json!({ "signature": { "justification": "x" } }), decides),
-            (json!({ "budget": { "issuesPerDay": 1 } }), decides),
             (json!({ "privateKey": { "size": 521 } }), &["with source.acmManaged, ACM makes the key"]),
             (json!({ "privateKey": { "rotationPolicy": "Never" } }), &["with source.acmManaged, ACM makes the key"]),
             (json!({ "acm": [] }), entry),

@@ -103,6 +103,10 @@ pub struct ManagedStatus {
     /// The renewal that was asked for last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requested: Option<RequestedRenewal>,
+    /// When ACM was asked to issue or to renew it within the last day, the oldest first: what counts for the budgets.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 200))]
+    pub asked: Vec<Time>,
 }
 
 /// A renewal that a person asked ACM for, by the annotation `arnkeeper.dev/renew-requested-at`.

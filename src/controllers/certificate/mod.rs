@@ -25,6 +25,7 @@ use crate::{
             request_name, wanted, write,
         },
         secret::SecretObject,
+        spending::Asked,
     },
     kube::key::Key,
     pki::algorithm::KeyAlgorithm,
@@ -175,7 +176,15 @@ impl Kind for Certificates {
             never.then(|| self.context.clock.now().duration_since(*seen).abs())
         });
         let absent = age.filter(|age| *age < ABSENT_LASTS);
-        let account_spent = self.context.spending().spent(&spec.account_ref.name, self.context.clock.now());
+        let (account, now) = (&spec.account_ref.name, self.context.clock.now());
+        let mut spending = self.context.spending();
+        let asked = if spec.source.acm_managed.is_some() {
+            spending.asked(account, certificate.metadata.uid.as_deref().unwrap_or_default(), now)
+        } else {
+            Asked::default()
+        };
+        let account_spent = spending.spent(account, now);
+        drop(spending);
         let mut o = Observed {
             cluster: self.context.cluster.clone(),
             certificate,
@@ -183,6 +192,8 @@ impl Kind for Certificates {
             namespace_labels: None,
             namespace_ends: false,
             account_spent,
+            asked,
+            counted: None,
             sessions: BTreeMap::new(),
             authority: None,
             secret: absent.map(|_| None),
@@ -288,6 +299,7 @@ impl Kind for Certificates {
             Read::Export(target, arn) => self.export(o, &target, &arn).await,
             Read::Body(target, arn) => self.body(o, &target, &arn).await,
             Read::Turn(target, ends) => self.turn(o, &target, ends).await,
+            Read::Budget(at) => self.budget(o, at),
             Read::Published { object, data } => self.see_published(o, &object, data).await,
         }
         Ok(())

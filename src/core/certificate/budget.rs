@@ -11,7 +11,7 @@ use crate::{
     core::{
         access::Refusal,
         request::attempt::{DAY, DEFAULT_BUDGET},
-        spending::BUDGET_SPENT,
+        spending::{BUDGET_SPENT, Spent},
     },
     text::counted,
 };
@@ -40,9 +40,7 @@ fn made(request: &CertificateRequest) -> Option<Timestamp> {
 pub(super) fn spent(o: &Observed, now: Timestamp) -> Option<Next> {
     // Nor where the whole account has spent its own.
     if let Some(spent) = &o.account_spent {
-        let message = spent.message(&o.certificate.spec.account_ref.name);
-        let rest = spent.until.duration_since(now).max(SignedDuration::from_secs(1));
-        return Some(Next::Stalled(Refusal { reason: BUDGET_SPENT, message }, rest));
+        return Some(of_account(o, spent, now));
     }
     let budget = per_day(&o.certificate);
     let mut attempts: Vec<Timestamp> = Vec::new();
@@ -50,6 +48,18 @@ pub(super) fn spent(o: &Observed, now: Timestamp) -> Option<Next> {
         let number = request.status.as_ref().and_then(|s| s.attempt.as_ref()).map_or(1, |a| a.number.max(1));
         attempts.extend(made(request).into_iter().cycle().take(usize::try_from(number.min(budget)).unwrap_or(1)));
     }
+    over(attempts, budget, now)
+}
+
+/// The account's budget is used up.
+pub(super) fn of_account(o: &Observed, spent: &Spent, now: Timestamp) -> Next {
+    let message = spent.message(&o.certificate.spec.account_ref.name);
+    let rest = spent.until.duration_since(now).max(SignedDuration::from_secs(1));
+    Next::Stalled(Refusal { reason: BUDGET_SPENT, message }, rest)
+}
+
+/// Whether attempts at these times, all of the last day, use the budget up.
+pub(super) fn over(mut attempts: Vec<Timestamp>, budget: i32, now: Timestamp) -> Option<Next> {
     attempts.sort_unstable();
     let over = attempts.len().checked_sub(usize::try_from(budget).unwrap_or(1))?;
     let until = attempts.get(over)?.checked_add(DAY).ok()?;

@@ -21,7 +21,7 @@ use crate::{
         backoff::Failure,
         keystores::Password,
         secret::{Claim, KeyPair, SecretObject},
-        spending::Spent,
+        spending::{Asked, Spent},
     },
     pki::{algorithm::KeyAlgorithm, certificate::Serial},
 };
@@ -50,6 +50,10 @@ pub struct Observed {
     pub namespace_ends: bool,
     /// The budget of the account that it is issued from is used up.
     pub account_spent: Option<Spent>,
+    /// What it asked ACM for of late, as this process knows it.
+    pub asked: Asked,
+    /// Whether the account's budget has room for what is asked of ACM at this time.
+    pub counted: Option<(Timestamp, Result<(), Spent>)>,
     /// Whether the accounts let us in, by name.
     pub sessions: BTreeMap<String, Result<AccountId, Refusal>>,
     /// The CA.
@@ -369,6 +373,8 @@ pub enum Read {
     /// When it is a target's turn to be imported, whose certificate in use ends then; none: there is none. A turn that is
     /// near is waited for.
     Turn(String, Option<Timestamp>),
+    /// Room in the account's budget for what ACM is to be asked for, under this time.
+    Budget(Timestamp),
     /// An object that an ARN is published to, with its data or without.
     Published {
         /// The object.

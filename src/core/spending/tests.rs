@@ -1,4 +1,5 @@
 use super::*;
+use crate::api::Certificate;
 use jiff::SignedDuration;
 use proptest::prelude::*;
 use serde_json::json;
@@ -334,4 +335,67 @@ fn a_clock_that_ran_ahead_holds_nothing_up_until_it_is_there_again() {
     assert!(spent.until <= start() + hours(26), "{}", spent.until);
     assert!(ledger.take("prod", "c", 1, start()).is_err());
     assert!(ledger.take("prod", "c", 1, start() + hours(26)).is_ok());
+}
+
+/// A Certificate of ACM's own, which asked at these times.
+fn managed(uid: &str, asked: &[Timestamp]) -> Certificate {
+    let asked: Vec<String> = asked.iter().map(ToString::to_string).collect();
+    serde_json::from_value(json!({
+        "metadata": { "name": "app", "namespace": "pay", "uid": uid },
+        "spec": {
+            "accountRef": { "name": "prod" }, "region": "eu-west-1",
+            "source": { "acmManaged": { "certificateAuthority": { "name": "ca" } } },
+            "subject": { "domainName": "app.pay.example" }, "acm": [{ "name": "edge" }],
+        },
+        "status": { "managed": { "state": "ISSUED", "asked": asked } },
+    }))
+    .unwrap()
+}
+
+#[test]
+fn what_certificates_asked_acm_for_counts_by_their_status_and_after_they_are_deleted() {
+    let mut ledger = working(10);
+    let certificate = managed("a", &[start() - hours(30), start() - hours(2), start()]);
+    for _ in 0..3 {
+        ledger.note_certificate(&certificate, start());
+    }
+    assert_eq!(total(&ledger, start()), 2, "each of a day counts once");
+    assert_eq!(ledger.known("a", start()).times, [start() - hours(2), start()]);
+    ledger.note_certificate(&managed("a", &[]), start());
+    assert_eq!((total(&ledger, start()), ledger.known("a", start()).times.len()), (2, 2), "a status may be wiped");
+    assert_eq!(ledger.standing("prod", start()).record, None, "what stands is not recorded");
+    assert!(ledger.certificate_deleted(&certificate, start()));
+    assert_eq!((total(&ledger, start()), ledger.known("a", start()).times.len()), (2, 0));
+    let record = ledger.standing("prod", start()).record.unwrap();
+    assert_eq!(record.deleted.iter().map(|hour| hour.issues).sum::<i64>(), 2);
+    assert_eq!(total(&ledger, start() + hours(26)), 0);
+}
+
+#[test]
+fn what_acm_refuses_or_is_not_asked_for_counts_nowhere() {
+    let mut ledger = working(1);
+    ledger.take_managed("prod", "a", start(), start()).unwrap();
+    assert_eq!(ledger.take_managed("prod", "a", start(), start()), Ok(()), "it is counted already");
+    assert!(ledger.take_managed("prod", "b", start(), start()).is_err());
+    // The next pass begins: the first did not come to its call.
+    assert_eq!(ledger.asked("prod", "a", start()).void, [start()]);
+    assert_eq!(total(&ledger, start()), 0);
+    ledger.note_certificate(&managed("a", &[start()]), start());
+    assert_eq!(total(&ledger, start()), 0, "its status may tell of it for a while");
+    ledger.take_managed("prod", "a", start(), start()).unwrap();
+    ledger.calls_managed("prod", "a", start(), start());
+    ledger.take_back("prod", "a", start());
+    assert_eq!((total(&ledger, start()), ledger.known("a", start()).times.len()), (0, 0), "AWS refused");
+    ledger.take_managed("prod", "a", start(), start()).unwrap();
+    ledger.calls_managed("prod", "a", start(), start());
+    ledger.made_managed("prod", "a", start());
+    assert_eq!(ledger.asked("prod", "a", start()).times, [start()], "what was paid for is not given back");
+    assert_eq!(total(&ledger, start()), 1);
+    // Deleted in the middle of its call, it counts.
+    let mut ledger = working(10);
+    ledger.take_managed("prod", "a", start(), start()).unwrap();
+    ledger.calls_managed("prod", "a", start(), start());
+    ledger.certificate_deleted(&managed("a", &[start()]), start());
+    ledger.made_managed("prod", "a", start());
+    assert_eq!(total(&ledger, start()), 1);
 }

@@ -1,11 +1,10 @@
 //! What is done about a certificate of ACM whose ARN is known: is it ours, is it issued, is it exported, is it to be renewed.
 
-use super::{CAME_TO_NOTHING, ISSUED, RENEWING, RENEWS_BEFORE, Way, of_need, reasons, wanted_algorithm};
+use super::{CAME_TO_NOTHING, ISSUED, RENEWING, RENEWS_BEFORE, Way, of_need, reasons, spent, wanted_algorithm};
 use crate::{
     api::{
         RENEW_ANNOTATION,
         certificate::{ManagedStatus, RequestedRenewal, TargetState, TargetStatus},
-        conditions::whole_seconds,
         names::CertificateArn,
     },
     aws::port::Description,
@@ -93,10 +92,8 @@ impl Way<'_> {
                 return of_need(need);
             }
         }
-        (told.arn, told.serial_number, told.pending_since) = (None, None, None);
-        told.in_use_by.clear();
-        *managed = ManagedStatus::default();
-        self.request(told, Some(arn))
+        spent::forget(told, managed);
+        self.request(told, managed, Some(arn))
     }
 
     /// What does not fit the spec, of a certificate with our tags: it was made for another one of this name.
@@ -133,6 +130,10 @@ impl Way<'_> {
         let requested = told.imported_at.as_ref().map_or(self.now, |at| at.0);
         let again = requested.saturating_add(pause).unwrap_or(Timestamp::MAX);
         if again <= self.now || self.asked(told).is_some() {
+            // It stays to be looked at until there may be another one.
+            if let Some(next) = self.spent(managed, None) {
+                return next;
+            }
             return Next::Write(Write::DeleteFromAcm(self.target.name.clone(), arn.clone()));
         }
         let message = format!(
@@ -216,6 +217,9 @@ impl Way<'_> {
             let fresh = age.unsigned_abs() <= RECORD_FRESH;
             match self.o.memory.renewal.filter(|(record, _)| *record == at.0) {
                 Some((_, false)) if fresh => {
+                    if let Err(next) = self.may_ask(managed, at.0) {
+                        return Some(next);
+                    }
                     return Some(Next::Write(Write::Renew(self.target.name.clone(), arn.clone(), at.0)));
                 }
                 // It was asked for, and ACM has its time.
@@ -231,7 +235,11 @@ impl Way<'_> {
                 FOR_A_PERSON,
             ));
         }
-        managed.requested = Some(RequestedRenewal { value, at: Time(whole_seconds(self.now)), serial_number });
+        let at = match self.counted(managed) {
+            Ok(at) => at,
+            Err(next) => return Some(next),
+        };
+        managed.requested = Some(RequestedRenewal { value, at, serial_number });
         Some(Next::Save)
     }
 

@@ -7,6 +7,7 @@ mod export;
 mod issued;
 pub mod reasons;
 mod request;
+mod spent;
 mod tell;
 
 pub use export::{note_written, read, secret};
@@ -104,6 +105,7 @@ fn next(o: &Observed, after: &mut CertificateStatus, now: Timestamp) -> Next {
     let seen = o.targets.get(&target.name).unwrap_or(&none);
     let mut told = entry(after, &target.name).cloned().unwrap_or_else(|| fresh(o, target));
     let mut managed = after.managed.take().unwrap_or_default();
+    spent::correct(o, &mut managed);
     let next = Way { o, target, seen, now }.next(&mut told, &mut managed);
     if told.state != TargetState::Delivered {
         let state = match &next {
@@ -176,7 +178,7 @@ impl Way<'_> {
         }
         told.account_id = o.sessions.get(&spec.account_ref.name).and_then(|s| s.as_ref().ok()).map(ToString::to_string);
         match told.arn.clone() {
-            None => self.request(told, None),
+            None => self.request(told, managed, None),
             Some(arn) => self.under(told, managed, &arn),
         }
     }

@@ -3,7 +3,7 @@
 use super::{Way, of_need, wanted_algorithm};
 use crate::{
     api::{
-        certificate::{TargetState, TargetStatus},
+        certificate::{ManagedStatus, TargetState, TargetStatus},
         conditions::whole_seconds,
         names::CertificateArn,
     },
@@ -19,7 +19,6 @@ use crate::{
             wanted, write,
         },
         hex,
-        spending::BUDGET_SPENT,
     },
     pki::algorithm::{KeyAlgorithm, KeyFamily},
 };
@@ -35,7 +34,12 @@ const TOKEN: usize = 16;
 
 impl Way<'_> {
     /// There is no ARN, or the one there was is seen gone.
-    pub(super) fn request(&self, told: &mut TargetStatus, gone: Option<&CertificateArn>) -> Next {
+    pub(super) fn request(
+        &self,
+        told: &mut TargetStatus,
+        managed: &mut ManagedStatus,
+        gone: Option<&CertificateArn>,
+    ) -> Next {
         let o = self.o;
         // Our own record, just stored: the request that it tells of has not begun. By both clocks: one stands while the machine
         // sleeps, the other may be set.
@@ -46,6 +50,9 @@ impl Way<'_> {
             && self.seen.lookup.is_some()
             && order(o).is_some()
         {
+            if let Err(next) = self.may_ask(managed, since.0) {
+                return next;
+            }
             return Next::Write(Write::RequestNew(self.target.name.clone()));
         }
         let ours = match ours(o, self.target, told, None, self.now) {
@@ -65,33 +72,35 @@ impl Way<'_> {
             told.arn = Some(arn.clone());
             // What is found after a lost answer was begun within seconds of its record; where there is none, ACM knows.
             let created = first.0.created_at.map(|at| Time(whole_seconds(at)));
-            told.imported_at = told.pending_since.take().or(told.imported_at.take()).or(created);
+            let made = || created.or_else(|| managed.asked.last().cloned());
+            told.imported_at = told.pending_since.take().or(told.imported_at.take()).or_else(made);
             (told.state, told.message) = (TargetState::Pending, None);
             return Next::Save;
         }
-        if let Some(next) = self.before_paying() {
+        if let Some(next) = self.before_paying(managed) {
             return next;
         }
+        let at = match self.counted(managed) {
+            Ok(at) => at,
+            Err(next) => return next,
+        };
         // As long as the answer is not known it is the same request, by the same token.
         if told.pending_since.is_none() {
             told.attempts = Some(told.attempts.unwrap_or(0).saturating_add(1));
         }
-        told.pending_since = Some(Time(whole_seconds(self.now)));
+        told.pending_since = Some(at);
         (told.state, told.message) = (TargetState::Pending, None);
         Next::Save
     }
 
     /// What has to be looked at, or what is in the way, before ACM is asked.
-    fn before_paying(&self) -> Option<Next> {
+    fn before_paying(&self, managed: &ManagedStatus) -> Option<Next> {
         if let Err(problem) = wanted::names(&self.o.certificate.spec.subject) {
             let message = format!("spec.subject: {problem}");
             return Some(Next::Stalled(Refusal { reason: "InvalidSubject", message }, FOR_A_PERSON));
         }
-        // The account's budget is for requests of arnkeeper's own; where that is spent, nothing is asked for here, either.
-        if let Some(spent) = &self.o.account_spent {
-            let message = spent.message(&self.o.certificate.spec.account_ref.name);
-            let rest = spent.until.duration_since(self.now).max(SignedDuration::from_secs(1));
-            return Some(Next::Stalled(Refusal { reason: BUDGET_SPENT, message }, rest));
+        if let Some(next) = self.spent(managed, self.o.counted.as_ref().map(|(at, _)| *at)) {
+            return Some(next);
         }
         let young = age(self.o.certificate.creation_timestamp().map(|t| t.0), self.now);
         match &self.o.authority {

@@ -198,6 +198,24 @@ fn why_it_failed_is_told_and_it_is_requested_again_after_an_hour() {
 }
 
 #[test]
+fn one_that_failed_is_requested_again_also_after_its_status_was_wiped() {
+    let mut world = World::new(&managed(false));
+    world.acm_failure = Some("PCA_ACCESS_DENIED");
+    world.converge();
+    world.certificate.status = None;
+    world.touch();
+    world.crash();
+    world.converge();
+    assert!(stalled(&world).is_some_and(|why| why.starts_with("IssuanceFailed")), "{:?}", stalled(&world));
+    assert_silent(&mut world);
+    world.acm_failure = None;
+    world.now += SignedDuration::from_mins(61);
+    world.converge();
+    assert!(ready(&world) && stalled(&world).is_none(), "{:#?}", world.certificate.status);
+    assert_eq!((world.acm.len(), world.new_imports), (1, 2));
+}
+
+#[test]
 fn why_a_renewal_failed_is_told_and_the_old_one_stays() {
     let mut world = World::new(&managed(true));
     world.converge();

@@ -14,7 +14,7 @@ use crate::{
         Event, Step,
         fixtures::{Ca, START, account},
         secret::SecretObject,
-        spending::Spent,
+        spending::{Ledger, Spent},
     },
     pki::certificate::{Certificate as X509, Serial},
 };
@@ -76,6 +76,8 @@ pub struct Process {
     pub records: BTreeMap<String, Timestamp>,
     /// When it began an import whose answer it does not know.
     pub begun: BTreeMap<String, Timestamp>,
+    /// What it counts.
+    pub ledger: Ledger,
     /// What it imported: it knows of that before ACM's list does.
     pub own: Vec<CertificateArn>,
 }
@@ -139,6 +141,8 @@ pub struct World {
     pub issued_by_acm: usize,
     pub keys_of_acm: usize,
     pub renewals: usize,
+    /// When ACM was asked for what is paid for.
+    pub asked_of_acm: Vec<Timestamp>,
     pub exports: usize,
     /// Reads of tags, of what is under an ARN, and of lists.
     pub tag_reads: usize,
@@ -203,6 +207,7 @@ impl World {
             issued_by_acm: 0,
             keys_of_acm: 0,
             renewals: 0,
+            asked_of_acm: vec![],
             exports: 0,
             tag_reads: 0,
             describes: 0,
@@ -233,6 +238,9 @@ impl World {
     /// What a pass begins with.
     pub fn observe(&mut self) -> Observed {
         let certificate = self.stale.take().unwrap_or_else(|| self.certificate.clone());
+        let (ledger, uid) = (&mut self.process.ledger, certificate.uid().unwrap());
+        ledger.note_certificate(&certificate, self.now);
+        let asked = ledger.asked("prod", &uid, self.now);
         let memory = self.process.memory.get(&certificate.uid().unwrap()).cloned().unwrap_or_default();
         let targets = certificate.spec.acm.iter().map(|t| (t.name.clone(), TargetObserved::default())).collect();
         Observed {
@@ -241,7 +249,9 @@ impl World {
             accounts: BTreeMap::from([("prod".to_owned(), Some(Arc::new(self.account.clone())))]),
             namespace_labels: None,
             namespace_ends: false,
-            account_spent: self.account_spent,
+            account_spent: self.account_spent.or_else(|| self.process.ledger.spent("prod", self.now)),
+            asked,
+            counted: None,
             sessions: BTreeMap::new(),
             authority: None,
             secret: None,

@@ -121,6 +121,11 @@ impl World {
                 seen.body = Some(found);
             }
             Read::Export(_, arn) => self.export(o, &arn),
+            Read::Budget(at) => {
+                let taken = self.process.ledger.take_managed("prod", &o.uid(), at, self.now);
+                o.asked = self.process.ledger.known(&o.uid(), self.now);
+                o.counted = Some((at, taken));
+            }
             Read::Published { object, data } => self.see_published(o, &object, data),
         }
     }
@@ -159,6 +164,7 @@ impl World {
 
     pub(super) fn write(&mut self, o: &mut Observed, write: Write, fault: Fault) {
         self.changes += 1;
+        self.count(o, &write, fault);
         if to_aws(&write) && matches!(fault, Fault::AnswerLost | Fault::Unsent | Fault::Refused) {
             let target = target_of(&write);
             let new = matches!(write, Write::ImportNew(_) | Write::RequestNew(_));

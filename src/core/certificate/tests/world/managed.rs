@@ -1,8 +1,8 @@
 //! What ACM does in the world with certificates that it issues itself.
 
 use super::{
-    super::super::{Imported, Installed, Observed, acm_managed, wanted, write::import_tags},
-    InAcm, World,
+    super::super::{Imported, Installed, Observed, Write, acm_managed, wanted, write::import_tags},
+    Fault, InAcm, World,
 };
 use crate::{
     api::names::CertificateArn,
@@ -82,6 +82,29 @@ impl World {
         let serial = 0x0a0b_0000 + u64::try_from(self.keys_of_acm).unwrap();
         let leaf = parse_pem(&self.ca.sign(&csr, self.now, self.now + LASTS, serial)).unwrap();
         (leaf, key.to_pkcs8_pem().as_str().into())
+    }
+
+    /// The ledger learns of what ACM is asked for, and of what it refuses.
+    pub(super) fn count(&mut self, o: &mut Observed, write: &Write, fault: Fault) {
+        let stored = o.certificate.status.clone().unwrap_or_default();
+        let record = match write {
+            Write::RequestNew(_) => stored.targets[0].pending_since.as_ref().unwrap().0,
+            Write::Renew(_, _, record) => *record,
+            _ => return,
+        };
+        assert!(stored.managed.unwrap().asked.iter().any(|at| at.0 == record), "it does not count");
+        assert_eq!(o.counted, Some((record, Ok(()))));
+        o.counted = None;
+        let (uid, ledger) = (o.uid(), &mut self.process.ledger);
+        ledger.calls_managed("prod", &uid, record, self.now);
+        match fault {
+            Fault::Refused => ledger.take_back("prod", &uid, record),
+            _ => ledger.made_managed("prod", &uid, record),
+        }
+        o.asked = ledger.known(&uid, self.now);
+        if !matches!(fault, Fault::Refused | Fault::Unsent) {
+            self.asked_of_acm.push(self.now);
+        }
     }
 
     pub(super) fn request_new(&mut self, o: &mut Observed, target: &str) {
