@@ -55,6 +55,12 @@ impl fmt::Display for AwsError {
                     "the IAM action {action} is not allowed: add it to the policy of the account's identity{printed} ({code}: {message})"
                 )
             }
+            // No call was made: none of the places where credentials may be has any.
+            Kind::Credentials if self.code.is_none() => write!(
+                f,
+                "there are no credentials for {action}: give the operator an identity (IRSA, EKS Pod Identity, an instance profile, the \
+                 environment), correct what these words name, or name other spec.credentials ({message})"
+            ),
             Kind::Credentials => write!(
                 f,
                 "AWS does not accept the account's credentials for {action}: check the keys, the session token and the clock ({code}: {message})"
@@ -116,5 +122,11 @@ mod tests {
             let told = error.to_string();
             assert!(told.contains(action) && told.contains("Code: words") && told.contains(cure), "{told}");
         }
+        let none = AwsError { kind: Kind::Credentials, action: "sts:X", code: None, message: "words".into() };
+        let told = none.to_string();
+        assert!(
+            told.contains("no credentials for sts:X") && told.contains("identity") && told.contains("words"),
+            "{told}"
+        );
     }
 }

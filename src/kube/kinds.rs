@@ -22,7 +22,7 @@ const KNOWN: [(&str, &str, &str); 3] = [
 #[derive(Debug, thiserror::Error)]
 pub enum KindProblem {
     /// There is no such kind.
-    #[error("the API server knows no kind {kind} in {api_version}")]
+    #[error("the API server knows no kind {kind} in {api_version}: correct apiVersion and kind, or install its CRD")]
     Missing {
         /// The apiVersion.
         api_version: String,
@@ -30,7 +30,9 @@ pub enum KindProblem {
         kind: String,
     },
     /// Its objects lie in no namespace.
-    #[error("objects of the kind {0} lie in no namespace")]
+    #[error(
+        "objects of the kind {0} lie in no namespace, and what is published to has to lie in that of the Certificate"
+    )]
     Cluster(String),
     /// The API server did not answer as it should.
     #[error(transparent)]

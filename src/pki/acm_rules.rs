@@ -70,6 +70,25 @@ pub fn introduced_problems(current: &CurrentInAcm, planned: &PlannedCertificate)
         .collect()
 }
 
+/// What to ask for, where usages would be introduced.
+#[must_use]
+pub fn usages_to_ask_for(current: &CurrentInAcm, planned: &PlannedCertificate) -> Option<String> {
+    let (key_usages, extended) = split(&planned.usages);
+    let introduced = |planned: &[String], there: &[String]| there.is_empty() && !planned.is_empty();
+    let words = introduced(&key_usages, &current.key_usages);
+    let oids = introduced(&extended, &current.extended_key_usages);
+    let none = current.key_usages.is_empty() && current.extended_key_usages.is_empty();
+    let ask = match (words, oids) {
+        (false, false) => return None,
+        _ if none => {
+            "a certificate without any usage can't be asked for, so this one can't be taken over: let what uses it use a new one"
+        }
+        (true, _) => "leave digital signature, key encipherment and the like out of spec.usages",
+        (false, true) => "leave server auth, client auth and the like out of spec.usages",
+    };
+    Some(ask.to_owned())
+}
+
 /// What to ask for, where the key would be of another type or size than the one there.
 #[must_use]
 pub fn key_to_ask_for(current: &CurrentInAcm, planned: &PlannedCertificate) -> Option<String> {
@@ -96,9 +115,11 @@ pub fn import_problems(planned: &PlannedCertificate) -> Vec<Problem> {
     let own = planned.algorithm.family();
     if own != planned.signing_family {
         problems.push(Problem::new(format!(
-            "its key would be {} and the private CA's is {}: ACM takes only a key of the CA's own family",
+            "its key would be {} and the private CA's is {}: ACM takes only a key of the CA's own family; leave \
+             spec.privateKey out, or name a private CA with an {} key",
             family(own),
-            family(planned.signing_family)
+            family(planned.signing_family),
+            family(own)
         )));
     }
     if planned.key_pem_bytes > LONGEST_KEY {
@@ -258,6 +279,18 @@ mod tests {
         let extended = introduced_problems(&current(EC, &[Usage::DigitalSignature]), &planned(EC, &ALL));
         assert!(extended.len() == 1 && extended[0].to_string().contains("no extended key usages"), "{extended:?}");
         assert!(introduced_problems(&current(EC, &[]), &planned(EC, &[])).is_empty());
+    }
+
+    #[test]
+    fn the_usages_to_ask_for_are_told() {
+        use Usage::{DigitalSignature, ServerAuth};
+        let ask = |there: &[Usage], wanted: &[Usage]| usages_to_ask_for(&current(EC, there), &planned(EC, wanted));
+        assert_eq!(ask(&ALL, &ALL), None);
+        assert!(ask(&[DigitalSignature], &ALL).unwrap().starts_with("leave server auth"));
+        assert!(ask(&[ServerAuth], &ALL).unwrap().starts_with("leave digital signature"));
+        // Nothing can be left out until none is left: that asks for the usual ones.
+        assert!(ask(&[], &ALL).unwrap().contains("can't be taken over"));
+        assert!(ask(&[], &[ServerAuth]).unwrap().contains("can't be taken over"));
     }
 
     #[test]

@@ -60,7 +60,7 @@ pub(super) fn check_identity(account: &AwsAccount, identity: &Identity) -> Resul
         Some(wanted) if *wanted != identity.account => Err(SessionProblem::new(
             ProblemKind::WrongAccount,
             format!(
-                "the credentials lead to account {} ({}), not to spec.accountId {wanted}",
+                "the credentials lead to account {} ({}), not to spec.accountId {wanted}: correct spec.accountId, or give credentials of {wanted}",
                 identity.account, identity.arn
             ),
         )),

@@ -10,7 +10,7 @@ pub use problem::{ProblemKind, SessionProblem};
 use self::{
     checks::{check_chain, check_identity, check_partition},
     organization::managing_slot,
-    ways::{Way, kept_elsewhere, same_keys, secret_name, uses_chain, way},
+    ways::{Way, kept_elsewhere, same_keys, secret_name, touched, uses_chain, way},
 };
 use super::{
     adapter::{Sdk, timeouts},
@@ -51,7 +51,7 @@ use tokio::sync::{OnceCell, Semaphore};
 
 /// A passing problem is remembered this long, so that many objects of one account do not repeat it.
 const REMEMBER_PASSING: Duration = Duration::from_secs(5);
-/// Any other problem is remembered this long; a changed account or Secret ends it at once.
+/// Any other problem is remembered this long; a changed account (an annotation is enough) or Secret ends it at once.
 const REMEMBER: Duration = Duration::from_secs(30);
 /// Calls of the session before may still fail after a new one was opened; they say nothing about the new one.
 const AFTERMATH: Duration = Duration::from_secs(5);
@@ -110,6 +110,8 @@ struct Key {
 
 struct Opened {
     key: Key,
+    /// Of the annotations, which end a problem, and nothing else.
+    touched: u64,
     way: Way,
     at: Instant,
     /// There was a session before it.
@@ -217,12 +219,13 @@ impl Sessions {
         let through = self.through(account).await?;
         let slot = Arc::clone(lock(&self.slots).entry(slot).or_default());
         let life = kept_elsewhere(account).then_some(READ_AGAIN);
-        if let Some(known) = self.known(&slot, &self.key(account, through.as_ref()), life) {
+        let touched = touched(account);
+        if let Some(known) = self.known(&slot, &self.key(account, through.as_ref()), touched, life) {
             return known;
         }
         let _one = slot.opening.lock().await;
         let key = self.key(account, through.as_ref());
-        if let Some(known) = self.known(&slot, &key, life) {
+        if let Some(known) = self.known(&slot, &key, touched, life) {
             return known;
         }
         let way = way(account, &key)?;
@@ -252,7 +255,7 @@ impl Sessions {
             at = (self.now)();
         }
         let follows = outcome.is_ok() && slot.used.swap(true, Ordering::SeqCst);
-        *lock(&slot.opened) = Some(Opened { key, way, at, follows, outcome: outcome.clone() });
+        *lock(&slot.opened) = Some(Opened { key, touched, way, at, follows, outcome: outcome.clone() });
         outcome
     }
 
@@ -316,13 +319,19 @@ impl Sessions {
     }
 
     /// `life`: how long a session is good, if not for ever.
-    fn known(&self, slot: &Slot, key: &Key, life: Option<Duration>) -> Option<Result<Session, SessionProblem>> {
+    fn known(
+        &self,
+        slot: &Slot,
+        key: &Key,
+        touched: u64,
+        life: Option<Duration>,
+    ) -> Option<Result<Session, SessionProblem>> {
         let opened = lock(&slot.opened);
         let opened = opened.as_ref().filter(|opened| opened.key == *key)?;
         let age = (self.now)().duration_since(opened.at);
         let fresh = match &opened.outcome {
             Ok(_) => life.is_none_or(|life| age < life),
-            Err(problem) => age < problem.remembered(),
+            Err(problem) => age < problem.remembered() && opened.touched == touched,
         };
         fresh.then(|| opened.outcome.clone())
     }

@@ -188,6 +188,21 @@ async fn a_problem_is_remembered_until_its_time_or_its_cause_ends() {
 }
 
 #[tokio::test]
+async fn a_problem_ends_when_somebody_touches_the_account() {
+    let stand = Stand::new(|_, _| who(USER)).await;
+    stand.secrets.set(Ok(None));
+    assert_eq!(stand.kind(&account()).await, Some(ProblemKind::SecretMissing));
+    stand.secrets.set(Ok(Some(&[("accessKeyId", ID), ("secretAccessKey", SECRET)])));
+    assert_eq!(stand.kind(&account()).await, Some(ProblemKind::SecretMissing));
+    let mut touched = account();
+    touched.annotations_mut().insert("example.com/look".into(), "1".into());
+    let session = stand.sessions.open(&touched).await.ok().unwrap();
+    // Whoever has an older copy of the account, or a newer one, goes on with it.
+    assert!(Arc::ptr_eq(&session, &stand.sessions.open(&account()).await.ok().unwrap()));
+    assert_eq!(stand.secrets.reads(), 2);
+}
+
+#[tokio::test]
 async fn a_report_of_wrong_credentials_reads_the_secret_anew() {
     let stand = Stand::new(|_, _| who(USER)).await;
     let first = stand.sessions.open(&account()).await.ok().unwrap();

@@ -11,7 +11,10 @@ use crate::{
 };
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use kube::ResourceExt;
-use std::time::Instant;
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    time::Instant,
+};
 
 const NO_CHAIN: &str = "there is no default provider of credentials: give the operator an identity (IRSA, EKS Pod Identity, an \
                         instance profile, the environment), or name other spec.credentials";
@@ -135,6 +138,13 @@ impl Sessions {
             )),
         }
     }
+}
+
+/// Changes with the annotations: whoever touches the account after putting something right wants another look.
+pub(super) fn touched(account: &AwsAccount) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    account.annotations().hash(&mut hasher);
+    hasher.finish()
 }
 
 pub(super) fn secret_name(account: &AwsAccount) -> Option<&str> {

@@ -23,7 +23,9 @@ use crate::{
     },
     core::{access::Refusal, backoff::FOR_A_PERSON},
     pki::{
-        acm_rules::{CurrentInAcm, PlannedCertificate, introduced_problems, key_to_ask_for, reimport_problems},
+        acm_rules::{
+            CurrentInAcm, PlannedCertificate, introduced_problems, key_to_ask_for, reimport_problems, usages_to_ask_for,
+        },
         certificate::Certificate as X509,
     },
 };
@@ -295,6 +297,9 @@ fn problems(
     // Whoever keeps a source makes the key.
     if o.certificate.spec.source_secret().is_none() {
         problems.extend(key_to_ask_for(&current, planned));
+        if there.is_some() {
+            problems.extend(usages_to_ask_for(&current, planned));
+        }
     }
     Ok(problems)
 }

@@ -10,8 +10,12 @@ use crate::{
 };
 use aws_lc_rs::digest::{SHA256, digest};
 use jiff::{SignedDuration, Timestamp};
+use kube::ResourceExt;
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    hash::{DefaultHasher, Hash, Hasher},
+};
 
 /// Under this name the last look at what was published is remembered. No target has such a name.
 pub const LOOK: &str = "publish/";
@@ -63,8 +67,16 @@ pub struct Unpublished {
     count: u32,
     /// When the last one was.
     at: Timestamp,
-    /// Of the spec, which may have changed since.
-    generation: Option<i64>,
+    /// Of the spec and the annotations, which may have changed since.
+    version: u64,
+}
+
+/// Whoever changes the spec or an annotation wants another look. A status that is written changes neither.
+fn version(o: &Observed) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    o.certificate.metadata.generation.hash(&mut hasher);
+    o.certificate.annotations().hash(&mut hasher);
+    hasher.finish()
 }
 
 impl Unpublished {
@@ -76,7 +88,7 @@ impl Unpublished {
     pub(super) fn rest(&self, o: &Observed, now: Timestamp) -> Option<SignedDuration> {
         let wait = if is_passing(self.trouble.state) { exponential(self.count) } else { FOR_A_PERSON };
         let passed = now.duration_since(self.at).abs();
-        (self.generation == o.certificate.metadata.generation && passed < wait).then(|| wait - passed)
+        (self.version == version(o) && passed < wait).then(|| wait - passed)
     }
 }
 
@@ -127,8 +139,8 @@ pub fn failed(o: &mut Observed, object: &ObjectRef, trouble: Trouble, now: Times
     if matches!(trouble.state, PublishState::NotFound | PublishState::KindNotFound) {
         saw(o, object, PublishedSeen::Missing);
     }
-    let generation = o.certificate.metadata.generation;
-    o.memory.unpublished.push(Unpublished { object: object.clone(), trouble, count, at: now, generation });
+    let version = version(o);
+    o.memory.unpublished.push(Unpublished { object: object.clone(), trouble, count, at: now, version });
 }
 
 /// An attempt succeeded.

@@ -16,7 +16,6 @@ use crate::{
     },
     core::{Event, Step, access::Refusal},
     pki::certificate::Certificate as X509,
-    text::plain,
 };
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -205,7 +204,7 @@ fn findings(
                     source::delivering(o, now).unwrap_or_else(|| ("UpToDate", ready_message(o, after, now)));
                 let message = match for_a_person {
                     Some(why) => format!("{message}, but stalled: {}: {}", why.reason, why.message),
-                    None => message,
+                    None => with_unheard(o, message),
                 };
                 Finding::yes(READY, reason, message)
             }
@@ -230,6 +229,14 @@ fn findings(
         findings.push(Finding::yes(STALLED, why.reason, &*why.message));
     }
     findings
+}
+
+/// A word more where an annotation asks for something that nobody hears: all else looks as if it had been done.
+pub(super) fn with_unheard(o: &Observed, message: String) -> String {
+    match wanted::unheard(&o.certificate) {
+        Some(unheard) => format!("{message}; {unheard}"),
+        None => message,
+    }
 }
 
 fn ready_message(o: &Observed, after: &CertificateStatus, now: Timestamp) -> String {
@@ -264,6 +271,9 @@ fn next_step(
         };
         return step(action, None, Some(why.reason.to_owned()));
     }
+    if o.current().is_none() && o.certificate.spec.source_secret().is_none() {
+        return step("Issue", None, None);
+    }
     if undelivered {
         return step("Deliver", None, delivery.stalled.first().map(|(name, why)| format!("{name}: {}", why.reason)));
     }
@@ -271,9 +281,7 @@ fn next_step(
         return step("Nothing", None, Some(source::kept_by(secret)));
     }
     let forced = o.certificate.annotations().get(crate::api::RENEW_ANNOTATION);
-    let unreadable = forced.filter(|value| value.parse::<Timestamp>().is_err());
-    let blocked_by =
-        unreadable.map(|v| format!("{} is not an RFC 3339 time: {:?}", crate::api::RENEW_ANNOTATION, plain(v, 64)));
+    let blocked_by = wanted::unreadable_request(&o.certificate);
     let asked =
         forced.and_then(|at| at.parse::<Timestamp>().ok()).filter(|at| *at > now).map(|at| Time(whole_seconds(at)));
     let first = [asked, after.renewal_time.clone()].into_iter().flatten().min_by_key(|at| at.0);

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     api::{
-        Certificate, ISSUED_FOR_ANNOTATION, RENEW_ANNOTATION,
+        ACM_VERSION_ANNOTATION, Certificate, DISCOVERED_ANNOTATION, GROUP, ISSUED_FOR_ANNOTATION, RENEW_ANNOTATION,
         certificate::CertificateSpec,
         shared::{KeyKind, Subject, Usage},
     },
@@ -17,6 +17,7 @@ use crate::{
         csr::SubjectRequest,
         names::{InvalidNames, Names},
     },
+    text::plain,
 };
 use aws_lc_rs::digest::{SHA256, digest};
 use jiff::Timestamp;
@@ -131,6 +132,36 @@ pub fn usages(spec: &CertificateSpec) -> Vec<Usage> {
 pub fn renewal_request(certificate: &Certificate, now: Timestamp) -> Option<&str> {
     let value = certificate.annotations().get(RENEW_ANNOTATION)?;
     value.parse::<Timestamp>().is_ok_and(|at| at <= now).then_some(value.as_str())
+}
+
+/// The longest word of an annotation that is repeated, in bytes.
+const LONGEST_WORD: usize = 64;
+
+/// A renewal that is asked for in a way that can't be understood, for a person.
+#[must_use]
+pub fn unreadable_request(certificate: &Certificate) -> Option<String> {
+    let value = certificate.annotations().get(RENEW_ANNOTATION)?;
+    value.parse::<Timestamp>().is_err().then(|| {
+        let value = plain(value, LONGEST_WORD);
+        format!("{RENEW_ANNOTATION} is not an RFC 3339 time, such as 2026-01-31T12:00:00Z: {value:?}")
+    })
+}
+
+/// What an annotation asks for and nobody hears: its value is no time, or its key is none of ours. For a person.
+#[must_use]
+pub fn unheard(certificate: &Certificate) -> Option<String> {
+    let known = [RENEW_ANNOTATION, ACM_VERSION_ANNOTATION, DISCOVERED_ANNOTATION];
+    let mut keys = certificate.annotations().keys().map(String::as_str);
+    let stranger = |key: &&str| {
+        let ours = key.strip_prefix(GROUP).is_some_and(|rest| rest.starts_with('/'));
+        ours && !known.contains(key)
+    };
+    unreadable_request(certificate).or_else(|| {
+        let key = plain(keys.find(stranger)?, LONGEST_WORD);
+        Some(format!(
+            "the annotation {key:?} does nothing on a Certificate; a renewal is asked for by {RENEW_ANNOTATION}"
+        ))
+    })
 }
 
 /// Why a new revision is to be issued, if so. The first reason counts.

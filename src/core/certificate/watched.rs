@@ -223,7 +223,12 @@ fn told(arn: &CertificateArn, status: &CertificateStatus, now: Timestamp) -> (Fi
     let found = status.found.clone().unwrap_or_default();
     let ends = status.not_after.as_ref().map(|t| t.0);
     let reason = match found.state.as_str() {
-        GONE => Some((GONE_FROM_ACM, format!("ACM has no certificate {arn} any more"))),
+        GONE => Some((
+            GONE_FROM_ACM,
+            format!(
+                "ACM has no certificate {arn} (any more): correct certificateArn, or delete this Certificate if it went for good"
+            ),
+        )),
         "PENDING_VALIDATION" => Some(("PendingValidation", "its domains are not validated yet".into())),
         "VALIDATION_TIMED_OUT" => Some(("ValidationTimedOut", "its domains were not validated in time".into())),
         "FAILED" => Some(("Failed", "ACM could not issue it".into())),

@@ -18,7 +18,7 @@ pub use schedule::{Told, begins, goes_on, step};
 use crate::{
     api::{
         ACM_VERSION_ANNOTATION, Certificate, DISCOVERED_ANNOTATION, DISCOVERED_BY_LABEL,
-        conditions::READY,
+        conditions::{READY, STALLED, is_true},
         names::{AccountId, CertificateArn, Region},
         shared::Tags,
     },
@@ -115,6 +115,8 @@ pub struct Object {
     pub resource_version: Option<String>,
     /// The ARNs that it names, or that its status tells of.
     pub arns: BTreeSet<CertificateArn>,
+    /// Of these, those that it is to take over and can't: it waits for a person, and nobody keeps them alive.
+    pub not_kept: BTreeSet<CertificateArn>,
     /// It is only watched.
     pub observed: bool,
     /// The AwsAccount whose discovery made it, by its label.
@@ -136,6 +138,8 @@ impl Object {
         let (spec, status) = (&certificate.spec, certificate.status.as_ref());
         let named = spec.acm.iter().filter_map(|t| t.certificate_arn.clone());
         let stored = status.iter().flat_map(|s| &s.targets).filter_map(|t| t.arn.clone());
+        let stalled = !spec.is_observed() && status.is_some_and(|s| is_true(&s.conditions, STALLED));
+        let not_kept = named.clone().filter(|arn| stalled && !stored.clone().any(|stored| stored == *arn)).collect();
         let word = |key: &str| certificate.annotations().get(key).map(|text| plain(text, LONGEST_WORD));
         let gone = |c: &k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition| {
             c.type_ == READY && c.reason == GONE_FROM_ACM
@@ -147,6 +151,7 @@ impl Object {
             resource_version: certificate.resource_version(),
             // What a watched one's status tells is what its spec names, or did.
             arns: if spec.is_observed() { named.collect() } else { named.chain(stored).collect() },
+            not_kept,
             observed: spec.is_observed(),
             by: certificate.labels().get(DISCOVERED_BY_LABEL).cloned(),
             version: word(ACM_VERSION_ANNOTATION),

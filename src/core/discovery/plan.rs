@@ -200,7 +200,7 @@ impl<'a> Plan<'a> {
         }
         if managed || of_a_person || elsewhere || !is_taken(self.discovery, &seen.summary, self.now) {
             self.retire(&own);
-            return managed;
+            return objects.iter().any(|o| !o.observed && !o.not_kept.contains(arn));
         }
         let known = own.iter().any(|o| o.version.as_ref() == Some(&seen.version));
         let changed = !known || self.run.afresh || own.len() > 1;

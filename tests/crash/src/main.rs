@@ -134,7 +134,11 @@ async fn run(flags: &Flags) -> Answer<bool> {
     }
     let trials = trials(&references).into_iter().filter(|trial| flags.chosen(trial)).collect::<Vec<_>>();
     if trials.is_empty() {
-        return Err(format!("there is no case {:?}", flags.only));
+        return Err(format!(
+            "there is no case {:?}: name a scenario, a call of those above and a moment, or some of them, as in 'first \
+             IssueCertificate#1 after-effect'; tests/crash/README.md lists scenarios and moments",
+            flags.only
+        ));
     }
     println!("{} cases, {} at a time\n", trials.len(), flags.jobs);
     let stand = &stand;

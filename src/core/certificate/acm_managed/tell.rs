@@ -159,7 +159,7 @@ fn findings(
         (Some(ends), _) => {
             let message = match stalled {
                 Some(why) => format!("{}, but stalled: {}: {}", message(after, ends), why.reason, why.message),
-                None => message(after, ends),
+                None => status::with_unheard(o, message(after, ends)),
             };
             Finding::yes(READY, "UpToDate", message)
         }

@@ -1,7 +1,10 @@
 //! What a user of the namespace might try: a status, an annotation and a Secret that are not what they seem.
 
 use super::{annotate, arn, assert_silent, change_spec, ready, spec};
-use crate::{api::RENEW_ANNOTATION, core::certificate::tests::world::World};
+use crate::{
+    api::{RENEW_ANNOTATION, conditions::READY},
+    core::certificate::tests::world::World,
+};
 use serde_json::{Value, json};
 
 fn tagged(tags: &Value) -> Value {
@@ -40,8 +43,35 @@ fn an_annotation_of_a_quarter_of_a_megabyte_is_told_in_a_line() {
     world.converge();
     assert!(ready(&world));
     let status = serde_json::to_string(&world.certificate.status).unwrap();
-    assert!(status.len() < serde_json::to_string(&before).unwrap().len() + 300, "{} bytes", status.len());
+    assert!(status.len() < serde_json::to_string(&before).unwrap().len() + 500, "{} bytes", status.len());
     assert!(status.contains("is not an RFC 3339 time") && !status.contains("\\u001b") && !status.contains('\u{202e}'));
     assert_eq!(world.paid, 1, "it asks for nothing");
     assert_silent(&mut world);
+}
+
+/// Whoever asks for a renewal and is not heard learns it from `kubectl get -o wide`.
+#[test]
+fn an_annotation_that_nobody_hears_is_told() {
+    let told = |key: &str, value: &str| {
+        let mut world = World::new(&tagged(&json!({})));
+        world.converge();
+        annotate(&mut world, key, value);
+        world.touch();
+        world.converge();
+        assert!(ready(&world) && world.paid == 1, "it asks for nothing");
+        assert_silent(&mut world);
+        let conditions = world.certificate.status.unwrap().conditions;
+        conditions.into_iter().find(|c| c.type_ == READY).unwrap().message
+    };
+    assert!(told(RENEW_ANNOTATION, "now").ends_with("such as 2026-01-31T12:00:00Z: \"now\""));
+    let typo = told("arnkeeper.dev/renew-request-at", "2026-01-01T00:00:00Z");
+    assert!(
+        typo.contains("\"arnkeeper.dev/renew-request-at\" does nothing") && typo.ends_with(RENEW_ANNOTATION),
+        "{typo}"
+    );
+    for (key, value) in
+        [(RENEW_ANNOTATION, "2096-01-01T00:00:00Z"), ("arnkeeper.dev.example/x", "y"), ("example.com/x", "y")]
+    {
+        assert!(!told(key, value).contains("annotation"), "{key}");
+    }
 }

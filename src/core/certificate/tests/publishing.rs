@@ -177,17 +177,21 @@ fn what_is_not_there_is_told_and_heals() {
 }
 
 #[test]
-fn a_missing_right_is_told_and_a_changed_spec_tries_again() {
-    let mut world = publishing();
-    world.shelved(&config()).unwrap().forbidden = true;
-    world.converge();
-    assert_eq!(reason(&world), Some(("False".into(), "PublishForbidden".into())));
-    assert!(value(&mut world, &ingress(), &annotation(ARN)).is_some(), "the others go on");
-    world.shelved(&config()).unwrap().forbidden = false;
-    assert_silent(&mut world);
-    change_spec(&mut world, |spec| spec.history_limit = 5);
-    world.converge();
-    assert_published(&mut world);
+fn a_missing_right_is_told_and_whoever_touches_the_certificate_tries_again() {
+    let touches: [fn(&mut World); 2] =
+        [|w| change_spec(w, |spec| spec.history_limit = 5), |w| annotate(w, "example.com/look", "1")];
+    for touch in touches {
+        let mut world = publishing();
+        world.shelved(&config()).unwrap().forbidden = true;
+        world.converge();
+        assert_eq!(reason(&world), Some(("False".into(), "PublishForbidden".into())));
+        assert!(value(&mut world, &ingress(), &annotation(ARN)).is_some(), "the others go on");
+        world.shelved(&config()).unwrap().forbidden = false;
+        assert_silent(&mut world);
+        touch(&mut world);
+        world.converge();
+        assert_published(&mut world);
+    }
 }
 
 #[test]

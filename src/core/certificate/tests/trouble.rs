@@ -63,6 +63,8 @@ fn that_aws_can_not_be_reached_is_told_of_a_new_certificate_at_once_and_when_it_
     world.now += SignedDuration::from_secs(1);
     world.pass(|| Fault::Fine);
     assert_eq!(why_not_ready(&world).as_deref(), Some("Issuing"));
+    let next = world.certificate.status.clone().unwrap().next.unwrap();
+    assert_eq!((&*next.action, next.blocked_by), ("Issue", None));
     world.converge();
     assert!(ready(&world), "{:#?}", world.certificate.status);
     assert_eq!((world.events, world.paid), (vec!["Issued".to_owned()], 1));

@@ -175,6 +175,21 @@ fn what_is_kept_alive_here_is_counted_and_not_shown() {
 }
 
 #[test]
+fn what_can_not_be_taken_over_is_not_counted_as_kept_alive() {
+    let mut world = World::new(&json!({}));
+    world.put(1, "eu-west-1", &["theirs.example"]);
+    world.managed("taker", &json!([{ "name": "edge", "certificateArn": arn(1, "eu-west-1") }]), None);
+    let counted = |world: &mut World| {
+        world.run();
+        assert!(!world.shows(1), "the Certificate that names it tells of it");
+        world.account.status.clone().unwrap().discovery.unwrap().managed
+    };
+    assert_eq!(counted(&mut world), 1);
+    world.stall("taker");
+    assert_eq!(counted(&mut world), 0);
+}
+
+#[test]
 fn what_a_person_watches_is_not_shown_twice() {
     let mut world = World::new(&json!({}));
     world.put(1, "eu-west-1", &["a.example"]);

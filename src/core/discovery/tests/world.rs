@@ -4,7 +4,7 @@ use crate::{
     api::{
         AwsAccount, Certificate, DISCOVER_ANNOTATION, DISCOVERED_BY_LABEL,
         account::AwsAccountStatus,
-        conditions::{DISCOVERED, Finding, READY, conditions, is_true},
+        conditions::{DISCOVERED, Finding, READY, STALLED, conditions, is_true},
         names::{CertificateArn, Region},
         shared::Tags,
     },
@@ -178,6 +178,14 @@ impl World {
 
     pub fn managed(&mut self, name: &str, acm: &Value, knows: Option<usize>) {
         self.managed_in("apps", name, acm, knows);
+    }
+
+    /// A managed Certificate waits for a person.
+    pub fn stall(&mut self, name: &str) {
+        let object = self.objects.get_mut(&("apps".to_owned(), name.to_owned())).unwrap();
+        let finding = Finding::yes(STALLED, "AdoptionRefused", "it may not");
+        let status = object.status.get_or_insert_default();
+        status.conditions = conditions(&[], &[finding], 1, self.now);
     }
 
     fn watching(&mut self, namespace: &str, name: &str, by: Option<&str>, id: usize) {
