@@ -306,7 +306,7 @@ fn a_clock_that_is_set_back_a_little_hides_no_answer() {
     let after = Asked { at: asked_at(Some(&before), back), generation: Some(2), ..asked(Answer::default()) };
     let told = |asked: &Asked| tell(Some(asked), &nothing.0, &nothing.1);
     let (finding, permissions) = told(&before);
-    let conditions = conditions(&[], &[finding.clone()], 1, now);
+    let conditions = conditions(&[], std::slice::from_ref(&finding), 1, now);
     let stored = AwsAccountStatus { permissions, conditions, ..AwsAccountStatus::default() };
     assert_ne!(told(&after).0, finding);
     assert_eq!(settled(&stored, told(&after), now + SignedDuration::from_secs(1)).0, told(&after).0);
