@@ -28,7 +28,7 @@ use crate::{
         kinds::Kinds,
         leader::Mandate,
         packed::{Packed, Packer},
-        store::{Store, serial_digest},
+        store::{RenewedBy, Store, serial_digest},
     },
     metrics::Metrics,
 };
@@ -182,7 +182,7 @@ impl Context {
         for request in self.requests.keys(|_, _| true).iter().filter_map(|key| self.requests.at(key)) {
             self.spending().note(&request, now);
         }
-        for key in self.certificates.keys(|_, certificate| certificate.managed) {
+        for key in self.certificates.keys(|_, certificate| certificate.renewed_by == RenewedBy::Acm) {
             if let Some(certificate) = self.certificates.at(&key) {
                 self.spending().note_certificate(&certificate, now);
             }

@@ -1,6 +1,6 @@
 //! What the stores keep of each kind.
 
-use super::store::{Gist, Kept};
+use super::store::{Gist, Kept, RenewedBy};
 use crate::api::{
     AwsAccount, Certificate, CertificateRequest,
     conditions::{READY, STALLED, is_true},
@@ -30,8 +30,13 @@ impl Kept for Certificate {
         Gist {
             ends: status.and_then(|s| s.not_after.as_ref()).map(|t| t.0.as_second()),
             renews: status.and_then(|s| s.renewal_time.as_ref()).map(|t| t.0.as_second()),
-            observed: spec.is_observed(),
-            managed: spec.source.acm_managed.is_some(),
+            renewed_by: if spec.is_observed() {
+                RenewedBy::Nobody
+            } else if spec.source.acm_managed.is_some() {
+                RenewedBy::Acm
+            } else {
+                RenewedBy::Operator
+            },
             ..gist(status.map(|s| &*s.conditions), spec.enabled)
         }
         .with_names(accounts, spec.secret_in_view())
@@ -138,7 +143,7 @@ mod tests {
         }))
         .unwrap();
         let gist = certificate.gist();
-        assert!(gist.observed && gist.keeps.is_none() && gist.uses("prod"));
+        assert!(gist.is_observed() && gist.keeps.is_none() && gist.uses("prod"));
         assert_eq!(gist.serial, crate::kube::store::serial_digest("01:02"));
     }
 }

@@ -29,6 +29,18 @@ pub trait Kept: Resource<DynamicType = ()> + Serialize + DeserializeOwned + Clon
     fn gist(&self) -> Gist;
 }
 
+/// Who renews what an object keeps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RenewedBy {
+    /// The operator, or whoever keeps its source.
+    #[default]
+    Operator,
+    /// ACM, which issued it.
+    Acm,
+    /// Nobody here: it is only watched.
+    Nobody,
+}
+
 /// What passes over all objects ask of each; so none of them decodes any.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Gist {
@@ -46,15 +58,19 @@ pub struct Gist {
     pub uses: Box<[u64]>,
     /// The Secret that it keeps, or that is its source, as a digest.
     pub keeps: Option<u64>,
-    /// It is only watched.
-    pub observed: bool,
-    /// ACM issues and renews it.
-    pub managed: bool,
+    /// Who renews it.
+    pub renewed_by: RenewedBy,
     /// The serial number of its certificate, as a digest.
     pub serial: Option<NonZeroU64>,
 }
 
 impl Gist {
+    /// Whether it is only watched.
+    #[must_use]
+    pub fn is_observed(&self) -> bool {
+        self.renewed_by == RenewedBy::Nobody
+    }
+
     /// With these accounts, and this Secret.
     #[must_use]
     pub fn with_names<'a>(mut self, accounts: impl IntoIterator<Item = &'a str>, secret: Option<&str>) -> Self {

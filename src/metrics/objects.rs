@@ -169,11 +169,11 @@ impl Gauges {
     }
 
     fn certificate(&self, key: &Key, certificate: &Gist, apart: bool, now: Timestamp) {
-        let enabled = certificate.enabled && !certificate.observed;
+        let enabled = certificate.enabled && !certificate.is_observed();
         let (ends, renews) = (time(certificate.ends), time(certificate.renews));
         self.object("Certificate", state(certificate, ends.is_some_and(|ends| ends <= now)));
         // What ACM calls revoked, failed or gone is told, and needs nobody's hurry.
-        let watched = certificate.enabled && certificate.observed && certificate.ready;
+        let watched = certificate.enabled && certificate.is_observed() && certificate.ready;
         let family = if watched { &self.unmanaged } else { &self.expiring };
         if let Some(ends) = ends.filter(|ends| (enabled || watched) && *ends > now) {
             for (within, hours) in WITHIN {
@@ -200,7 +200,7 @@ impl Gauges {
 
     /// The next end of an enabled Certificate; none, if none is to come.
     fn next_end(&mut self, certificates: &[(Key, Gist)], now: Timestamp) {
-        let end = |(_, c): &(Key, Gist)| time(c.ends).filter(|_| c.enabled && !c.observed);
+        let end = |(_, c): &(Key, Gist)| time(c.ends).filter(|_| c.enabled && !c.is_observed());
         if let Some(next) = certificates.iter().filter_map(end).filter(|end| *end > now).min() {
             self.next.get_or_insert_default().set(next.as_second());
         }
@@ -350,7 +350,7 @@ fn time(seconds: Option<i64>) -> Option<Timestamp> {
 fn state(object: &Gist, ended: bool) -> &'static str {
     if !object.enabled {
         "disabled"
-    } else if object.observed {
+    } else if object.is_observed() {
         "observed"
     } else if ended {
         "expired"

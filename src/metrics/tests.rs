@@ -3,7 +3,7 @@ use crate::{
     api::{AwsAccount, Certificate},
     kube::{
         key::Key,
-        store::{Gist, Kept as _},
+        store::{Gist, Kept as _, RenewedBy},
     },
 };
 use jiff::Timestamp;
@@ -116,7 +116,7 @@ fn what_is_only_watched_alarms_nobody() {
         certificate("revoked", true, NOW, "2026-06-01T12:00:00Z", &json!([condition("Ready", "False", "Revoked")])),
     ];
     for (_, gist) in &mut fleet {
-        gist.observed = true;
+        gist.renewed_by = RenewedBy::Nobody;
     }
     let text = text(&Metrics::new(), &fleet, false);
     for (state, count) in [("observed", 3), ("expired", 0), ("pending", 0)] {
