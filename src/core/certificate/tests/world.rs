@@ -148,8 +148,8 @@ pub struct World {
     pub tag_reads: usize,
     pub describes: usize,
     pub lists: usize,
-    /// The last write to another object found it changed.
-    pub conflict: bool,
+    /// Writes to other objects that found them changed, of the step that was taken last.
+    pub conflicts: usize,
     /// What people do while a process is frozen and the other one works.
     pub meanwhile: Option<fn(&mut World)>,
     /// Other people's objects.
@@ -212,7 +212,7 @@ impl World {
             tag_reads: 0,
             describes: 0,
             lists: 0,
-            conflict: false,
+            conflicts: 0,
             meanwhile: None,
             shelf: vec![],
             shelf_reads: 0,
@@ -340,7 +340,7 @@ impl World {
                 (o.memory, self.process.records) = (memory, records);
                 return self.end(o, SignedDuration::from_secs(1));
             }
-            if std::mem::take(&mut self.conflict) {
+            if std::mem::take(&mut self.conflicts) > 0 {
                 return self.end(o, SignedDuration::from_millis(500));
             }
             if self.gone {

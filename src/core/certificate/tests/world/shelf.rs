@@ -117,7 +117,7 @@ impl World {
     ) {
         self.shelf_writes += 1;
         let trouble = |state| Trouble { state, message: "no".into() };
-        self.conflict = self.shelved(object).is_some_and(|there| there.version != *version);
+        self.conflicts = self.shelved(object).iter().filter(|there| there.version != *version).count();
         let done = self.reach(object).and_then(|there| {
             if there.version != *version {
                 return Err(trouble(PublishState::Unavailable));
