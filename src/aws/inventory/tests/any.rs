@@ -83,7 +83,7 @@ async fn play(events: Vec<Event>) {
                 }
                 match answer {
                     Err(_) => {}
-                    Ok(Lookup::NotYet { until }) => assert!(until > now && until <= after(now, 12), "{until}"),
+                    Ok(Lookup::NotYet { until }) => assert!(until > now && until <= now + SWEEP_GAPS[3], "{until}"),
                     Ok(Lookup::Found(found)) => {
                         let (start, _) = swept.iter().rev().find(|(_, ended)| *ended).unwrap();
                         assert!(*start > newer_than && now <= after(*start, 60), "an old list");
