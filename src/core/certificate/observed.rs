@@ -415,7 +415,7 @@ pub enum Write {
         /// The object.
         object: ObjectRef,
         /// As which it was read.
-        version: Version,
+        version: Box<Version>,
         /// All fields.
         fields: Vec<PublishedField>,
     },

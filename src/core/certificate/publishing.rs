@@ -163,7 +163,7 @@ fn need(
         return Some(Need::Later(rest));
     }
     let write = |version: &Version| {
-        let (object, version, fields) = (object.clone(), version.clone(), fields.to_vec());
+        let (object, version, fields) = (object.clone(), Box::new(version.clone()), fields.to_vec());
         Some(Need::Write(Write::Publish { object, version, fields }))
     };
     match seen {
