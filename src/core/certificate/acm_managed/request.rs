@@ -84,9 +84,11 @@ impl Way<'_> {
             Ok(at) => at,
             Err(next) => return next,
         };
-        // As long as the answer is not known it is the same request, by the same token.
+        // As long as the answer is not known it is the same request, by the same token. After a wiped status, a token of the last
+        // hour would lead to what is gone.
         if told.pending_since.is_none() {
-            told.attempts = Some(told.attempts.unwrap_or(0).saturating_add(1));
+            let asked = i32::try_from(managed.asked.len()).unwrap_or(i32::MAX);
+            told.attempts = Some(told.attempts.unwrap_or(0).saturating_add(1).max(asked));
         }
         told.pending_since = Some(at);
         (told.state, told.message) = (TargetState::Pending, None);

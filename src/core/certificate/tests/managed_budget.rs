@@ -127,6 +127,22 @@ fn a_status_that_is_wiped_takes_no_count_with_it() {
     assert_silent(&mut world);
 }
 
+/// ACM answers a token of the last hour with the ARN that it led to, also where that is deleted.
+#[test]
+fn what_is_asked_for_after_a_wiped_status_is_asked_for_by_a_token_of_its_own() {
+    let mut world = World::new(&managed(false, None));
+    world.acm_failure = Some("PCA_ACCESS_DENIED");
+    world.converge();
+    again(&mut world, 2, ask_for_renewal);
+    world.certificate.status = None;
+    world.touch();
+    world.converge();
+    world.acm_failure = None;
+    again(&mut world, 1, ask_for_renewal);
+    assert!(ready(&world) && stalled(&world).is_none(), "{:#?}", world.certificate.status);
+    assert_eq!((world.asked_of_acm.len(), world.new_imports), (4, 4));
+}
+
 #[test]
 fn renewals_that_a_person_asks_for_count_and_what_is_there_stays() {
     let mut world = World::new(&managed(true, None));
