@@ -247,7 +247,8 @@ impl Way<'_> {
     fn asked(&self, told: &TargetStatus) -> Option<(String, Timestamp)> {
         let value = wanted::renewal_request(&self.o.certificate, self.now)?;
         let at: Timestamp = value.parse().ok()?;
-        let answered = told.imported_at.as_ref().is_some_and(|requested| at <= requested.0);
+        // A status tells whole seconds.
+        let answered = told.imported_at.as_ref().is_some_and(|requested| whole_seconds(at) <= requested.0);
         (!answered).then(|| (plain(value, 64), at))
     }
 
