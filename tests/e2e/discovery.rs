@@ -200,7 +200,9 @@ async fn what_a_person_makes_a_managed_one_is_let_be() {
     let patch = json!({ "spec": { "management": "Managed", "secret": { "name": "app-tls" }, "duration": "168h",
         "source": { "privateCa": { "certificateAuthority": { "arn": authority.arn } } } } });
     world.change(&world.certificates(), &name, patch).await;
-    assert_eq!(status(&discover(&world).await).managed, 1);
+    // The account lets nobody take over what it has, so nobody keeps that alive.
+    world.stalled(&name, "AdoptionRefused").await;
+    assert_eq!(status(&discover(&world).await).managed, 0);
     view(&world, 0).await.delete(&arn).await;
     discover(&world).await;
     discover(&world).await;
