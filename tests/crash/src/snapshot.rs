@@ -12,8 +12,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, sync::LazyLock};
 
-/// Counts how often something was tried, which a crash may raise.
-const HISTORIES: [&str; 2] = ["attempt", "attempts"];
+/// What tells how often something was tried, which a crash may raise: numbers, and for ACM the times.
+const HISTORIES: [&str; 3] = ["attempt", "attempts", "asked"];
 /// What the API server keeps for itself.
 const BOOKKEEPING: [&str; 5] = ["managedFields", "resourceVersion", "uid", "creationTimestamp", "data"];
 
