@@ -1,6 +1,6 @@
 //! What a Certificate may ask ACM for in a day: not more, whatever goes wrong again and again.
 
-use super::*;
+use super::{blows::fault, *};
 use crate::api::RENEW_ANNOTATION;
 use jiff::Timestamp;
 use proptest::prelude::*;
@@ -218,17 +218,6 @@ enum Blow {
     HoursPass(i64),
     OtherProcess,
     ClockBack(i64),
-}
-
-fn fault() -> impl Strategy<Value = Fault> {
-    prop_oneof![
-        4 => Just(Fault::Fine),
-        1 => Just(Fault::CrashBefore),
-        2 => Just(Fault::CrashAfter),
-        2 => Just(Fault::AnswerLost),
-        1 => Just(Fault::Unsent),
-        1 => Just(Fault::Refused),
-    ]
 }
 
 fn blow() -> impl Strategy<Value = Blow> {

@@ -1,6 +1,6 @@
 //! Whatever happens, in any order, to a certificate that ACM issues.
 
-use super::*;
+use super::{super::blows::fault, *};
 use proptest::prelude::*;
 
 #[derive(Clone, Debug)]
@@ -22,17 +22,6 @@ enum Blow {
     InUse(bool),
     ClockBack(i64),
     GoneFromAcm,
-}
-
-fn fault() -> impl Strategy<Value = Fault> {
-    prop_oneof![
-        4 => Just(Fault::Fine),
-        1 => Just(Fault::CrashBefore),
-        2 => Just(Fault::CrashAfter),
-        2 => Just(Fault::AnswerLost),
-        1 => Just(Fault::Unsent),
-        1 => Just(Fault::Refused),
-    ]
 }
 
 fn blow() -> impl Strategy<Value = Blow> {
