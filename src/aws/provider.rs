@@ -31,6 +31,9 @@ use tokio::sync::Mutex;
 const SESSION_NAME: &str = "arnkeeper";
 /// How long a session lasts if the account does not say; it is AWS's default too.
 const SESSION_LENGTH: Duration = Duration::from_hours(1);
+/// A connection is used again only within this time. Who answers closes idle ones after a time of its own, and a call that meets the
+/// close is lost: whether it was paid for is then not known.
+const IDLE: Duration = Duration::from_secs(15);
 /// Credentials are renewed this long before they end.
 const EARLY: Duration = Duration::from_mins(2);
 
@@ -41,6 +44,7 @@ pub fn http_client(network: &Network) -> SharedHttpClient {
     let client = Builder::new().build_with_connector_fn(move |settings, components| {
         let mut connector = ConnectorBuilder::default().tls_provider(Provider::Rustls(CryptoMode::AwsLc));
         connector.set_connector_settings(settings.cloned());
+        connector.set_pool_idle_timeout(Some(Some(IDLE)));
         connector.set_proxy_config(Some(network.proxy()));
         connector.set_tls_context(network.tls());
         if let Some(components) = components {

@@ -11,7 +11,7 @@ use hyper::{
     Method, Request, Response, StatusCode, body::Incoming, header::CONTENT_TYPE, server::conn::http1,
     service::service_fn,
 };
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use regex::Regex;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
@@ -23,7 +23,7 @@ type Refusal = (StatusCode, String);
 
 pub(crate) async fn connection(shared: Arc<Shared>, stream: TcpStream) {
     let service = service_fn(move |request| answer(shared.clone(), request));
-    let connection = http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);
+    let connection = http1::Builder::new().header_read_timeout(None).serve_connection(TokioIo::new(stream), service);
     if let Err(error) = connection.await {
         tracing::debug!(%error, "a connection of the control endpoints ended");
     }

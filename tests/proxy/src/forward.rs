@@ -9,11 +9,11 @@ use hyper::{
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
-    rt::TokioExecutor,
+    rt::{TokioExecutor, TokioTimer},
 };
 use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
 use rustls_pki_types::{CertificateDer, pem::PemObject as _};
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 /// A server, and the connections to it.
 pub struct Server {
@@ -40,7 +40,10 @@ impl Server {
             .with_no_client_auth();
         let connector = HttpsConnectorBuilder::new().with_tls_config(config).https_or_http().enable_http1().build();
         // The Host header is part of what AWS's clients sign: it stays what the client wrote.
-        let client = Client::builder(TokioExecutor::new()).set_host(false).build(connector);
+        let mut client = Client::builder(TokioExecutor::new());
+        // Long before the API server closes what is idle (90 s): what meets the close is lost by chance.
+        client.pool_timer(TokioTimer::new()).pool_idle_timeout(Duration::from_secs(15)).set_host(false);
+        let client = client.build(connector);
         Ok(Self { client, base })
     }
 

@@ -18,7 +18,7 @@ use hyper::{
     server::conn::http1,
     service::service_fn,
 };
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use jiff::{SignedDuration, fmt::rfc2822};
 use serde_json::json;
 use std::{
@@ -221,7 +221,8 @@ async fn accept<F: Future<Output = ()> + Send + 'static>(listener: TcpListener, 
 async fn connection(shared: Arc<Shared>, stream: TcpStream) {
     let mut away = shared.away.subscribe();
     let service = service_fn(move |request| shared.clone().serve(request));
-    let connection = http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);
+    // Who waits for a head without end closes no idle connection: a call that meets the close would be lost by chance.
+    let connection = http1::Builder::new().header_read_timeout(None).serve_connection(TokioIo::new(stream), service);
     tokio::select! {
         // First: what a server that is away reads, it must not pass on.
         biased;
