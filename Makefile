@@ -156,12 +156,17 @@ image: ## Build the container image; IMAGE=name:tag
 	$(need) docker
 	@docker build --tag $(IMAGE) .
 
+comma := ,
 # Statically linked, as in the image: a program that is measured should be the one that is shipped.
 RELEASE := --release --locked --target $(shell rustc -vV | sed -n 's/^host: //p')
 .PHONY: bench
 bench: export RUSTFLAGS := -C target-feature=+crt-static
 bench: ## The figures, in one table, a quarter of an hour; ONLY=counts,burst for some, BENCH="--rest-seconds 600" for flags
 	$(need) cargo cc go python3 openssl curl jq setsid
+	@for figure in $(subst $(comma), ,$(ONLY)); do \
+	  grep -q "^    \"$$figure\",$$" benches/figures/main.rs || \
+	    { echo "there is no figure $$figure; there are:" $$(sed -n 's/^    "\([a-z]*\)",$$/\1/p' benches/figures/main.rs) >&2; exit 2; }; \
+	done
 	$(call say,"release build (several minutes, once)")
 	@cargo build $(RELEASE) --workspace --bins
 	@tests/control-plane/build >/dev/null

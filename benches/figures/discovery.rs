@@ -2,7 +2,7 @@
 
 use super::{
     stand::{Operator, Outcome, REGION, Stand, told},
-    table::Row,
+    table::{Row, throttled},
 };
 use arnkeeper::api::AwsAccount;
 use futures::{StreamExt, TryStreamExt};
@@ -73,7 +73,7 @@ pub async fn discovery(stand: &Stand, sizes: &[u32]) -> Outcome<Vec<Row>> {
     ready?;
     ran_since(stand, sizes.len(), Timestamp::UNIX_EPOCH, bound).await?;
     let calls = stand.ledger().await?;
-    let throttled = calls.iter().filter(|(_, outcome, _)| outcome.contains("Thrott")).count();
+    let (throttled, in_words) = throttled(&calls);
     let times = |operation: &str| -> Vec<Timestamp> {
         calls.iter().filter(|(o, ..)| o == operation).filter_map(|(.., at)| at.parse().ok()).collect()
     };
@@ -93,7 +93,7 @@ pub async fn discovery(stand: &Stand, sizes: &[u32]) -> Outcome<Vec<Row>> {
         Row::new(
             &what("first discovery, quotas on"),
             "≥ 90 % of what the quotas allow, 0 throttled",
-            format!("{share:.0} % ({seconds:.0} s of {:.0} s), {throttled} throttled", least(sizes)),
+            format!("{share:.0} % ({seconds:.0} s of {:.0} s), {in_words}", least(sizes)),
             share >= 90.0 && throttled == 0,
         ),
         Row::told(

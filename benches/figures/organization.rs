@@ -2,7 +2,7 @@
 
 use super::{
     stand::{Operator, Outcome, Stand, told},
-    table::Row,
+    table::{Row, throttled},
 };
 use arnkeeper::api::SYNC_ANNOTATION;
 use futures::{StreamExt, TryStreamExt};
@@ -51,7 +51,7 @@ pub async fn organization(stand: &Stand, members: u32) -> Outcome<Vec<Row>> {
     let seconds = began.elapsed().as_secs_f64();
     let (_, peak) = operator.process().memory();
     let calls = stand.ledger().await?;
-    let throttled = calls.iter().filter(|(_, outcome, _)| outcome.contains("Thrott")).count();
+    let (throttled, in_words) = throttled(&calls);
     let reads = busiest_second(&calls, "organizations:");
     let entered = busiest_second(&calls, "sts:AssumeRole");
     let first = assumed(stand).await?;
@@ -79,7 +79,7 @@ pub async fn organization(stand: &Stand, members: u32) -> Outcome<Vec<Row>> {
         Row::new(
             &what("pace"),
             "≤ 6 calls to Organizations in any second, 0 throttled",
-            format!("{reads}, {throttled} throttled; at most {entered} AssumeRole in a second"),
+            format!("{reads}, {in_words}; at most {entered} AssumeRole in a second"),
             reads <= READS_A_SECOND + 1 && throttled == 0,
         ),
     ])

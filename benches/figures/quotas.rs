@@ -2,7 +2,7 @@
 
 use super::{
     stand::{Operator, Outcome, Stand, certificate},
-    table::Row,
+    table::{Row, throttled},
 };
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -34,7 +34,7 @@ pub async fn quotas(stand: &Stand) -> Outcome<Vec<Row>> {
     operator.stop().await?;
     let calls = stand.ledger().await?;
     stand.sim("POST", "quotas", json!({ "enabled": false })).await?;
-    let throttled = calls.iter().filter(|(_, outcome, _)| outcome.contains("Thrott")).count();
+    let (throttled, in_words) = throttled(&calls);
     let imports =
         calls.iter().filter(|(operation, outcome, _)| operation == "acm:ImportCertificate" && outcome == "ok");
     let times: Vec<Timestamp> = imports.filter_map(|(.., at)| at.parse().ok()).collect();
@@ -43,7 +43,7 @@ pub async fn quotas(stand: &Stand) -> Outcome<Vec<Row>> {
     // From the first to the last import of an account there are one fewer intervals than imports.
     let rate = f64::from(ACCOUNTS * EACH - ACCOUNTS) / seconds;
     let share = rate / f64::from(ACCOUNTS) * 100.0;
-    let measured = format!("{share:.0} % of 10 imports a second, {throttled} throttled of {} calls", calls.len());
+    let measured = format!("{share:.0} % of 10 imports a second, {in_words} of {} calls", calls.len());
     let what = "Quotas on, ten accounts, 500 at once: rate of imports, throttled answers";
     Ok(vec![Row::new(what, "≥ 95 % of what the quotas allow, 0", measured, share >= 95.0 && throttled == 0)])
 }

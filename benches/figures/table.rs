@@ -1,6 +1,6 @@
 //! The table that is printed.
 
-use std::fmt::Write as _;
+use std::{collections::BTreeMap, fmt::Write as _};
 
 /// One figure.
 pub struct Row {
@@ -67,4 +67,16 @@ pub fn markdown(rows: &[Row]) -> String {
         }
     }
     text
+}
+
+/// How many calls AWS throttled, and in words, with the operations.
+pub fn throttled(calls: &[(String, String, String)]) -> (usize, String) {
+    let mut of = BTreeMap::<&str, usize>::new();
+    for (operation, ..) in calls.iter().filter(|(_, outcome, _)| outcome.contains("Thrott")) {
+        *of.entry(operation).or_default() += 1;
+    }
+    let all = of.values().sum();
+    let each: Vec<String> = of.iter().map(|(operation, count)| format!("{operation} {count}")).collect();
+    let which = if each.is_empty() { String::new() } else { format!(" ({})", each.join(", ")) };
+    (all, format!("{all} throttled{which}"))
 }

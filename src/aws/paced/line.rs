@@ -13,9 +13,8 @@ const MARGIN: f64 = 1.01;
 /// A line this fast may make up for a late timer; a slower one may not, since AWS's bucket holds one second's worth.
 const FAST: f64 = 3.0;
 const LATE: Duration = Duration::from_millis(5);
-/// What the unknown time on the way to AWS may add to the time between two calls of a slow line.
-const MOST_JITTER: Duration = Duration::from_secs(1);
-/// An import that has no answer yet may not have come to AWS: so long the next one waits for it.
+/// A call that has no answer yet may not have come to AWS: so long the next one of a slow line waits for it. The unknown time on
+/// the way adds no more than this to the time between two calls.
 const UNANSWERED: Duration = Duration::from_secs(3);
 /// Between two looks whether there is an answer.
 const LOOK: Duration = Duration::from_millis(10);
@@ -98,8 +97,6 @@ pub struct Line {
     sent: Option<Instant>,
     /// The last call has no answer yet.
     unanswered: bool,
-    /// Leave is asked for here, so there is one call at a time.
-    one_at_a_time: bool,
     /// The shortest time that AWS took to answer.
     quickest: Option<Duration>,
     waiting: BTreeMap<Place, Waiter>,
@@ -121,7 +118,6 @@ impl Line {
             free: now,
             sent: None,
             unanswered: false,
-            one_at_a_time: false,
             quickest: None,
             waiting: BTreeMap::new(),
             places: HashMap::new(),
@@ -172,7 +168,6 @@ impl Line {
     /// Asks for leave to call within `ahead`, and at once where the line is empty. Something has to be done before the
     /// call that takes a while; whoever has leave asks again right before the call.
     pub fn ask_leave(&mut self, asker: &Asker, ahead: Duration, now: Instant) -> Answer {
-        self.one_at_a_time = true;
         if self.leave.iter().any(|leave| leave.key == asker.key) {
             return Answer::Go;
         }
@@ -210,7 +205,7 @@ impl Line {
             return;
         }
         // So much later than others it may have come to AWS, and then the next one comes too early.
-        let late = self.quickest.map_or(took, |quickest| took.saturating_sub(quickest)).min(MOST_JITTER);
+        let late = self.quickest.map_or(took, |quickest| took.saturating_sub(quickest)).min(UNANSWERED);
         self.quickest = Some(self.quickest.map_or(took, |quickest| took.min(quickest + quickest / 64)));
         if self.quota < FAST && self.sent == Some(sent) {
             self.free = self.free.max(sent + self.between(now) + late);
@@ -248,7 +243,7 @@ impl Line {
 
     /// When the next call may be sent, as far as is known.
     fn free_at(&self, now: Instant) -> Instant {
-        let waits = self.one_at_a_time && self.quota < FAST && self.unanswered;
+        let waits = self.quota < FAST && self.unanswered;
         let lost = self.sent.is_none_or(|sent| now.saturating_duration_since(sent) >= UNANSWERED);
         if waits && !lost { self.free.max(now + LOOK) } else { self.free }
     }

@@ -18,6 +18,8 @@ struct World {
     next: Vec<(Instant, Asker)>,
     /// How much later than it is told to somebody comes back.
     late: Duration,
+    /// How long AWS takes to answer.
+    takes: Duration,
     sent: Vec<(Instant, String)>,
     /// How often somebody was told to come back.
     came_back: usize,
@@ -32,6 +34,7 @@ impl World {
             now,
             next: vec![],
             late: Duration::ZERO,
+            takes: Duration::ZERO,
             sent: vec![],
             came_back: 0,
         }
@@ -46,6 +49,11 @@ impl World {
         while let Some(index) = (0..self.next.len()).min_by_key(|i| self.next[*i].0) {
             let (at, asker) = self.next.swap_remove(index);
             self.now = self.now.max(at);
+            if let Some((sent, _)) = self.sent.last().filter(|(sent, _)| *sent + self.takes <= self.now)
+                && self.line.unanswered
+            {
+                self.line.answered(*sent, false, *sent + self.takes);
+            }
             match self.line.ask(&asker, self.now) {
                 Answer::Go => self.sent.push((self.now, asker.key)),
                 Answer::Near(at) => self.next.push((at.max(self.now + Duration::from_millis(1)), asker)),
@@ -181,6 +189,23 @@ fn throttling_slows_a_line_which_recovers() {
     assert_eq!(calls_in_a_second(&mut line, slowest + Duration::from_mins(2)), 10);
 }
 
+/// The call before may come to AWS at the last moment before its answer, and the next one at once.
+#[test]
+fn a_slow_line_waits_for_an_answer_and_a_second_after_it() {
+    let mut world = World::new(1);
+    world.takes = Duration::from_millis(2500);
+    for n in 0..5 {
+        world.comes(Duration::ZERO, asker(n, None));
+    }
+    world.run();
+    let gaps = world.sent.windows(2).map(|two| two[1].0 - two[0].0);
+    assert!(
+        gaps.clone().all(|gap| gap >= world.takes && gap <= world.takes + 2 * SECOND),
+        "{:?}",
+        gaps.collect::<Vec<_>>()
+    );
+}
+
 #[test]
 fn leave_to_import_comes_before_the_turn_and_the_turn_is_kept() {
     let (now, ahead) = (Instant::now(), Duration::from_millis(1500));
@@ -268,8 +293,10 @@ fn the_wait_of_who_comes_back_is_counted_from_the_first_time() {
         line.ask(&asker(n, None), now);
         line.comes_back(&n.to_string(), now + SECOND * n);
     }
+    line.answered(now, false, now);
     assert_eq!(line.ask(&asker(1, None), now + SECOND * 2), Answer::Go);
     assert_eq!(line.waited(), SECOND * 2);
+    line.answered(now + SECOND * 2, false, now + SECOND * 2);
     assert_eq!(line.ask(&asker(2, None), now + SECOND * 4), Answer::Go);
     assert_eq!(line.waited(), SECOND * 4);
 }
