@@ -9,7 +9,7 @@ use crate::{
 use arnkeeper::api::{
     AwsAccount, Certificate, CertificateRequest, RENEW_ANNOTATION,
     certificate::{TargetState, TargetStatus},
-    conditions::{READY, STALLED},
+    conditions::{PERMISSIONS_VERIFIED, READY, STALLED},
 };
 use k8s_openapi::{
     NamespaceResourceScope,
@@ -143,6 +143,14 @@ impl World {
         }
         self.put_credentials(BASE_KEY.0, BASE_KEY.1).await;
         self.make_account(spec).await
+    }
+
+    /// Waits until the account was looked at, and what is missing of its permissions told: both wake who waits for it.
+    pub async fn account_looked_at(&self) {
+        let seen = |a: &AwsAccount| a.condition(PERMISSIONS_VERIFIED).is_some_and(|c| c.reason != "NotVerifiedYet");
+        let looked = |a: &AwsAccount| a.is(READY) && seen(a);
+        let what = "Ready, and its permissions looked at";
+        until(&self.accounts(), &self.account, what, looked).await;
     }
 
     /// Makes the AwsAccount alone.

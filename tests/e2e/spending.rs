@@ -23,6 +23,8 @@ async fn world(test: &str, issues: i32) -> (World, Authority) {
     let world = World::bare(test).await;
     let authority = Authority::new(&world, json!({})).await;
     world.open_account(json!({ "budget": { "issuesPerDay": issues } })).await;
+    // What was refused is tried again once the account is found ready.
+    world.account_looked_at().await;
     (world, authority)
 }
 
