@@ -4,7 +4,7 @@
 use arnkeeper::{
     api::{
         self,
-        names::{AccountId, AuthorityArn, Region, RoleArn},
+        names::{AccountId, AuthorityArn, PARTITIONS, Region, RoleArn},
     },
     aws::{
         network::Network,
@@ -68,7 +68,7 @@ struct IamPolicyArgs {
     #[arg(long = "for", value_name = "USE", value_enum, value_delimiter = ',', required_unless_present = "table")]
     uses: Vec<Use>,
     /// aws, aws-us-gov, aws-cn. Default: that of what else is named, else aws.
-    #[arg(long)]
+    #[arg(long, value_parser = partition)]
     partition: Option<String>,
     /// The account whose CAs and certificates it is about. Default: any.
     #[arg(long)]
@@ -130,7 +130,7 @@ struct RunArgs {
     #[arg(long, env = "ARNKEEPER_LEADER_ELECT_RETRY_PERIOD", default_value = "2s", value_parser = duration)]
     leader_elect_retry_period: Duration,
     /// What is logged: error, warn, info, debug, or a filter of the crate tracing-subscriber.
-    #[arg(long, env = "ARNKEEPER_LOG", default_value = "info")]
+    #[arg(long, env = "ARNKEEPER_LOG", default_value = "info", value_parser = log_filter)]
     log: String,
     /// How it is logged.
     #[arg(long, env = "ARNKEEPER_LOG_FORMAT", value_enum, default_value = "text")]
@@ -158,9 +158,38 @@ enum LogFormat {
     Json,
 }
 
+/// The levels of the log.
+const LEVELS: [&str; 5] = ["error", "warn", "info", "debug", "trace"];
+
+/// A level or a filter. A word alone that is no level would be the name of a module, and everything else be silent.
+fn log_filter(value: &str) -> Result<String, String> {
+    let alone = !value.contains(['=', ',', '[']);
+    if alone && value != "off" && !LEVELS.contains(&value) {
+        return Err(format!("is no level ({}), nor a filter such as info,arnkeeper::aws=debug", LEVELS.join(", ")));
+    }
+    Ok(value.to_owned())
+}
+
+/// A bare level is ours; the libraries only warn, and what the client of the API server says is said here, too.
+fn directives(log: &str) -> String {
+    if LEVELS.contains(&log) { format!("warn,kube_client=off,arnkeeper={log}") } else { log.to_owned() }
+}
+
+/// What the parser says of it names a format of its own.
+const NO_DURATION: &str = "is no duration: it is a number with its unit, such as 24h, 30m or 15s";
+
+/// A partition of AWS: `policy` takes any word of this shape, since ARNs may name one that is new.
+fn partition(value: &str) -> Result<String, String> {
+    if PARTITIONS.contains(&value) {
+        Ok(value.to_owned())
+    } else {
+        Err(format!("is none of AWS's partitions: {}", PARTITIONS.join(", ")))
+    }
+}
+
 /// A duration as Go writes it; not negative.
 fn interval(value: &str) -> Result<SignedDuration, String> {
-    let duration: SignedDuration = value.parse().map_err(|e| format!("not a duration such as 24h: {e}"))?;
+    let duration: SignedDuration = value.parse().map_err(|_| NO_DURATION)?;
     if duration.is_negative() { Err("it must not be negative".into()) } else { Ok(duration) }
 }
 
@@ -186,7 +215,7 @@ fn secret_arn(value: &str) -> Result<String, String> {
 }
 
 fn duration(value: &str) -> Result<Duration, String> {
-    let duration: SignedDuration = value.parse().map_err(|e: jiff::Error| e.to_string())?;
+    let duration: SignedDuration = value.parse().map_err(|_| NO_DURATION)?;
     Duration::try_from(duration).map_err(|_| "must not be negative".to_owned())
 }
 
@@ -207,9 +236,7 @@ fn main() -> ExitCode {
 }
 
 fn operator(args: RunArgs) -> Result<(), String> {
-    // A bare level is ours; the libraries only warn, and what the client of the API server says is said here, too.
-    let bare = ["error", "warn", "info", "debug", "trace"].contains(&args.log.as_str());
-    let directives = if bare { format!("warn,kube_client=off,arnkeeper={}", args.log) } else { args.log.clone() };
+    let directives = directives(&args.log);
     let filter = EnvFilter::try_new(directives).map_err(|e| format!("--log: {e}"))?;
     let registry = tracing_subscriber::registry().with(filter);
     match args.log_format {
@@ -368,6 +395,25 @@ mod tests {
                     assert!(known.contains(&flag.trim_end_matches([';', ',', '.'])), "{name} has no --{flag}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_wrong_word_is_told_with_the_right_ones() {
+        let told = |words: &[&str]| {
+            let words = ["arnkeeper"].iter().chain(words);
+            Cli::try_parse_from(words).err().map(|error| error.to_string()).unwrap_or_default()
+        };
+        let partition = told(&["iam-policy", "--for", "import", "--partition", "aws-us"]);
+        assert!(partition.contains("aws, aws-us-gov, aws-cn"), "{partition}");
+        assert_eq!(told(&["iam-policy", "--for", "import", "--partition", "aws-us-gov"]), "");
+        assert!(told(&["run", "--log", "infoo"]).contains("is no level (error, warn, info, debug, trace)"));
+        for filter in ["debug", "off", "info,arnkeeper::aws=debug"] {
+            assert_eq!(told(&["run", "--log", filter]), "");
+        }
+        for flag in ["--drift-interval", "--leader-elect-retry-period"] {
+            let duration = told(&["run", flag, "5"]);
+            assert!(duration.contains("such as 24h, 30m or 15s"), "{duration}");
         }
     }
 

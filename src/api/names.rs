@@ -181,6 +181,10 @@ pub(crate) fn is_partition(s: &str) -> bool {
         .is_some_and(|rest| rest.len() <= 16 && rest.bytes().all(|b| b.is_ascii_lowercase() || b == b'-'))
 }
 
+/// The partitions that a region may lie in (see [`Region::partition`]).
+pub const PARTITIONS: [&str; 8] =
+    ["aws", "aws-us-gov", "aws-cn", "aws-eusc", "aws-iso", "aws-iso-b", "aws-iso-e", "aws-iso-f"];
+
 fn is_region(s: &str) -> bool {
     let parts: Vec<&str> = s.split('-').collect();
     let Some((number, words)) = parts.split_last() else { return false };

@@ -3,6 +3,7 @@
 use super::{
     account::{AllowedNamespaces, Policy},
     names::{AccountId, Region, RoleArn},
+    schema,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -17,7 +18,7 @@ pub struct Organization {
     /// The name of the role, with its path if it has one, through which every member is entered. Default:
     /// OrganizationAccountAccessRole, which exists only in accounts that the organization created, and may do everything there.
     #[serde(default = "usual_role")]
-    #[schemars(length(min = 1, max = 576), regex(pattern = r"^[A-Za-z0-9+=,.@_/-]+$"))]
+    #[schemars(schema_with = "schema::role_name")]
     pub role_name: String,
     /// With credentials of a member account: the role of the management account to read the organization with, and to enter
     /// the members from.
@@ -49,10 +50,7 @@ pub struct Selection {
     pub account_ids: Vec<AccountId>,
     /// Ids of organizational units or of the root, with all that lies below them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(
-        length(max = 50),
-        inner(length(max = 68), regex(pattern = r"^(r-[0-9a-z]{4,32}|ou-[0-9a-z]{4,32}-[a-z0-9]{8,32})$"))
-    )]
+    #[schemars(schema_with = "schema::unit_ids")]
     pub organizational_unit_ids: Vec<String>,
 }
 
@@ -85,10 +83,7 @@ pub struct Match {
     pub account_ids: Vec<AccountId>,
     /// Ids of organizational units or of the root, with all that lies below them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(
-        length(max = 50),
-        inner(length(max = 68), regex(pattern = r"^(r-[0-9a-z]{4,32}|ou-[0-9a-z]{4,32}-[a-z0-9]{8,32})$"))
-    )]
+    #[schemars(schema_with = "schema::unit_ids")]
     pub organizational_unit_ids: Vec<String>,
     /// The account's name, with `*` for any letters.
     #[serde(default, skip_serializing_if = "Option::is_none")]

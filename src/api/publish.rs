@@ -30,13 +30,12 @@ pub struct Publication {
     pub target: String,
     /// The object's apiVersion. Default, for Ingress: networking.k8s.io/v1; for Service and ConfigMap: v1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(
-        length(min = 2, max = 128),
-        regex(pattern = "^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?v[0-9]+((alpha|beta)[0-9]+)?$")
-    )]
+    #[schemars(length(min = 2, max = 128))]
+    #[x_kube(validation = Rule::new("self.matches('^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?v[0-9]+((alpha|beta)[0-9]+)?$')").message("must be a group and a version, such as gateway.networking.k8s.io/v1"))]
     pub api_version: Option<String>,
     /// The object's kind: a namespaced one that the operator may get and patch (value `publish.kinds` of the chart).
-    #[schemars(length(min = 1, max = 63), regex(pattern = "^[A-Z][A-Za-z0-9]*$"))]
+    #[schemars(length(min = 1, max = 63))]
+    #[x_kube(validation = Rule::new("self.matches('^[A-Z][A-Za-z0-9]*$')").message("must be a kind as manifests name it, such as Ingress, not ingresses"))]
     pub kind: String,
     /// The object's name. It is not made by the operator.
     #[schemars(schema_with = "schema::object_name")]

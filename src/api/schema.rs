@@ -90,6 +90,32 @@ pub fn optional_namespace(generator: &mut SchemaGenerator) -> Schema {
     schema
 }
 
+/// The name of an IAM role, with its path (IAM API reference, Role).
+pub fn role_name(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "string",
+        "minLength": 1,
+        "maxLength": 576,
+        "x-kubernetes-validations": [{
+            "rule": "self.matches('^[A-Za-z0-9+=,.@_/-]+$')",
+            "message": "must be the name of an IAM role, with its path if it has one, and not its ARN",
+        }],
+    })
+}
+
+/// Ids of organizational units and of roots (Organizations API reference, OrganizationalUnit and Root).
+pub fn unit_ids(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "maxItems": 50,
+        "items": { "type": "string", "maxLength": 68 },
+        "x-kubernetes-validations": [{
+            "rule": "self.all(id, id.matches('^(r-[0-9a-z]{4,32}|ou-[0-9a-z]{4,32}-[a-z0-9]{8,32})$'))",
+            "message": "must be ids of organizational units or of the root, such as ou-exam-22222222 or r-exam, and not their names",
+        }],
+    })
+}
+
 /// A few labels, in a list: rules on each key would cost too much there, so a key that can't be is told when it is used.
 pub fn some_labels(_: &mut SchemaGenerator) -> Schema {
     json_schema!({

@@ -50,14 +50,13 @@ pub struct Subject {
     pub ip_addresses: Vec<String>,
     /// URIs, such as a SPIFFE id.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(
-        length(max = 100),
-        inner(length(min = 3, max = 1024), regex(pattern = r"^[A-Za-z][A-Za-z0-9+.-]*:[!-~]+$"))
-    )]
+    #[schemars(length(max = 100), inner(length(min = 3, max = 1024)))]
+    #[x_kube(validation = Rule::new("self.all(uri, uri.matches('^[A-Za-z][A-Za-z0-9+.-]*:[!-~]+$'))").message("must be URIs, such as spiffe://pay.example/shop"))]
     pub uris: Vec<String>,
     /// E-mail addresses.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 100), inner(length(min = 3, max = 254), regex(pattern = r"^[!-?A-~]+@[A-Za-z0-9.-]+$")))]
+    #[schemars(length(max = 100), inner(length(min = 3, max = 254)))]
+    #[x_kube(validation = Rule::new("self.all(email, email.matches('^[!-?A-~]+@[A-Za-z0-9.-]+$'))").message("must be e-mail addresses, such as pay@example.com"))]
     pub email_addresses: Vec<String>,
     /// Organization (O).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -69,7 +68,8 @@ pub struct Subject {
     pub organizational_unit: Option<String>,
     /// Country (C), two letters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = "^[A-Z]{2}$"))]
+    #[schemars(length(max = 64))]
+    #[x_kube(validation = Rule::new("self.matches('^[A-Z]{2}$')").message("must be two upper-case letters, such as DE"))]
     pub country: Option<String>,
     /// Locality (L).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -162,7 +162,7 @@ pub enum Usage {
 }
 
 /// Who is responsible for a certificate.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Owner {
     /// A person or a team.
@@ -171,7 +171,8 @@ pub struct Owner {
     pub name: Option<String>,
     /// Where they are reached.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 3, max = 254), regex(pattern = r"^[!-?A-~]+@[A-Za-z0-9.-]+$"))]
+    #[schemars(length(min = 3, max = 254))]
+    #[x_kube(validation = Rule::new("self.matches('^[!-?A-~]+@[A-Za-z0-9.-]+$')").message("must be an e-mail address, such as pay@example.com"))]
     pub email: Option<String>,
 }
 

@@ -16,8 +16,8 @@ const MOST_BYTES: usize = 16 * 1024;
 
 /// What the fields are called.
 pub struct Names {
-    id: String,
-    secret: String,
+    pub(super) id: String,
+    pub(super) secret: String,
     token: String,
 }
 

@@ -94,7 +94,7 @@ fn problem(which: &str, error: AwsError) -> SessionProblem {
 fn parse(mut text: String, names: &Names) -> Result<AccessKeys, String> {
     let read = serde_json::from_str::<BTreeMap<String, Value>>(&text);
     text.zeroize();
-    let fields = read.map_err(|_| "it is not a JSON object".to_owned())?;
+    let fields = read.map_err(|_| format!("it is not a JSON object with {} and {}", names.id, names.secret))?;
     AccessKeys::parse_named(texts(fields), names)
 }
 

@@ -297,7 +297,7 @@ fn unreached(why: &str) -> String {
         "it can't be reached through the proxy of HTTPS_PROXY; if it is to be reached directly, name it in NO_PROXY (Helm value \
          proxy.noProxy)"
     } else {
-        "it can't be reached for now"
+        "it can't be reached for now; if that stays so, look at address, and at what lies between"
     };
     format!("{hint}: {}", plain(why, LONGEST_WORDS))
 }

@@ -14,7 +14,8 @@ use super::{
 };
 use crate::{
     api::{
-        ACCOUNT_NAME_ANNOTATION, ACCOUNT_STATE_ANNOTATION, AwsAccount, PATH_ANNOTATION,
+        ACCOUNT_NAME_ANNOTATION, ACCOUNT_STATE_ANNOTATION, AwsAccount, DISCOVER_ANNOTATION, GROUP, PATH_ANNOTATION,
+        SYNC_ANNOTATION,
         account::{AuthorityStatus, AwsAccountStatus},
         conditions::{
             CREDENTIALS_VALID, Finding, PERMISSIONS_VERIFIED, READY, STALLED, conditions, is_true, whole_seconds,
@@ -46,6 +47,8 @@ const MOST_AUTHORITIES: usize = 200;
 
 /// The longest word of AWS that the status repeats, in bytes: an ARN, a name.
 const LONGEST_WORD: usize = 512;
+/// The longest key of an annotation that is repeated, in bytes.
+const LONGEST_KEY: usize = 64;
 
 /// What was seen of an account. An absent key means: not looked at yet.
 pub struct Observed {
@@ -255,6 +258,9 @@ fn told(
         }
         rest = rest.min(spent.until.duration_since(now)).max(SignedDuration::from_secs(1));
     }
+    if let (Some(unheard), Some(ready)) = (unheard(&o.account), findings.iter_mut().find(|f| f.kind == READY)) {
+        ready.message = format!("{}; {unheard}", ready.message);
+    }
     status.budget.clone_from(&o.budget.record);
     status.observed_generation = Some(generation);
     if o.account.spec.organization.is_some() && status.organization.is_none() {
@@ -270,6 +276,22 @@ fn told(
     discovering::keep(o, before, &mut status);
     let events = events(before, &status);
     Decision { step: Step::Rest(rest), status, events }
+}
+
+/// What an annotation asks for and nobody hears, since its key is none of ours. For a person.
+fn unheard(account: &AwsAccount) -> Option<String> {
+    let known =
+        [SYNC_ANNOTATION, DISCOVER_ANNOTATION, PATH_ANNOTATION, ACCOUNT_NAME_ANNOTATION, ACCOUNT_STATE_ANNOTATION];
+    let mut keys = account.annotations().keys().map(String::as_str);
+    let key = keys.find(|key| {
+        let ours = key.strip_prefix(GROUP).is_some_and(|rest| rest.starts_with('/'));
+        ours && !known.contains(key)
+    })?;
+    Some(format!(
+        "the annotation {:?} does nothing on an AwsAccount; its organization is read by {SYNC_ANNOTATION}, and ACM is looked through by \
+         {DISCOVER_ANNOTATION}",
+        plain(key, LONGEST_KEY)
+    ))
 }
 
 fn authority_status(authority: &Authority) -> AuthorityStatus {

@@ -37,7 +37,9 @@ impl Password {
     pub fn read(secret: Option<&SecretObject>, name: &str, key: &str) -> Result<Self, String> {
         let told = |what: &str| format!("the password of the keystores, key {key:?} of the Secret {name:?}: {what}");
         let secret = secret.ok_or_else(|| told("there is no such Secret in this namespace: make it"))?;
-        let bytes = secret.bytes(key).ok_or_else(|| told("the Secret has no such key"))?;
+        let bytes = secret
+            .bytes(key)
+            .ok_or_else(|| told("the Secret has no such key: put it there, or correct passwordSecretRef.key"))?;
         let text = std::str::from_utf8(bytes).map_err(|_| told("it is not text"))?;
         if text.is_empty() || text.len() > LONGEST {
             return Err(told("it has to have 1 to 1024 characters"));

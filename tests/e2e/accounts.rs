@@ -187,8 +187,8 @@ async fn roles_are_chained_for_an_hour_at_most() {
     // One by itself may last as long as the role allows: an hour, where nobody said more (STS API reference, AssumeRole).
     let spec = json!({ "spec": { "assumeRoles": chain("2h", "1h") } });
     world.change(&world.accounts(), &world.account, spec).await;
-    let message = account_refused(&world, "CredentialsInvalid").await;
-    assert!(message.contains("MaxSessionDuration"), "{message}");
+    let message = account_refused(&world, "RoleChainInvalid").await;
+    assert!(message.contains("MaxSessionDuration") && message.contains("duration in spec.assumeRoles"), "{message}");
     let spec = json!({ "spec": { "assumeRoles": chain("1h", "1h") } });
     world.change(&world.accounts(), &world.account, spec).await;
     let caller = account_ready(&world).await.status.expect("a status").caller_arn.unwrap_or_default();

@@ -68,7 +68,8 @@ pub struct SecretsManager {
     .message("path, mount and authMount have no parts . or .."))]
 pub struct VaultSecret {
     /// Where Vault is, such as `https://vault.example:8200`.
-    #[schemars(length(max = 300), regex(pattern = r"^https://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?/?$"))]
+    #[schemars(length(max = 300))]
+    #[x_kube(validation = Rule::new(r"self.matches(r'^https://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?/?$')").message("must be https:// with a host and, if it is not 443, a port, and no path, such as https://vault.example:8200"))]
     pub address: String,
     /// The namespace, in Vault Enterprise and HCP.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -90,7 +91,8 @@ pub struct VaultSecret {
     pub path: String,
     /// The CAs that Vault's certificate may be signed by, in PEM. Left out: those that the operator trusts (Helm value `caBundle`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 65_536), regex(pattern = "-----BEGIN CERTIFICATE-----"))]
+    #[schemars(length(max = 65_536))]
+    #[x_kube(validation = Rule::new("self.contains('-----BEGIN CERTIFICATE-----')").message("must be certificates in PEM, each from -----BEGIN CERTIFICATE----- on: the text itself, neither a file's name nor base64 of it"))]
     pub ca_bundle: Option<String>,
     /// What its fields are called, where they are not called so.
     #[serde(default, skip_serializing_if = "Option::is_none")]

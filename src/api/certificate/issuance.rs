@@ -102,18 +102,20 @@ pub struct Renewal {
 }
 
 /// A time in which renewals may begin, again and again.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Window {
     /// When it opens: minute, hour, day of month, month, day of week, as in `0 2 * * 6`. A time that the clock passes over
     /// in spring does not come that day; one that comes twice in autumn opens twice.
-    #[schemars(length(min = 9, max = 100), regex(pattern = "^[0-9A-Za-z*/,#-]+( [0-9A-Za-z*/,#-]+){4}$"))]
+    #[schemars(length(min = 9, max = 100))]
+    #[x_kube(validation = Rule::new("self.matches('^[0-9A-Za-z*/,#-]+( [0-9A-Za-z*/,#-]+){4}$')").message("must be five fields with a space between: minute, hour, day of month, month, day of week, such as 0 2 * * 6 (Saturdays at two)"))]
     pub cron: String,
     /// How long it stays open: 5m to 168h.
     #[schemars(schema_with = "schema::window")]
     pub duration: Duration,
     /// The time zone of `cron`, by its IANA name such as Europe/Berlin. Default: UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 64), regex(pattern = "^[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*$"))]
+    #[schemars(length(min = 1, max = 64))]
+    #[x_kube(validation = Rule::new("self.matches('^[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*$')").message("must be the IANA name of a time zone, such as Europe/Berlin"))]
     pub time_zone: Option<String>,
 }

@@ -30,7 +30,8 @@ pub enum DeletionPolicy {
 )]
 pub struct Target {
     /// Its name. A renamed target is a new one, with a new ARN.
-    #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    #[schemars(length(min = 1, max = 63))]
+    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')").message("must be lower-case letters, digits and -, such as edge"))]
     pub name: String,
     /// The account. Default: the Certificate's.
     #[serde(default, skip_serializing_if = "Option::is_none")]

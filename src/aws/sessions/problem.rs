@@ -21,7 +21,7 @@ pub enum ProblemKind {
     NotActive,
     /// The way into the organization is not one, or not for this account.
     NoWay,
-    /// A role after the first is to be assumed for too long.
+    /// A role is to be assumed for longer than it may.
     RoleChain,
     /// The credentials are those of the account's root user.
     RootCredentials,
@@ -98,11 +98,17 @@ impl From<AwsError> for SessionProblem {
             | Kind::InUse => ProblemKind::Transient,
             Kind::AccessDenied => ProblemKind::AccessDenied,
             // STS: "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining".
-            Kind::Refused if error.message.contains("role chaining") => ProblemKind::RoleChain,
+            // Of any role: "The requested DurationSeconds exceeds the MaxSessionDuration set for this role".
+            Kind::Refused if ["role chaining", "DurationSeconds"].iter().any(|word| error.message.contains(word)) => {
+                ProblemKind::RoleChain
+            }
             Kind::Credentials | Kind::NotFound | Kind::Refused => ProblemKind::Credentials,
         };
         let hint = if error.kind == Kind::AccessDenied && error.action == "sts:AssumeRole" {
-            "; the role's trust policy has to allow it too, with the same externalId if it asks for one"
+            "; the role has to be there, which AWS does not tell, and its trust policy to allow it too, with the same externalId if it \
+             asks for one"
+        } else if kind == ProblemKind::RoleChain {
+            "; that is duration in spec.assumeRoles: at most 1h for every role after the first, and for any role its own maximum"
         } else {
             ""
         };

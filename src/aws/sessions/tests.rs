@@ -267,4 +267,15 @@ async fn what_keeps_us_out_is_told_by_its_kind() {
     })
     .await;
     assert_eq!(chained.kind(&account_with(1, &two("1h"))).await, Some(ProblemKind::RoleChain));
+    let long = Stand::new(|_, _| {
+        refuse(
+            400,
+            "ValidationError",
+            "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.",
+        )
+    })
+    .await;
+    let problem = long.sessions.open(&account_with(1, &two("1h"))).await.err().unwrap();
+    assert_eq!(problem.kind, ProblemKind::RoleChain);
+    assert!(problem.message.contains("duration in spec.assumeRoles"), "{}", problem.message);
 }

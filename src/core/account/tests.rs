@@ -168,3 +168,19 @@ fn what_has_to_outlive_the_process_stands_in_a_disabled_account_too() {
     assert_eq!(status.budget, Some(BudgetStatus::default()));
     assert!(!is_true(&status.conditions, STALLED), "a person wanted it so");
 }
+
+#[test]
+fn an_annotation_that_nobody_hears_is_told() {
+    let message = |key: &str| {
+        let mut account = fixtures::account();
+        account.annotations_mut().insert(key.into(), "2026-01-01T00:00:00Z".into());
+        let (status, _, _) = decided(account, Standing::default());
+        status.conditions.iter().find(|c| c.type_ == READY).unwrap().message.clone()
+    };
+    let told = message("arnkeeper.dev/discover-request-at");
+    assert!(told.starts_with("The account can be used; ") && told.contains("discover-request-at"), "{told}");
+    assert!(told.contains(DISCOVER_ANNOTATION) && told.contains(SYNC_ANNOTATION), "{told}");
+    for key in [SYNC_ANNOTATION, DISCOVER_ANNOTATION, "example.com/look"] {
+        assert_eq!(message(key), "The account can be used");
+    }
+}

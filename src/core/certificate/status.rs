@@ -167,8 +167,10 @@ fn findings(
     let valid = leaf.is_some_and(|leaf| leaf.not_after > now);
     let pending = after.targets.iter().find(|t| t.state != TargetState::Delivered);
     let never = after.targets.iter().find(|t| t.serial_number.is_none());
+    // Of what is stalled as a whole, no import is under way.
+    let silent = stalled.map_or("the import is under way", |_| "nothing is imported: the condition Stalled says why");
     let target_message = |t: &TargetStatus| {
-        let why = t.message.as_deref().unwrap_or("the import is under way");
+        let why = t.message.as_deref().unwrap_or(silent);
         format!("target {} ({} in {}): {why}", t.name, t.account, t.region)
     };
     let for_a_person = stalled.or_else(|| delivery.stalled.first().map(|(_, why)| why));

@@ -55,7 +55,7 @@ async fn entries_of_publish() {
             (with(json!({ "annotation": null, "configMapKey": "a b", "kind": "ConfigMap" })), &["configMapKey"]),
             (with(json!({ "kind": "Gateway" })), &["apiVersion is needed"]),
             (with(json!({ "apiVersion": "networking.k8s.io" })), &["apiVersion"]),
-            (with(json!({ "kind": "ingresses" })), &["publish[0].kind"]),
+            (with(json!({ "kind": "ingresses" })), &["publish[0].kind", "not ingresses"]),
             (with(json!({ "name": "Web" })), &["publish[0].name"]),
             (with(json!({ "kind": "Secret", "apiVersion": "v1" })), &[no]),
             (with(json!({ "kind": "ServiceAccount", "apiVersion": "v1" })), &[no]),

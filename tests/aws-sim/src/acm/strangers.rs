@@ -1,6 +1,6 @@
 //! Certificates that are in ACM and that no call of a test brought there.
 
-use rcgen::{CertificateParams, DnType, KeyPair};
+use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose};
 
 use super::{Certificate, CertificateType, Store, import::uuid, x509::Parsed};
 use crate::api::{ApiError, Call};
@@ -22,6 +22,9 @@ impl Store {
         let first = names.first().ok_or_else(|| bad("no name"))?;
         let mut params = CertificateParams::new(names).map_err(|error| bad(&error.to_string()))?;
         params.distinguished_name.push(DnType::CommonName, first.as_str());
+        // A server's: what has no usages can't be imported over with one that has.
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         params.not_before = rcgen::date_time_ymd(2026, 1, 1);
         params.not_after = rcgen::date_time_ymd(2096, 1, 1);
         let key = KeyPair::generate().map_err(|error| bad(&error.to_string()))?;
@@ -81,6 +84,8 @@ mod tests {
         let details: Vec<_> = arns.iter().map(|arn| sim.describe(arn)).collect();
         assert_eq!(details[2]["DomainName"], "c2.a.example");
         assert_eq!(details[2]["SubjectAlternativeNames"], json!(["c2.a.example", "c2.b.example"]));
+        assert_eq!(details[0]["ExtendedKeyUsages"][0]["Name"], "TLS_WEB_SERVER_AUTHENTICATION");
+        assert_eq!(details[0]["KeyUsages"], json!([{ "Name": "DIGITAL_SIGNATURE" }, { "Name": "KEY_ENCIPHERMENT" }]));
         assert_ne!(details[0]["Serial"], details[1]["Serial"]);
         let alone = sim.store.put(&sim.call, CertificateType::Imported, &["a.example".into()], 1).unwrap();
         assert_eq!(sim.describe(&alone[0])["DomainName"], "a.example");
