@@ -10,7 +10,7 @@ use crate::{
     },
     aws::{
         authorities::Authorities,
-        error::{AwsError, Kind},
+        error::AwsError,
         inventory::{CONSISTENT, Inventory},
         port::Aws,
         sessions::{SessionProblem, Sessions},
@@ -19,7 +19,6 @@ use crate::{
     core::{
         access::{Labels, Refusal},
         authority::KnownAuthority,
-        backoff::Failure,
         secret::SecretObject,
         spending::Ledger,
     },
@@ -380,14 +379,6 @@ impl Context {
 #[must_use]
 pub fn refusal(problem: &SessionProblem) -> Refusal {
     Refusal { reason: problem.reason(), message: problem.message.clone() }
-}
-
-/// One more failure in a row.
-#[must_use]
-pub fn failed_again(before: Option<&Failure>, error: AwsError) -> Failure {
-    let count = before.map_or(0, |f| f.count);
-    let more = u32::from(!matches!(error.kind, Kind::NotYourTurn(_)));
-    Failure { count: count.saturating_add(more), error }
 }
 
 /// The account id of a session.

@@ -1,7 +1,7 @@
 //! CertificateRequest: looks and changes one thing at a time.
 
 use super::{
-    context::{Context, account_id, failed_again},
+    context::{Context, account_id},
     driver::Kind,
 };
 use crate::{
@@ -14,6 +14,7 @@ use crate::{
     core::{
         Decision,
         access::Refusal,
+        backoff::Failure,
         certificate::{budget, still_wanted},
         request::{Observed, Plan, Read, Write, decide, staged_name, write},
     },
@@ -51,7 +52,7 @@ impl Requests {
 
     fn fail(&self, o: &mut Observed, error: AwsError) {
         self.0.report(o.account.as_deref(), &error);
-        o.memory.failure = Some(failed_again(o.memory.failure.as_ref(), error));
+        o.memory.failure = Some(Failure::again(o.memory.failure.as_ref(), error));
         o.failed = true;
     }
 

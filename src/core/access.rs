@@ -1,10 +1,14 @@
 //! Who may use an AwsAccount.
 
-use crate::api::{
-    AwsAccount,
-    account::{AllowedNamespaces, NamespacesFrom},
-    names::Region,
+use crate::{
+    api::{
+        AwsAccount,
+        account::{AllowedNamespaces, NamespacesFrom},
+        names::Region,
+    },
+    aws::sessions::ProblemKind,
 };
+use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::ResourceExt;
 use std::collections::BTreeMap;
@@ -19,6 +23,17 @@ pub struct Refusal {
     pub reason: &'static str,
     /// For people.
     pub message: String,
+}
+
+/// What keeps us out of an account and goes by itself is tried again after this long.
+pub const UNTIL_IT_PASSES: SignedDuration = SignedDuration::from_secs(30);
+
+impl Refusal {
+    /// Whether what keeps us out of an account may go by itself, within minutes: no person has to act.
+    #[must_use]
+    pub fn passes(&self) -> bool {
+        [ProblemKind::Transient, ProblemKind::VaultUnavailable].iter().any(|kind| kind.reason() == self.reason)
+    }
 }
 
 /// Whether a namespace may use an account in a region.

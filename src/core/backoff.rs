@@ -1,7 +1,10 @@
 //! How long to wait before something is tried again.
 
 use super::access::Refusal;
-use crate::aws::error::{AwsError, Kind};
+use crate::aws::{
+    error::{AwsError, Kind},
+    paced::quotas::Operation,
+};
 use jiff::SignedDuration;
 
 /// The first wait after a passing fault.
@@ -25,6 +28,21 @@ pub struct Failure {
 }
 
 impl Failure {
+    /// One more failed pass. A call that was put off is none; and credentials are read again once, whatever failed before.
+    #[must_use]
+    pub fn again(before: Option<&Self>, error: AwsError) -> Self {
+        let of_credentials = |error: &AwsError| error.kind == Kind::Credentials;
+        let before = before.filter(|before| of_credentials(&before.error) || !of_credentials(&error));
+        let more = u32::from(!matches!(error.kind, Kind::NotYourTurn(_)));
+        Self { count: before.map_or(0, |before| before.count).saturating_add(more), error }
+    }
+
+    /// Whether it is over once these calls succeed: another call that succeeds on the way to the one that fails ends nothing.
+    #[must_use]
+    pub fn ends_with(&self, calls: &[Operation]) -> bool {
+        calls.iter().any(|call| call.action() == self.error.action)
+    }
+
     /// Whether nothing will go on without a person. Credentials are read again once before: they may have been rotated.
     #[must_use]
     pub fn needs_a_person(&self) -> bool {
@@ -115,6 +133,26 @@ pub fn exponential(count: u32) -> SignedDuration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn error(kind: Kind, action: &'static str) -> AwsError {
+        AwsError { kind, action, code: None, message: "no".into() }
+    }
+
+    #[test]
+    fn what_fails_again_and_again_is_not_over_because_another_call_succeeds() {
+        let mut failure = Failure::again(None, error(Kind::Transient, "acm:ImportCertificate"));
+        assert!(!failure.ends_with(&[Operation::DescribeCertificate, Operation::ListTagsForCertificate]));
+        assert!(failure.ends_with(&[Operation::GetAcmCertificate, Operation::ImportCertificate]));
+        for count in 2..10 {
+            failure = Failure::again(Some(&failure), error(Kind::Transient, "acm:ImportCertificate"));
+            assert_eq!((failure.count, failure.is_told()), (count, count >= TOLD_FROM));
+        }
+        let put_off = Kind::NotYourTurn(std::time::Duration::from_secs(3));
+        assert_eq!(Failure::again(Some(&failure), error(put_off, "acm:ImportCertificate")).count, failure.count);
+        let credentials = Failure::again(Some(&failure), error(Kind::Credentials, "acm:ImportCertificate"));
+        assert!(credentials.count == 1 && !credentials.needs_a_person(), "they are read again first");
+        assert!(Failure::again(Some(&credentials), credentials.error.clone()).needs_a_person());
+    }
 
     #[test]
     fn waits_double_and_end_at_five_minutes() {

@@ -300,6 +300,39 @@ async fn a_quota_that_is_used_up_is_told_and_not_asked_for_again_at_once() {
     tokio::join!(first, issues);
 }
 
+/// ACM answers all but the one call: that other calls on the way to it succeed does not make it be tried every second, and it is
+/// told.
+#[tokio::test]
+async fn one_call_that_fails_again_and_again_is_told() {
+    let broken = json!({ "kind": "error", "code": "InternalFailure", "status": 500 });
+    let imports = async {
+        let (world, authority, sim) = world("fails-import").await?;
+        world.certificate("app", &authority, json!({ "acm": [{ "name": "edge" }] })).await;
+        let first = arn(&world.ready("app").await, "edge");
+        sim.fault(&world.id, "ImportCertificate", None, broken.clone()).await;
+        world.renew("app").await;
+        says(&world, "app", &["acm:ImportCertificate failed for now", "InternalFailure"]).await;
+        sim.heal(&world.id).await;
+        nudge(&world, "app").await;
+        assert_eq!(arn(&world.revision("app", 2).await, "edge"), first);
+        world.assert_paid(2).await;
+        Some(())
+    };
+    let exports = async {
+        let (world, authority, sim) = world("fails-export").await?;
+        sim.fault(&world.id, "ExportCertificate", None, broken.clone()).await;
+        let source = json!({ "privateCa": null, "acmManaged": { "certificateAuthority": { "arn": authority.arn } } });
+        let spec = json!({ "duration": null, "source": source, "acm": [{ "name": "edge" }] });
+        world.certificate("app", &authority, spec).await;
+        says(&world, "app", &["AwsUnavailable", "acm:ExportCertificate failed for now"]).await;
+        sim.heal(&world.id).await;
+        nudge(&world, "app").await;
+        world.ready("app").await;
+        Some(())
+    };
+    tokio::join!(imports, exports);
+}
+
 /// The CA can't sign: told before it is asked, and on when it can again.
 #[tokio::test]
 async fn a_ca_that_can_not_sign_is_told_and_asked_when_it_can() {

@@ -49,6 +49,30 @@ pub struct SessionProblem {
     pub message: String,
 }
 
+impl ProblemKind {
+    /// CamelCase, for a condition.
+    #[must_use]
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Disabled => "AccountDisabled",
+            Self::SecretMissing => "SecretNotFound",
+            Self::SecretInvalid => "SecretInvalid",
+            Self::ProfileMissing => "ProfileNotFound",
+            Self::ProfileInvalid => "ProfileInvalid",
+            Self::NotActive => "AccountNotActive",
+            Self::NoWay => "OrganizationNotAvailable",
+            Self::RoleChain => "RoleChainInvalid",
+            Self::RootCredentials => "RootCredentials",
+            Self::WrongAccount => "WrongAccount",
+            Self::WrongPartition => "WrongPartition",
+            Self::Credentials => "CredentialsInvalid",
+            Self::AccessDenied => "AccessDenied",
+            Self::VaultUnavailable => "VaultUnavailable",
+            Self::Transient => "AwsUnavailable",
+        }
+    }
+}
+
 impl SessionProblem {
     pub(in crate::aws) fn new(kind: ProblemKind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into() }
@@ -63,23 +87,7 @@ impl SessionProblem {
     /// CamelCase, for a condition.
     #[must_use]
     pub fn reason(&self) -> &'static str {
-        match self.kind {
-            ProblemKind::Disabled => "AccountDisabled",
-            ProblemKind::SecretMissing => "SecretNotFound",
-            ProblemKind::SecretInvalid => "SecretInvalid",
-            ProblemKind::ProfileMissing => "ProfileNotFound",
-            ProblemKind::ProfileInvalid => "ProfileInvalid",
-            ProblemKind::NotActive => "AccountNotActive",
-            ProblemKind::NoWay => "OrganizationNotAvailable",
-            ProblemKind::RoleChain => "RoleChainInvalid",
-            ProblemKind::RootCredentials => "RootCredentials",
-            ProblemKind::WrongAccount => "WrongAccount",
-            ProblemKind::WrongPartition => "WrongPartition",
-            ProblemKind::Credentials => "CredentialsInvalid",
-            ProblemKind::AccessDenied => "AccessDenied",
-            ProblemKind::VaultUnavailable => "VaultUnavailable",
-            ProblemKind::Transient => "AwsUnavailable",
-        }
+        self.kind.reason()
     }
 
     pub(super) fn remembered(&self) -> Duration {

@@ -10,7 +10,7 @@ use crate::{
     aws::{
         error::{AwsError, Kind as ErrorKind},
         inventory::{self, New},
-        paced::{asking, line::Asker, pacer::LONGEST_WAIT},
+        paced::{asking, line::Asker, pacer::LONGEST_WAIT, quotas::Operation},
         port::Material,
     },
     controllers::context::account_id,
@@ -26,6 +26,8 @@ use std::{
 
 /// ACM's words for a certificate that was issued.
 const HAS_BODY: [&str; 3] = ["ISSUED", "EXPIRED", "INACTIVE"];
+/// What a look at all that ACM has takes.
+const LOOKING: [Operation; 2] = [Operation::ListCertificates, Operation::ListTagsForCertificate];
 /// A call waits for its turn after it was begun here, so its record may be so old.
 const RECORD_LASTS: Duration = RECORD_FRESH.saturating_sub(LONGEST_WAIT);
 
@@ -40,6 +42,7 @@ impl Certificates {
                     self.begun().remove(&(o.namespace(), o.name(), target.to_owned()));
                 }
                 seen(o, target).lookup = Some(Lookup::Found(found));
+                Self::well(o, target, &LOOKING);
             }
             Ok(inventory::Lookup::NotYet { until }) => seen(o, target).lookup = Some(Lookup::NotYet(until)),
             Err(error) => self.fail_target(o, target, error),
@@ -49,7 +52,10 @@ impl Certificates {
     pub(super) async fn shown(&self, o: &mut Observed, target: &str) {
         let Some((aws, region)) = self.place(o, target).await else { return };
         match self.context.inventory.shown(&*aws, &region, &search::known_names(o)).await {
-            Ok(found) => seen(o, target).shown = Some(found.into_iter().map(|c| (c.summary, c.tags)).collect()),
+            Ok(found) => {
+                seen(o, target).shown = Some(found.into_iter().map(|c| (c.summary, c.tags)).collect());
+                Self::well(o, target, &LOOKING);
+            }
             Err(error) => self.fail_target(o, target, error),
         }
     }
@@ -62,6 +68,7 @@ impl Certificates {
                 let view = seen(o, target);
                 view.look_at(arn);
                 view.tags = Some(Some(tags));
+                Self::well(o, target, &[Operation::ListTagsForCertificate]);
             }
             Err(error) if error.kind == ErrorKind::NotFound => {
                 self.context.inventory.note_gone(arn);
@@ -84,10 +91,16 @@ impl Certificates {
                 None if o.is_managed() && !HAS_BODY.contains(&&*description.state) => {
                     Ok(Some(Installed { description, serial: None }))
                 }
-                None => aws.certificate_body(arn).await.map(|body| {
-                    let serial = parse_pem(&body.certificate).ok().map(|certificate| certificate.serial);
-                    Some(Installed { description, serial })
-                }),
+                None => {
+                    let body = aws.certificate_body(arn).await;
+                    if body.is_ok() {
+                        Self::well(o, target, &[Operation::GetAcmCertificate]);
+                    }
+                    body.map(|body| {
+                        let serial = parse_pem(&body.certificate).ok().map(|certificate| certificate.serial);
+                        Some(Installed { description, serial })
+                    })
+                }
             },
             Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
@@ -100,7 +113,7 @@ impl Certificates {
                 view.look_at(arn);
                 view.installed = Some(installed);
                 o.memory.looked.note(target, self.context.clock.now());
-                o.memory.target_failures.remove(target);
+                Self::well(o, target, &[Operation::DescribeCertificate]);
             }
             Err(error) => self.fail_target(o, target, error),
         }
@@ -139,6 +152,7 @@ impl Certificates {
                 let view = seen(o, target);
                 view.look_at(arn);
                 view.body = Some(parse_pem(&body.certificate).ok().map(|certificate| certificate.der));
+                Self::well(o, target, &[Operation::GetAcmCertificate]);
             }
             Err(error) => self.fail_target(o, target, error),
         }
@@ -248,6 +262,7 @@ impl Certificates {
                 tags.extend(add);
                 tags.retain(|key, _| !remove.contains(key));
                 self.context.inventory.note_tags(arn, tags);
+                Self::well(o, target, &[Operation::AddTagsToCertificate, Operation::RemoveTagsFromCertificate]);
             }
             Err(error) => self.fail_target(o, target, error),
         }
@@ -302,6 +317,7 @@ impl Certificates {
             deleted => {
                 tracing::info!(certificate = %o.name(), namespace = %o.namespace(), target, %arn, "deleted from ACM");
                 self.context.inventory.note_gone(&arn);
+                Self::well(o, target, &[Operation::DeleteCertificate]);
                 if imported {
                     o.memory.imported.remove(target);
                 }

@@ -9,6 +9,7 @@ use crate::{
     aws::{
         error::{AwsError, Kind},
         inventory::New,
+        paced::quotas::Operation,
         port::CertificateOrder,
     },
     controllers::context::account_id,
@@ -58,6 +59,7 @@ impl Certificates {
                 o.memory.renewal = Some((record, true));
                 // What was seen is from before.
                 seen(o, name).installed = None;
+                Self::well(o, name, &[Operation::RenewCertificate]);
             }
             Err(error) => self.fail_target(o, name, error),
         }
@@ -97,7 +99,7 @@ impl Certificates {
         match aws.export_certificate(arn).await {
             Ok(exported) => {
                 o.exported = Some(acm_managed::read(exported));
-                o.memory.target_failures.remove(name);
+                Self::well(o, name, &[Operation::ExportCertificate]);
             }
             // It was issued a moment ago.
             Err(error) if error.kind == Kind::NotFound => {

@@ -6,7 +6,7 @@ mod managed;
 mod publish;
 
 use super::{
-    context::{Context, account_id, failed_again},
+    context::{Context, account_id},
     driver::Kind,
 };
 use crate::{
@@ -16,10 +16,11 @@ use crate::{
         conditions::{STALLED, is_true, refused},
         names::Region,
     },
-    aws::{error::AwsError, port::Aws},
+    aws::{error::AwsError, paced::quotas::Operation, port::Aws},
     core::{
         Decision,
         access::Refusal,
+        backoff::Failure,
         certificate::{
             Imported, Memory, Observed, Read, TargetObserved, Write, acm_managed, adoption, decide, published,
             request_name, wanted, write,
@@ -84,16 +85,23 @@ impl Certificates {
     fn fail(&self, o: &mut Observed, error: AwsError) {
         let account = o.accounts.get(&o.certificate.spec.account_ref.name).cloned().flatten();
         self.context.report(account.as_deref(), &error);
-        o.memory.failure = Some(failed_again(o.memory.failure.as_ref(), error));
+        o.memory.failure = Some(Failure::again(o.memory.failure.as_ref(), error));
         o.failed = true;
     }
 
     fn fail_target(&self, o: &mut Observed, target: &str, error: AwsError) {
         let account = located(o, target).and_then(|(account, _)| o.accounts.get(&account).cloned().flatten());
         self.context.report(account.as_deref(), &error);
-        let failure = failed_again(o.memory.target_failures.get(target), error);
+        let failure = Failure::again(o.memory.target_failures.get(target), error);
         o.memory.target_failures.insert(target.to_owned(), failure);
         seen(o, target).failed = true;
+    }
+
+    /// These calls succeeded: what failed of them is over. What comes after them may fail still.
+    fn well(o: &mut Observed, target: &str, calls: &[Operation]) {
+        if o.memory.target_failures.get(target).is_some_and(|failure| failure.ends_with(calls)) {
+            o.memory.target_failures.remove(target);
+        }
     }
 
     /// Counts what the status that was just stored tells for the first time.

@@ -27,8 +27,6 @@ use kube::ResourceExt;
 const GIVE_UP: SignedDuration = SignedDuration::from_hours(24);
 /// Between tries to delete what is in use.
 const IN_USE: SignedDuration = SignedDuration::from_mins(1);
-/// The reason of an account that is out of reach only for now.
-const PASSES: &str = "AwsUnavailable";
 /// The reason of the event that tells what was let go.
 const LEFT_BEHIND: &str = "LeftBehind";
 /// The tag on a certificate that was let go.
@@ -145,7 +143,7 @@ pub(super) fn target(o: &Observed, entry: &TargetStatus, now: Timestamp) -> Fate
         Some(Err(why)) if overdue => return Fate::LetGo(why.clone()),
         Some(Err(why)) => match ends(o) {
             None => return Fate::Read(Read::Namespace),
-            Some(true) if why.reason != PASSES => return Fate::LetGo(why.clone()),
+            Some(true) if !why.passes() => return Fate::LetGo(why.clone()),
             Some(_) => return Fate::Wait(why.clone(), IN_USE),
         },
         Some(Ok(_)) => {}

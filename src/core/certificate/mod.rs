@@ -33,7 +33,7 @@ pub use observed::{Imported, Installed, Looks, Lookup, Memory, Observed, Read, T
 
 use super::{
     Decision, Step,
-    access::{Access, Refusal, access},
+    access::{Access, Refusal, UNTIL_IT_PASSES, access},
     backoff::{FOR_A_PERSON, Failure},
     request::{LONG, PATIENCE, age},
     secret::{Claim, SecretObject},
@@ -301,6 +301,7 @@ fn account_in_the_way(o: &Observed, account: &str, region: &Region, now: Timesta
         Access::Granted => match o.sessions.get(account) {
             None => Some(Next::Read(Read::Session(account.to_owned()))),
             Some(Err(_)) if age < PATIENCE => Some(Next::Quiet(PATIENCE - age)),
+            Some(Err(why)) if why.passes() => Some(Next::Wait(why.clone(), UNTIL_IT_PASSES)),
             Some(Err(why)) => Some(Next::Stalled(why.clone(), FOR_A_PERSON)),
             Some(Ok(_)) => None,
         },

@@ -1,7 +1,7 @@
 //! What is seen of a Certificate, what a process remembers of it, and the steps that there are.
 
 use super::{
-    SLOTS, adoption, believed, budget,
+    SLOTS, adoption, believed,
     held::{self, What},
     published::{PublishedSeen, Unpublished, Version},
 };
@@ -35,6 +35,9 @@ use std::{
     sync::Arc,
     time::Duration,
 };
+
+/// So many revisions before the current one are looked for: a budget has 100 at most, and to look costs next to nothing.
+const IN_SIGHT: i64 = 100;
 
 /// What was seen of a Certificate and around it. `None`, or an absent key, means: not looked at yet.
 pub struct Observed {
@@ -122,14 +125,13 @@ impl Observed {
     }
 
     /// The revisions whose requests are looked at: those that may be worked on, and before them those that count for the budget.
-    /// An annotation that was edited takes none of them out of sight.
+    /// An annotation that was edited takes none of them out of sight, nor do revisions without a request, as a source has them.
     #[must_use]
     pub fn in_sight(&self) -> RangeInclusive<i64> {
         let base = self.base_revision();
         let stored = believed(self.certificate.status.as_ref().and_then(|s| s.revision));
         let sure = if stored == 0 { base - SLOTS } else { stored.min(base) };
-        let kept = i64::from(budget::per_day(&self.certificate)).max(3);
-        (sure - kept).max(1)..=base + SLOTS
+        (sure - IN_SIGHT).max(1)..=base + SLOTS
     }
 
     /// The Secret, if it is ours or offered to us; a source is neither.

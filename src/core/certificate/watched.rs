@@ -10,7 +10,7 @@ use crate::{
     },
     core::{
         Decision, Event, Step,
-        access::{Access, Refusal, access_to_watch},
+        access::{Access, Refusal, UNTIL_IT_PASSES, access_to_watch},
         backoff::FOR_A_PERSON,
         discovery::GONE_FROM_ACM,
     },
@@ -141,6 +141,11 @@ fn watch<'a>(
     match o.sessions.get(account) {
         None => Look::Step(Step::Read(Read::Session(account.to_owned()))),
         Some(Err(_)) if young < PATIENCE => Look::Step(wait),
+        Some(Err(why)) if why.passes() && o.is_untold() && !o.is_discovered() => {
+            Look::Passes(why.clone(), UNTIL_IT_PASSES)
+        }
+        // It changes nothing of what is known.
+        Some(Err(why)) if why.passes() => Look::Step(Step::Rest(UNTIL_IT_PASSES)),
         Some(Err(why)) => Look::Refused(why.clone(), FOR_A_PERSON),
         Some(Ok(id)) if id.as_str() != arn.account() => {
             let message =

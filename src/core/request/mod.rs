@@ -12,7 +12,7 @@ pub use plan::{Plan, algorithm, token};
 
 use super::{
     Decision, Event, Step,
-    access::{Access, Labels, Refusal, access},
+    access::{Access, Labels, Refusal, UNTIL_IT_PASSES, access},
     authority::{self, KnownAuthority},
     backoff::{FOR_A_PERSON, Failure},
     secret::{Claim, SecretObject},
@@ -254,6 +254,7 @@ fn blocked_by_account(o: &Observed, now: Timestamp) -> Option<Next> {
         Access::Granted => match &o.session {
             None => Some(Next::Read(Read::Session)),
             Some(Err(_)) if age < PATIENCE => Some(Next::Quiet(PATIENCE - age)),
+            Some(Err(why)) if why.passes() => Some(Next::Wait(why.clone(), UNTIL_IT_PASSES)),
             Some(Err(why)) => Some(Next::Stalled(why.clone(), FOR_A_PERSON)),
             Some(Ok(_)) => None,
         },

@@ -160,7 +160,7 @@ impl Way<'_> {
         match delivery::failed(o, &self.target.name) {
             // Only a look: what passes is not worth a word.
             Some(Need::Wait(_, rest) | Need::Quiet(rest)) if settled => return Next::Settled(rest),
-            Some(need) => return of_need(need),
+            Some(need) => return self.unfinished(told, of_need(need)),
             None => {}
         }
         if settled && !self.looks() {
@@ -170,17 +170,26 @@ impl Way<'_> {
             Some(read @ Next::Read(_)) => return read,
             // It says so itself, and what ACM has stays.
             Some(_) if settled => return Next::Settled(LONG),
-            Some(next) => return next,
+            Some(next) => return self.unfinished(told, next),
             None => {}
         }
         if let Some(why) = elsewhere(o, self.target, told) {
-            return Next::Stalled(why, FOR_A_PERSON);
+            return self.unfinished(told, Next::Stalled(why, FOR_A_PERSON));
         }
         told.account_id = o.sessions.get(&spec.account_ref.name).and_then(|s| s.as_ref().ok()).map(ToString::to_string);
         match told.arn.clone() {
             None => self.request(told, managed, None),
             Some(arn) => self.under(told, managed, &arn),
         }
+    }
+
+    /// ACM could not be looked through. Where the spec was changed, that is still to be done when the status tells of it.
+    fn unfinished(&self, told: &mut TargetStatus, next: Next) -> Next {
+        let is_told = matches!(next, Next::Wait(..) | Next::Stalled(..));
+        if is_told && told.state == TargetState::Delivered && !drift::unchanged(self.o) {
+            told.state = TargetState::Pending;
+        }
+        next
     }
 
     /// What the Secret needs that takes no call to AWS; before anything is asked for, whether there is a place for it.

@@ -4,7 +4,10 @@ mod any;
 mod disturbed;
 
 use super::*;
-use crate::{api::RENEW_ANNOTATION, core::secret::SecretObject};
+use crate::{
+    api::{RENEW_ANNOTATION, certificate::TargetState},
+    core::secret::SecretObject,
+};
 
 fn managed(secret: bool) -> Value {
     let mut spec = json!({

@@ -35,6 +35,21 @@ fn a_certificate_buys_five_a_day_and_goes_on_when_the_day_is_over() {
 }
 
 #[test]
+fn revisions_that_cost_nothing_take_none_that_did_out_of_the_count() {
+    let mut world = World::new(&one_target());
+    world.converge();
+    for _ in 0..8 {
+        // As where the source was a Secret in between, whose certificates are revisions, too.
+        if let Some(revision) = world.certificate.status.as_mut().and_then(|s| s.revision.as_mut()) {
+            *revision += 9;
+        }
+        renewed(&mut world, 1);
+    }
+    assert_eq!(world.paid, 5);
+    assert!(stalled(&world).unwrap().starts_with("BudgetSpent"));
+}
+
+#[test]
 fn a_greater_budget_counts_at_once() {
     let mut world = World::new(&one_target());
     world.converge();

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     api::{RENEW_ANNOTATION, names::AccountId},
-    core::certificate::Lookup,
+    core::{access::Refusal, certificate::Lookup},
 };
 
 #[test]
@@ -52,6 +52,30 @@ fn a_target_that_is_out_of_reach_does_not_keep_the_others_from_their_renewal() {
 fn why_not_ready(world: &World) -> Option<String> {
     let conditions = &world.certificate.status.as_ref()?.conditions;
     conditions.iter().find(|c| c.type_ == READY && c.status == "False").map(|c| c.reason.clone())
+}
+
+#[test]
+fn what_keeps_out_of_the_account_for_a_moment_calls_no_person() {
+    let mut world = World::new(&one_target());
+    world.converge();
+    let refused = |reason| Some(Refusal { reason, message: "no way in".into() });
+    for (paid, reason) in [(2, "AwsUnavailable"), (3, "VaultUnavailable")] {
+        world.now += SignedDuration::from_hours(2);
+        force_renewal(&mut world);
+        world.kept_out = refused(reason);
+        let rested = world.pass(|| Fault::Fine);
+        assert!(matches!(rested, Pass::Rested(rest) if rest <= SignedDuration::from_secs(30)), "{rested:?}");
+        assert!(ready(&world) && stalled(&world).is_none(), "{:#?}", world.certificate.status);
+        world.kept_out = None;
+        world.now += SignedDuration::from_secs(30);
+        world.converge();
+        assert_eq!((world.paid, stalled(&world)), (paid, None));
+    }
+    world.now += SignedDuration::from_hours(2);
+    force_renewal(&mut world);
+    world.kept_out = refused("WrongAccount");
+    world.pass(|| Fault::Fine);
+    assert!(stalled(&world).is_some_and(|why| why.starts_with("WrongAccount")));
 }
 
 #[test]

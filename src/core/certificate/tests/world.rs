@@ -12,6 +12,7 @@ use crate::{
     api::{AwsAccount, Certificate, CertificateRequest, names::CertificateArn, shared::Tags},
     core::{
         Event, Step,
+        access::Refusal,
         fixtures::{Ca, START, account},
         secret::SecretObject,
         spending::{Ledger, Spent},
@@ -135,6 +136,8 @@ pub struct World {
     pub new_imports: usize,
     /// What ACM has for tokens, and since when.
     pub tokens: BTreeMap<String, (Timestamp, CertificateArn)>,
+    /// What keeps the operator out of the account.
+    pub kept_out: Option<Refusal>,
     /// All that ACM issues, or renews, fails for this reason.
     pub acm_failure: Option<&'static str>,
     /// Certificates that ACM issued, renewals that were asked for, and exports.
@@ -203,6 +206,7 @@ impl World {
             changes: 0,
             new_imports: 0,
             tokens: BTreeMap::new(),
+            kept_out: None,
             acm_failure: None,
             issued_by_acm: 0,
             keys_of_acm: 0,

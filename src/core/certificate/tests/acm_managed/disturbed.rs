@@ -137,3 +137,22 @@ fn a_status_that_names_somebody_elses_certificate_tells_nothing_of_it() {
     assert!(stalled(&world).is_some_and(|why| why.starts_with("OwnershipUnknown")), "{:?}", stalled(&world));
     assert!(!serde_json::to_string(&world.certificate.status).unwrap().contains("their.example"));
 }
+
+#[test]
+fn a_changed_tag_that_could_not_be_written_is_written_when_it_can() {
+    for fault in [Fault::Unsent, Fault::AnswerLost, Fault::Refused] {
+        let mut world = World::new(&managed(true));
+        world.converge();
+        change_spec(&mut world, |spec| drop(spec.acm[0].tags.insert("team".into(), "web".into())));
+        let mut first = true;
+        world.pass(|| if std::mem::take(&mut first) { fault } else { Fault::Fine });
+        let told = world.certificate.status.clone().unwrap().targets.remove(0);
+        assert!(!first && told.state != TargetState::Delivered, "{fault:?}: {told:#?}");
+        // A person was told, or it is tried again soon.
+        world.now += SignedDuration::from_mins(10);
+        world.converge();
+        assert_eq!(world.acm[0].tags.get("team").map(String::as_str), Some("web"), "{fault:?}");
+        assert!(ready(&world) && stalled(&world).is_none());
+        assert_silent(&mut world);
+    }
+}

@@ -55,7 +55,8 @@ impl World {
         match read {
             Read::Namespace => o.namespace_labels = Some(BTreeMap::new()),
             Read::Session(account) => {
-                o.sessions.insert(account, Ok("111122223333".parse().unwrap()));
+                let kept_out = self.kept_out.clone();
+                o.sessions.insert(account, kept_out.map_or_else(|| Ok("111122223333".parse().unwrap()), Err));
             }
             Read::Authority => {
                 o.authority = Some(Ok(self.ca.known()));
