@@ -7,6 +7,7 @@ pub mod discovery;
 pub mod driver;
 pub mod keys;
 pub mod line;
+mod members;
 pub mod recent;
 pub mod request;
 pub mod wake;

@@ -8,7 +8,7 @@ use super::{
     access::Refusal,
     certificate::renewal::per_mille,
     discovery::{Change as Discovered, Run, Surroundings},
-    organization::{Around, Change, inactive},
+    organization::{self, Around, Change, inactive},
     permissions::{self, Asked},
     spending::{BUDGET_SPENT, Standing},
 };
@@ -81,6 +81,10 @@ pub struct Observed {
     pub run_rests: Option<SignedDuration>,
     /// The Certificates that discovery has to know.
     pub surroundings: Option<Surroundings>,
+    /// How many steps this pass took for members.
+    pub member_steps: usize,
+    /// The members that it deleted, and how many objects of theirs; until that is told.
+    pub removed: (Vec<String>, usize),
 }
 
 /// Why an account does not let us in.
@@ -107,6 +111,8 @@ pub enum Read {
     Organization,
     /// What there is around it.
     Around,
+    /// What the discovery of these members made, that left.
+    Shown(Vec<String>),
     /// A discovery begins.
     Run,
     /// What ACM has in a region.
@@ -268,7 +274,8 @@ fn told(
     }
     status.conditions = conditions(&before.conditions, &findings, generation, now);
     discovering::keep(o, before, &mut status);
-    let events = events(before, &status);
+    let mut events = events(before, &status);
+    events.extend(organization::event(&o.removed.0, o.removed.1));
     Decision { step: Step::Rest(rest), status, events }
 }
 

@@ -1,5 +1,9 @@
 //! Decides about the members of an organization: which AwsAccounts there have to be, and how they stand.
 
+mod leaving;
+
+pub use leaving::{Shown, event, unread};
+
 use crate::{
     api::{
         ACCOUNT_NAME_ANNOTATION, ACCOUNT_STATE_ANNOTATION, AwsAccount, ORGANIZATION_LABEL, PATH_ANNOTATION, UNIT_LABEL,
@@ -39,8 +43,17 @@ pub enum Change {
     Create(Box<AwsAccount>),
     /// It is not as it has to be: replaced, with its uid and resourceVersion.
     Replace(Box<AwsAccount>),
-    /// It is not a member any more, and nobody uses it: name, and uid.
-    Delete(String, Option<String>),
+    /// It is not a member any more, and nobody uses it.
+    Delete {
+        /// Its name.
+        name: String,
+        /// Its uid.
+        uid: Option<String>,
+        /// If it matters: the resourceVersion that this was decided on.
+        version: Option<String>,
+    },
+    /// What its discovery made goes before it.
+    Hide(Shown),
 }
 
 /// What there is around an organization.
@@ -50,17 +63,46 @@ pub struct Around {
     pub members: BTreeMap<String, Arc<AwsAccount>>,
     /// Names of all other AwsAccounts.
     pub others: BTreeSet<String>,
-    /// Names of the AwsAccounts that somebody uses.
+    /// Names of the AwsAccounts that somebody uses: what discovery made is nobody's use.
     pub used: BTreeSet<String>,
+    /// Names of the AwsAccounts that have objects which discovery made.
+    pub discovered: BTreeSet<String>,
+    /// Those objects, of members that left and as far as they were read.
+    pub shown: BTreeMap<String, Vec<Shown>>,
 }
 
 impl Around {
     /// What of these accounts concerns the organization of `owner`.
     #[must_use]
-    pub fn new(owner: &AwsAccount, all: Vec<Arc<AwsAccount>>, used: BTreeSet<String>) -> Self {
+    pub fn new(
+        owner: &AwsAccount,
+        all: Vec<Arc<AwsAccount>>,
+        is_used: impl Fn(&str) -> bool,
+        is_discovered: impl Fn(&str) -> bool,
+    ) -> Self {
         let (members, others): (Vec<_>, Vec<_>) = all.into_iter().partition(|a| is_member_of(a, owner));
-        let members = members.into_iter().map(|a| (a.name_any(), a)).collect();
-        Self { members, others: others.iter().map(|a| a.name_any()).collect(), used }
+        let members: BTreeMap<_, _> = members.into_iter().map(|a| (a.name_any(), a)).collect();
+        let those = |is: &dyn Fn(&str) -> bool| members.keys().filter(|name| is(name)).cloned().collect();
+        let (used, discovered) = (those(&is_used), those(&is_discovered));
+        let others = others.iter().map(|a| a.name_any()).collect();
+        Self { members, others, used, discovered, shown: BTreeMap::new() }
+    }
+
+    /// What came of a change that was stored.
+    pub fn note(&mut self, change: &Change, stored: Option<AwsAccount>) {
+        match change {
+            Change::Create(_) | Change::Replace(_) => {
+                self.members.extend(stored.map(|stored| (stored.name_any(), Arc::new(stored))));
+            }
+            Change::Delete { name, .. } => {
+                self.members.remove(name);
+                self.shown.remove(name);
+            }
+            Change::Hide(object) => {
+                let shown = self.shown.get_mut(&object.member);
+                shown.into_iter().for_each(|shown| shown.retain(|other| other != object));
+            }
+        }
     }
 }
 
@@ -103,7 +145,8 @@ pub fn inactive(account: &AwsAccount) -> Option<(&'static str, String)> {
         LEFT => Some((
             "LeftOrganization",
             "the account left the organization, or include and exclude of the organization leave it out; no AWS call is \
-             made for it. The object is kept because Certificates or requests use it: give them another account"
+             made for it. The Certificates that its discovery made go, and then this object; it stays as long as Certificates \
+             or requests that people wrote use it: give them another account"
                 .into(),
         )),
         state => Some((
@@ -117,9 +160,7 @@ pub fn inactive(account: &AwsAccount) -> Option<(&'static str, String)> {
 #[must_use]
 pub fn changes(owner: &AwsAccount, organization: &Organization, around: &Around) -> Vec<Change> {
     let mut changes = vec![];
-    let wanted = wanted(owner, organization);
-    let nothing_selected = includes_nobody(owner, organization);
-    for (id, member) in &wanted {
+    for (id, member) in &wanted(owner, organization) {
         let name = id.as_str();
         match around.members.get(name) {
             // It goes, and comes anew.
@@ -133,26 +174,26 @@ pub fn changes(owner: &AwsAccount, organization: &Organization, around: &Around)
             None => {}
         }
     }
-    for (name, there) in &around.members {
-        let is_wanted = name.parse().is_ok_and(|id: AccountId| wanted.contains_key(&id));
-        if is_wanted || there.metadata.deletion_timestamp.is_some() {
-            continue;
-        }
-        // A slip in `include` is no reason to take all members away.
-        if nothing_selected && organization.members.iter().any(|m| m.id.as_str() == name) {
-            continue;
-        }
-        if around.used.contains(name) {
-            let mut left = (**there).clone();
-            left.annotations_mut().insert(ACCOUNT_STATE_ANNOTATION.into(), LEFT.into());
-            if left != **there {
-                changes.push(Change::Replace(Box::new(left)));
-            }
-        } else {
-            changes.push(Change::Delete(name.clone(), there.uid()));
-        }
+    for (name, there) in left_behind(owner, organization, around) {
+        changes.extend(leaving::changes(name, there, around));
     }
     changes
+}
+
+/// The members that are there, and are to be there no more.
+fn left_behind<'a>(
+    owner: &AwsAccount,
+    organization: &'a Organization,
+    around: &'a Around,
+) -> impl Iterator<Item = (&'a String, &'a Arc<AwsAccount>)> {
+    let wanted: BTreeSet<AccountId> = wanted(owner, organization).into_keys().collect();
+    let nothing_selected = includes_nobody(owner, organization);
+    around.members.iter().filter(move |(name, there)| {
+        let is_wanted = name.parse().is_ok_and(|id: AccountId| wanted.contains(&id));
+        // A slip in `include` is no reason to take all members away.
+        let slip = nothing_selected && organization.members.iter().any(|m| m.id.as_str() == name.as_str());
+        !is_wanted && there.metadata.deletion_timestamp.is_none() && !slip
+    })
 }
 
 /// The members that the organization's AwsAccount takes. The account that it is itself has an object already.

@@ -131,6 +131,13 @@ pub struct Object {
     pub ends: bool,
 }
 
+/// Whether discovery made it, and nobody took it over since.
+#[must_use]
+pub fn is_discovered(certificate: &Certificate) -> bool {
+    let by = certificate.labels().get(DISCOVERED_BY_LABEL);
+    certificate.spec.is_observed() && by.is_some_and(|by| *by == certificate.spec.account_ref.name)
+}
+
 impl Object {
     /// What concerns discovery of a Certificate.
     #[must_use]
