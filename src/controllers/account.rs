@@ -134,7 +134,6 @@ impl Accounts {
             Problem { why: Refusal { reason, message: error.to_string() }, passes, about_credentials: false }
         })
     }
-
 }
 
 #[async_trait]

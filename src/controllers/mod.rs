@@ -8,6 +8,7 @@ pub mod driver;
 pub mod keys;
 pub mod line;
 mod members;
+mod news;
 pub mod recent;
 pub mod request;
 pub mod wake;

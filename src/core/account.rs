@@ -7,7 +7,7 @@ use super::{
     Decision, Event, Step,
     access::Refusal,
     certificate::renewal::per_mille,
-    discovery::{Change as Discovered, Run, Surroundings},
+    discovery::{Change as Discovered, Run, Surroundings, taken_over},
     organization::{self, Around, Change, inactive},
     permissions::{self, Asked},
     spending::{BUDGET_SPENT, Standing},
@@ -276,6 +276,7 @@ fn told(
     discovering::keep(o, before, &mut status);
     let mut events = events(before, &status);
     events.extend(organization::event(&o.removed.0, o.removed.1));
+    events.extend(o.run.as_deref().and_then(|run| taken_over(run, &status)));
     Decision { step: Step::Rest(rest), status, events }
 }
 

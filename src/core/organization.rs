@@ -8,17 +8,18 @@ use crate::{
     api::{
         ACCOUNT_NAME_ANNOTATION, ACCOUNT_STATE_ANNOTATION, AwsAccount, ORGANIZATION_LABEL, PATH_ANNOTATION, UNIT_LABEL,
         account::{AssumeRole, AwsAccountSpec, Credentials, FromAccount},
-        conditions::{READY, is_true},
+        conditions::{ORGANIZATION_SYNCED, READY, is_true},
         names::AccountId,
         organization::{Failing, Match, OrganizationStatus, Rule, Selection},
     },
     aws::port::{Member, Organization},
     text::plain,
 };
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, OwnerReference};
 use kube::{Resource, ResourceExt, api::ObjectMeta};
 use std::{
     collections::{BTreeMap, BTreeSet},
+    hash::Hash,
     sync::Arc,
 };
 
@@ -33,6 +34,8 @@ const MOST_UNMATCHED: usize = 5;
 /// The longest text of AWS in an annotation, in bytes. A path has at most six names of 128 letters.
 const LONGEST: usize = 1024;
 
+/// The reason where `include` selects no account.
+pub const NOTHING_SELECTED: &str = "NothingSelected";
 /// Another object has the name of a member.
 const NAME_TAKEN: &str = "NameTaken";
 
@@ -111,6 +114,30 @@ impl Around {
 pub fn is_member_of(account: &AwsAccount, owner: &AwsAccount) -> bool {
     let owners = account.owner_references();
     owners.iter().any(|o| o.controller == Some(true) && o.kind == "AwsAccount" && Some(&o.uid) == owner.uid().as_ref())
+}
+
+/// Whether the organization of an account was read: what was read is kept, so that another look at its members costs no call.
+/// Where it could not be read, it is tried again in its time.
+#[must_use]
+pub fn is_read(owner: &AwsAccount) -> bool {
+    let conditions = owner.status.as_ref().map(|s| &*s.conditions).unwrap_or_default();
+    let read = |c: &Condition| c.type_ == ORGANIZATION_SYNCED && (c.status == "True" || c.reason == NOTHING_SELECTED);
+    owner.spec.organization.is_some() && is_true(conditions, READY) && conditions.iter().any(read)
+}
+
+/// The members that can't be used for now, though the organization has nothing against them.
+#[must_use]
+pub fn failing(owner: &AwsAccount, all: &[Arc<AwsAccount>]) -> Vec<String> {
+    let fails =
+        |a: &&Arc<AwsAccount>| a.spec.enabled && is_member_of(a, owner) && inactive(a).is_none() && !is_ready(a);
+    all.iter().filter(fails).map(|a| a.name_any()).collect()
+}
+
+/// What the operator writes into a member's object and its spec's generation does not tell of.
+pub fn written(member: &AwsAccount) -> impl Hash {
+    let labels = [ORGANIZATION_LABEL, UNIT_LABEL].map(|key| member.labels().get(key).cloned());
+    let annotations = [PATH_ANNOTATION, ACCOUNT_NAME_ANNOTATION, ACCOUNT_STATE_ANNOTATION];
+    (labels, annotations.map(|key| member.annotations().get(key).cloned()))
 }
 
 /// The names of the other AwsAccounts that lead to an AWS account, as far as they told. That an organization's own account has

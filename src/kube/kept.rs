@@ -147,6 +147,11 @@ mod tests {
         let gist = certificate.gist();
         assert!(gist.is_observed() && gist.keeps.is_none() && gist.uses("prod"));
         assert!(!gist.discovered, "a person wrote it");
+        let mut found = certificate;
+        found.metadata.labels = Some([("arnkeeper.dev/discovered-by".to_owned(), "prod".to_owned())].into());
+        assert!(found.gist().discovered);
+        found.spec.management = crate::api::certificate::Management::Managed;
+        assert!(!found.gist().discovered, "somebody took it over");
         assert_eq!(gist.serial, crate::kube::store::serial_digest("01:02"));
     }
 }

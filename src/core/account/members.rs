@@ -63,7 +63,7 @@ pub(super) fn next(
                  correct include",
                 members.id
             );
-            Finding::no(ORGANIZATION_SYNCED, "NothingSelected", message)
+            Finding::no(ORGANIZATION_SYNCED, organization::NOTHING_SELECTED, message)
         }
         Some(what) => {
             Finding::yes(ORGANIZATION_SYNCED, IN_PART, format!("{those}. In spec.organization, {what}"))

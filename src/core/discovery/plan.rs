@@ -359,13 +359,12 @@ impl Surroundings {
             (Change::Apply(value), None) => {
                 let word = |key: &str| value["metadata"]["annotations"][key].as_str().map(str::to_owned);
                 let (namespace, name) = key;
-                let arn = value["spec"]["acm"][0]["certificateArn"].as_str().and_then(|arn| arn.parse().ok());
                 let by = value["metadata"]["labels"][crate::api::DISCOVERED_BY_LABEL].as_str().map(str::to_owned);
                 let (version, written) = (word(ACM_VERSION_ANNOTATION), word(DISCOVERED_ANNOTATION));
                 let object = Object {
                     namespace,
                     name,
-                    arns: arn.into_iter().collect(),
+                    arns: change.arn().into_iter().collect(),
                     observed: true,
                     by,
                     version,

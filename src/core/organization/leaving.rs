@@ -73,11 +73,7 @@ pub(super) fn changes(name: &str, there: &AwsAccount, around: &Around) -> Vec<Ch
 
 /// The members whose objects have to be read before they can go; not all at once.
 #[must_use]
-pub fn unread(
-    owner: &AwsAccount,
-    organization: &crate::aws::port::Organization,
-    around: &Around,
-) -> Vec<String> {
+pub fn unread(owner: &AwsAccount, organization: &crate::aws::port::Organization, around: &Around) -> Vec<String> {
     let goes = |(name, there): &(&String, &Arc<AwsAccount>)| {
         !around.used.contains(*name)
             && discovers(name, there, around)

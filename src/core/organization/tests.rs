@@ -129,7 +129,11 @@ fn what_discovery_made_goes_before_the_member_that_left() {
     let made = changes(&owner, &nobody, &around);
     assert!(matches!(&*made, [Change::Replace(left)] if inactive(left).unwrap().0 == "LeftOrganization"), "{made:?}");
     apply(&mut around, made);
-    assert_eq!((changes(&owner, &nobody, &around), unread(&owner, &nobody, &around)), (vec![], vec![]), "it has not seen it");
+    assert_eq!(
+        (changes(&owner, &nobody, &around), unread(&owner, &nobody, &around)),
+        (vec![], vec![]),
+        "it has not seen it"
+    );
     assert!(unsettled(&around));
     tells(&mut around, ONE);
     // What a person wrote holds it.
@@ -153,7 +157,10 @@ fn what_discovery_made_goes_before_the_member_that_left() {
     apply(&mut around, made[1..].to_vec());
     let made = changes(&owner, &nobody, &around);
     // Who came back meanwhile has another resourceVersion.
-    assert!(matches!(&*made, [Change::Delete { name, version: Some(version), .. }] if name == ONE && version == "7"), "{made:?}");
+    assert!(
+        matches!(&*made, [Change::Delete { name, version: Some(version), .. }] if name == ONE && version == "7"),
+        "{made:?}"
+    );
     apply(&mut around, made);
     assert!(around.members.is_empty() && around.shown.is_empty());
 }
@@ -292,6 +299,53 @@ fn who_leads_to_the_same_account_is_told() {
     assert_eq!(also_leading_to(&id, &own, &all), ["twin"]);
     own.status.as_mut().unwrap().same_account = vec!["away".into()];
     assert_eq!(also_leading_to(&id, &own, &all), ["away", "twin"], "one that is away for now is not forgotten");
+}
+
+#[test]
+fn who_fails_is_tried_again_when_the_organization_is_to_be_read_again() {
+    use crate::api::conditions::{Finding, conditions};
+    let owner = owner(&json!({}));
+    let told = |findings: &[Finding]| conditions(&[], findings, 1, jiff::Timestamp::UNIX_EPOCH);
+    let mut around = Around::default();
+    let states = [(1, ACTIVE), (2, ACTIVE), (3, ACTIVE)];
+    let all = organization(states.map(|(id, state)| member(id, state, "a", "ou-abcd-11111111")).into());
+    let made = changes(&owner, &all, &around);
+    apply(&mut around, made);
+    let made = changes(
+        &owner,
+        &organization(vec![]),
+        &Around { used: BTreeSet::from(["000000000003".into()]), ..around.clone() },
+    );
+    let left = made.into_iter().filter(|change| matches!(change, Change::Replace(_))).collect();
+    apply(&mut around, left);
+    let ready = Arc::make_mut(around.members.get_mut("000000000001").unwrap());
+    ready.status.get_or_insert_default().conditions = told(&[Finding::yes(READY, "Ready", "")]);
+    let mut accounts: Vec<_> = around.members.values().cloned().collect();
+    let mut stranger = self::owner(&json!(null));
+    stranger.metadata.name = Some("stranger".into());
+    accounts.push(Arc::new(stranger));
+    assert_eq!(failing(&owner, &accounts), ["000000000002"], "not the ready one, the one that left, or a stranger");
+}
+
+#[test]
+fn an_organization_that_was_read_is_looked_through_again_without_a_call() {
+    use crate::api::conditions::{Finding, conditions};
+    let ready = || Finding::yes(READY, "Ready", "");
+    for (findings, read) in [
+        (vec![], false),
+        (vec![ready()], false),
+        (vec![ready(), Finding::yes(ORGANIZATION_SYNCED, "Synced", "")], true),
+        (vec![ready(), Finding::no(ORGANIZATION_SYNCED, NOTHING_SELECTED, "")], true),
+        (vec![ready(), Finding::no(ORGANIZATION_SYNCED, "AccessDenied", "")], false),
+        (vec![Finding::no(READY, "AwsUnavailable", ""), Finding::yes(ORGANIZATION_SYNCED, "Synced", "")], false),
+    ] {
+        let mut owner = owner(&json!({}));
+        let status = owner.status.get_or_insert_default();
+        status.conditions = conditions(&[], &findings, 1, jiff::Timestamp::UNIX_EPOCH);
+        assert_eq!(is_read(&owner), read, "{findings:?}");
+        owner.spec.organization = None;
+        assert!(!is_read(&owner));
+    }
 }
 
 #[test]
