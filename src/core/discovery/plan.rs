@@ -340,7 +340,8 @@ impl<'a> Plan<'a> {
 /// Another object has the name of one that is to be shown.
 fn name_taken((namespace, name): &(String, String)) -> Problem {
     let message = format!(
-        "a Certificate {name:?} is in namespace {namespace:?} that discovery did not make; it is left alone: rename it"
+        "a Certificate {name:?} is in namespace {namespace:?} that is not about the certificate which discovery would show under this \
+         name; it is left alone: rename it"
     );
     Problem { reason: "NameTaken", message }
 }
