@@ -103,7 +103,9 @@ impl Around {
             }
             Change::Hide(object) => {
                 let shown = self.shown.get_mut(&object.member);
-                shown.into_iter().for_each(|shown| shown.retain(|other| other != object));
+                if let Some(shown) = shown {
+                    shown.retain(|other| other != object);
+                }
             }
         }
     }
@@ -134,6 +136,7 @@ pub fn failing(owner: &AwsAccount, all: &[Arc<AwsAccount>]) -> Vec<String> {
 }
 
 /// What the operator writes into a member's object and its spec's generation does not tell of.
+#[must_use]
 pub fn written(member: &AwsAccount) -> impl Hash {
     let labels = [ORGANIZATION_LABEL, UNIT_LABEL].map(|key| member.labels().get(key).cloned());
     let annotations = [PATH_ANNOTATION, ACCOUNT_NAME_ANNOTATION, ACCOUNT_STATE_ANNOTATION];

@@ -19,7 +19,7 @@ async fn who_is_to_come_within_a_time_comes_once_for_all_that_asked() {
     assert_eq!(line.next().await, key(0));
     // While it runs, too: then it rests no longer than that.
     line.ask_within(&key(0), Duration::from_secs(30));
-    line.ask_within(&key(0), Duration::from_secs(60));
+    line.ask_within(&key(0), Duration::from_mins(1));
     assert!(line.done(&key(0), Some(HOUR)));
     assert!(due(&line).unwrap() <= Instant::now() + Duration::from_secs(30));
     line.ask(&key(0));
