@@ -31,7 +31,8 @@ pub const REVISION_ANNOTATION: &str = "arnkeeper.dev/revision";
 pub const ISSUED_FOR_ANNOTATION: &str = "arnkeeper.dev/issued-for";
 /// Annotation on a Certificate: an RFC 3339 time; each new value forces one renewal.
 pub const RENEW_ANNOTATION: &str = "arnkeeper.dev/renew-requested-at";
-/// Annotation on an AwsAccount with an organization: an RFC 3339 time; each new value reads the organization again at once.
+/// Annotation on an AwsAccount with an organization: an RFC 3339 time; each new value reads the organization again at once,
+/// and tries its members that can't be used.
 pub const SYNC_ANNOTATION: &str = "arnkeeper.dev/sync-requested-at";
 /// Annotation on an AwsAccount with `discovery`: an RFC 3339 time; each new value looks through ACM at once.
 pub const DISCOVER_ANNOTATION: &str = "arnkeeper.dev/discover-requested-at";

@@ -14,25 +14,18 @@ use crate::{
         access::Refusal,
         account::{Observed, Problem, Read, Write, decide, rest},
         discovery::{Run, goes_on},
-        organization::{Around, Change, also_leading_to, is_member_of},
+        organization::{also_leading_to, is_member_of},
         permissions::{Asked, asked_at, carried, needs::Gathering, principal},
     },
 };
 use async_trait::async_trait;
-use futures::{StreamExt, TryStreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
-use kube::{
-    Api, Client, ResourceExt,
-    api::{DeleteParams, PostParams, Preconditions},
-};
+use kube::{Api, Client, ResourceExt};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::Instant,
 };
-
-/// Members that are written at the same time.
-const WRITERS: usize = 8;
 
 /// The controller of AwsAccounts.
 pub struct Accounts(pub Arc<Context>);
@@ -141,35 +134,6 @@ impl Accounts {
             Problem { why: Refusal { reason, message: error.to_string() }, passes, about_credentials: false }
         })
     }
-
-    /// The members of an organization, who else there is, and which of them Certificates and requests name.
-    fn around(&self, owner: &AwsAccount) -> Around {
-        let accounts = self.0.accounts.all();
-        let (certificates, requests) = (self.0.certificates.uses(), self.0.requests.uses());
-        let names = accounts.iter().map(|account| account.name_any());
-        let used = names.filter(|name| certificates.contains(name) || requests.contains(name)).collect();
-        Around::new(owner, accounts, used)
-    }
-
-    async fn change(&self, change: Change) -> Result<(String, Option<AwsAccount>), kube::Error> {
-        let api: Api<AwsAccount> = Api::all(self.0.client.clone());
-        match change {
-            Change::Create(new) => {
-                api.create(&PostParams::default(), &new).await.map(|stored| (stored.name_any(), Some(stored)))
-            }
-            Change::Replace(new) => {
-                let name = new.name_any();
-                api.replace(&name, &PostParams::default(), &new).await.map(|stored| (name, Some(stored)))
-            }
-            Change::Delete(name, uid) => {
-                let preconditions = Some(Preconditions { uid, resource_version: None });
-                match api.delete(&name, &DeleteParams { preconditions, ..DeleteParams::default() }).await {
-                    Err(kube::Error::Api(status)) if status.is_not_found() => Ok((name, None)),
-                    other => other.map(|_| (name, None)),
-                }
-            }
-        }
-    }
 }
 
 #[async_trait]
@@ -201,6 +165,8 @@ impl Kind for Accounts {
             run_steps: 0,
             run_rests: None,
             surroundings: None,
+            member_steps: 0,
+            removed: (vec![], 0),
         };
         let now = self.0.clock.now();
         if o.run.as_ref().is_some_and(|run| !goes_on(&o.account, run)) {
@@ -260,6 +226,7 @@ impl Kind for Accounts {
                 o.organization = Some(self.organization(&o.account).await);
             }
             Read::Around => o.around = Some(self.around(&o.account)),
+            Read::Shown(members) => self.shown(o, members).await,
             Read::Run => self.begin(o),
             Read::List(region) => match session {
                 Ok(aws) => self.list(o, &*aws, region).await,
@@ -280,17 +247,7 @@ impl Kind for Accounts {
             Write::Members(changes) => changes,
             Write::Discovered(changes, tags) => return self.discovered(o, changes, tags).await,
         };
-        let stored: Vec<_> =
-            stream::iter(changes).map(|change| self.change(change)).buffer_unordered(WRITERS).try_collect().await?;
-        // The store tells of it later.
-        for (name, member) in stored {
-            let members = o.around.iter_mut().map(|around| &mut around.members);
-            match member {
-                Some(member) => members.for_each(|m| drop(m.insert(name.clone(), Arc::new(member.clone())))),
-                None => members.for_each(|m| drop(m.remove(&name))),
-            }
-        }
-        Ok(())
+        self.change_members(o, changes).await
     }
 
     fn object(observed: &Observed) -> &Arc<AwsAccount> {
@@ -300,6 +257,10 @@ impl Kind for Accounts {
     fn stored(&self, observed: &mut Observed, account: Arc<AwsAccount>) {
         observed.account = account;
         self.run_told(observed);
+    }
+
+    fn told(&self, o: &mut Observed) {
+        o.removed = (vec![], 0);
     }
 
     fn memory(o: Observed) -> Memory {
@@ -313,8 +274,9 @@ impl Kind for Accounts {
         });
         let known = || {
             let (Some(Ok(organization)), Some(at)) = (o.organization, o.read_at) else { return None };
-            let all = o.authorities.into_iter().map(|(region, all)| Some((region, all.ok()?)));
-            Some(Arc::new(Known { asked: asked_for, at, organization, authorities: all.collect::<Option<_>>()? }))
+            // A region that could not be read is read again; the organization need not be.
+            let authorities = o.authorities.into_iter().filter_map(|(region, all)| Some((region, all.ok()?))).collect();
+            Some(Arc::new(Known { asked: asked_for, at, organization, authorities }))
         };
         let (asked, run) = (o.asked.clone(), o.run.clone());
         Memory { known: known(), asked, run, listed }

@@ -3,8 +3,8 @@
 use super::{account::Accounts, context::Context};
 use crate::{
     api::{
-        ACM_VERSION_ANNOTATION, AwsAccount, Certificate,
-        names::{AccountId, CertificateArn, Located, Region},
+        ACM_VERSION_ANNOTATION, Certificate,
+        names::{CertificateArn, Located, Region},
         shared::Tags,
     },
     aws::{
@@ -18,6 +18,7 @@ use crate::{
         backoff::Failure,
         discovery::{
             Change, FIELD_MANAGER, Object, READ_AT_ONCE, Room, Run, Seen, Surroundings, Unread, begins, goes_on,
+            neighbours,
         },
     },
     text::plain,
@@ -31,7 +32,7 @@ use kube::{
 };
 use serde_json::json;
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -233,15 +234,11 @@ impl Accounts {
         o.run_steps += 1;
         let own = o.account.name_any();
         let id = o.session.as_ref().and_then(|session| session.as_ref().ok()).map(|identity| identity.account.clone());
-        let same = |a: &&Arc<AwsAccount>| {
-            let told = a.status.as_ref().and_then(|s| s.account_id.as_deref());
-            a.name_any() == own || told.is_some() && told == id.as_ref().map(AccountId::as_str)
+        let (names, others) = match id {
+            Some(id) => neighbours(&id, &own, &self.0.accounts.all()),
+            None => (vec![own], BTreeSet::new()),
         };
-        let accounts = self.0.accounts.all();
-        let accounts: Vec<&Arc<AwsAccount>> = accounts.iter().filter(same).collect();
-        let names: Vec<String> = accounts.iter().map(|account| account.name_any()).collect();
-        let others = accounts.iter().filter(|a| a.spec.enabled && a.spec.discovery.is_some() && a.name_any() != own);
-        let mut around = Surroundings { objects: vec![], others: others.map(|a| a.name_any()).collect() };
+        let mut around = Surroundings { objects: vec![], others };
         let keys = self.0.certificates.keys(|_, gist| names.iter().any(|name| gist.uses(name)));
         // One by one: all of them at once would take ten times the store's memory.
         for (count, key) in keys.into_iter().enumerate() {
@@ -251,6 +248,13 @@ impl Accounts {
             }
         }
         o.surroundings = Some(around);
+    }
+
+    /// The object that has the name of a new one, if it is about the same certificate.
+    fn shows_the_same(&self, change: &Change) -> Option<Object> {
+        let (namespace, name) = change.key();
+        let object = Object::of(&*self.0.certificates.get(Some(&namespace), &name)?);
+        change.arn().is_some_and(|arn| object.arns.contains(&arn)).then_some(object)
     }
 
     /// Changes some objects, and reads tags meanwhile. What the API server refuses for good is told; what somebody else
@@ -273,7 +277,17 @@ impl Accounts {
             let is_there = self.0.certificates.find(Some(&namespace), &name).is_some();
             change.is_new() && is_there && !run.deleted.contains(&change.key())
         });
-        run.taken.extend(taken.iter().map(Change::key));
+        // One that shows the same certificate, as of an AwsAccount that is gone, is judged like those that were looked for.
+        let mut same = vec![];
+        for change in taken {
+            match self.shows_the_same(&change) {
+                Some(object) => same.push(object),
+                None => drop(run.taken.insert(change.key())),
+            }
+        }
+        if let Some(around) = &mut o.surroundings {
+            around.objects.extend(same);
+        }
         let put = |change: Change| async move {
             let stored = put(&self.0, &change).await;
             (change, stored)
@@ -293,16 +307,14 @@ impl Accounts {
         let (answers, read) = tokio::join!(puts, reads);
         self.see_tags(o, read);
         let mut failed = None;
+        let name = o.account.name_any();
         let Some(run) = o.run.as_mut().map(Arc::make_mut) else { return Ok(()) };
         let mut stored = vec![];
         for (change, answer) in answers {
             let key = change.key();
             match answer {
                 Ok(object) => {
-                    match change {
-                        Change::Delete(_) => drop(run.deleted.insert(key)),
-                        Change::Apply(_) | Change::Miss(..) => drop(run.deleted.remove(&key)),
-                    }
+                    run.note(&change, &name);
                     stored.push((change, object));
                 }
                 Err(kube::Error::Api(status)) if closes(&change, &status) => {

@@ -177,6 +177,12 @@ impl<T: Kind> Driver<T> {
         self.line.ask(key);
     }
 
+    /// The same within this time: what changes meanwhile is reconciled together.
+    pub fn wake_within(&self, key: &Key, wait: Duration) {
+        self.with(key, |entry| entry.woken = true);
+        self.line.ask_within(key, wait);
+    }
+
     /// The object is gone, or there is nothing to do for it any more.
     pub fn forget(&self, key: &Key) {
         self.line.forget(key);

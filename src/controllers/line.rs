@@ -64,6 +64,8 @@ enum Place {
     Running,
     /// It was asked for once more meanwhile.
     RunningAndAsked,
+    /// It is to come again by then.
+    RunningAndDue(Instant),
     /// It went meanwhile.
     RunningAndGone,
 }
@@ -76,6 +78,12 @@ impl Line {
             drop(state);
             self.changed.notify_one();
         }
+    }
+
+    /// Asks for a reconcile within this time: all that ask meanwhile share it.
+    pub fn ask_within(&self, key: &Key, wait: Duration) {
+        self.state().ask_within(key, wait, Instant::now());
+        self.changed.notify_one();
     }
 
     /// The next one, when there is one; [`Self::done`] has to follow. To be called by one task only.
@@ -123,7 +131,7 @@ impl State {
         };
         match *place {
             Place::Waiting | Place::RunningAndAsked => return false,
-            Place::Running | Place::RunningAndGone => {
+            Place::Running | Place::RunningAndDue(_) | Place::RunningAndGone => {
                 *place = Place::RunningAndAsked;
                 return false;
             }
@@ -134,6 +142,24 @@ impl State {
         }
         self.waiting.begun.push_back(key.clone());
         true
+    }
+
+    fn ask_within(&mut self, key: &Key, wait: Duration, now: Instant) {
+        let Some(due) = now.checked_add(wait) else { return };
+        match self.places.get(key).copied() {
+            Some(Place::Waiting | Place::RunningAndAsked) => {}
+            Some(Place::RunningAndDue(until) | Place::RestsUntil(until)) if until <= due => {}
+            Some(Place::Running | Place::RunningAndDue(_) | Place::RunningAndGone) => {
+                self.places.insert(key.clone(), Place::RunningAndDue(due));
+            }
+            there @ (None | Some(Place::RestsUntil(_))) => {
+                if let Some(Place::RestsUntil(until)) = there {
+                    self.resting.remove(&(until, key.clone()));
+                }
+                self.places.insert(key.clone(), Place::RestsUntil(due));
+                self.resting.insert((due, key.clone()));
+            }
+        }
     }
 
     fn take(&mut self, now: Instant) -> Option<Key> {
@@ -154,9 +180,11 @@ impl State {
                 self.places.insert(key.clone(), Place::Waiting);
                 self.waiting.begun.push_back(key.clone());
             }
-            Some(Place::Running) => {
+            Some(place @ (Place::Running | Place::RunningAndDue(_))) => {
+                let due = if let Place::RunningAndDue(due) = *place { Some(due) } else { None };
                 // Further away than the clock can tell: that is never.
-                if let Some(until) = rest.and_then(|rest| now.checked_add(rest)) {
+                let rests = rest.and_then(|rest| now.checked_add(rest));
+                if let Some(until) = rests.into_iter().chain(due).min() {
                     self.places.insert(key.clone(), Place::RestsUntil(until));
                     self.resting.insert((until, key.clone()));
                 } else {
@@ -182,7 +210,7 @@ impl State {
                 self.resting.remove(&(*until, key.clone()));
                 self.places.remove(key);
             }
-            Some(Place::Running | Place::RunningAndAsked) => {
+            Some(Place::Running | Place::RunningAndAsked | Place::RunningAndDue(_)) => {
                 self.places.insert(key.clone(), Place::RunningAndGone);
             }
             Some(Place::RunningAndGone) | None => {}

@@ -7,6 +7,8 @@ pub mod discovery;
 pub mod driver;
 pub mod keys;
 pub mod line;
+mod members;
+mod news;
 pub mod recent;
 pub mod request;
 pub mod wake;

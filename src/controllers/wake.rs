@@ -1,101 +1,40 @@
 //! Who is to look again when something changed: the object itself, and those that wait for it.
 
-use super::{account::Accounts, certificate::Certificates, context::Context, driver::Driver, request::Requests};
+use super::{
+    account::Accounts,
+    certificate::Certificates,
+    context::Context,
+    driver::Driver,
+    news::{Before, Latest, News, Seen, Shared},
+    request::Requests,
+};
 use crate::{
     api::{
-        AwsAccount, Certificate, CertificateRequest, OWNED_BY_ANNOTATION,
+        AwsAccount, Certificate, CertificateRequest, OWNED_BY_ANNOTATION, SYNC_ANNOTATION,
         conditions::{READY, STALLED, is_true},
     },
-    core::{certificate::REQUEST_CONFLICT, organization::is_member_of},
+    core::{
+        certificate::REQUEST_CONFLICT,
+        organization::{failing, is_member_of, is_read, written},
+    },
     kube::{
         key::Key,
         store::{Change, Gist},
     },
 };
-use k8s_openapi::{api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::Condition};
-use kube::{Resource, ResourceExt, core::PartialObjectMeta};
-use std::{
-    collections::{BTreeSet, HashMap},
-    hash::{DefaultHasher, Hash, Hasher},
-    sync::{Arc, Mutex, PoisonError},
-};
+use k8s_openapi::api::core::v1::Secret;
+use kube::{ResourceExt, core::PartialObjectMeta};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 /// Whether a request is signed: then there is nothing to do for it any more.
 fn is_done(request: &CertificateRequest) -> bool {
     request.status.as_ref().is_some_and(|s| is_true(&s.conditions, READY))
 }
 
-/// The reason of a request that goes on by itself: as good as nothing told.
-const PASSING: &str = "Issuing";
-
-/// What of an account or a request concerns others; they are woken when it changes. A digest: there are many.
-#[derive(Clone, Copy, PartialEq)]
-struct News {
-    digest: u64,
-    tells: bool,
-}
-
-impl News {
-    fn of<K: Resource>(object: &K, conditions: Option<&[Condition]>) -> Self {
-        let told = conditions.unwrap_or_default().iter().filter(|c| c.type_ == READY || c.type_ == STALLED);
-        let told: Vec<_> = told.filter(|c| c.reason != PASSING).map(|c| (&c.type_, &c.status, &c.reason)).collect();
-        let mut hasher = DefaultHasher::new();
-        (&object.meta().uid, object.meta().generation, &told).hash(&mut hasher);
-        Self { digest: hasher.finish(), tells: !told.is_empty() }
-    }
-}
-
-/// What an object was before its news.
-#[derive(PartialEq)]
-enum Before {
-    /// Nothing was seen of it, and it does not tell anything yet.
-    Nothing,
-    Other,
-}
-
-/// The last news of each object.
-#[derive(Default)]
-struct Seen(Mutex<HashMap<Key, News>>);
-
-impl Seen {
-    /// What was seen before, if it is news.
-    fn note(&self, key: &Key, news: News) -> Option<Before> {
-        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = seen.get(key);
-        if before == Some(&news) {
-            return None;
-        }
-        let before = if before.is_some() || news.tells { Before::Other } else { Before::Nothing };
-        seen.insert(key.clone(), news);
-        Some(before)
-    }
-
-    fn forget(&self, key: &Key) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
-    }
-}
-
-/// Certificates that are in several accounts: serial number, and how many. There are few.
-#[derive(Default)]
-struct Shared(Mutex<HashMap<Key, (Option<String>, i32)>>);
-
-impl Shared {
-    /// Whether it is news that, and how, this one is in several accounts.
-    fn note(&self, key: &Key, certificate: &Certificate) -> bool {
-        let status = certificate.status.as_ref();
-        let Some(accounts) = status.and_then(|s| s.accounts) else {
-            self.forget(key);
-            return false;
-        };
-        let now = (status.and_then(|s| s.serial_number.clone()), accounts);
-        let mut shared = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        shared.insert(key.clone(), now.clone()) != Some(now)
-    }
-
-    fn forget(&self, key: &Key) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
-    }
-}
+/// What somebody else changed of a member is put right after this long, and how members stand is told: several changes are seen
+/// together.
+const EDITED: Duration = Duration::from_secs(1);
+const TOLD: Duration = Duration::from_secs(3);
 
 /// Takes what the watches tell, and wakes whom it concerns.
 pub struct Waker {
@@ -108,6 +47,10 @@ pub struct Waker {
     seen_accounts: Seen,
     seen_requests: Seen,
     seen_shared: Shared,
+    /// What stands in the objects of members.
+    seen_members: Latest,
+    /// The requests to read organizations again.
+    seen_syncs: Latest,
 }
 
 impl Waker {
@@ -122,7 +65,19 @@ impl Waker {
     ) -> Self {
         let namespaces = (!namespaces.is_empty()).then(|| namespaces.iter().cloned().collect());
         let (seen_accounts, seen_requests, seen_shared) = (Seen::default(), Seen::default(), Shared::default());
-        Self { context, accounts, requests, certificates, namespaces, seen_accounts, seen_requests, seen_shared }
+        let (seen_members, seen_syncs) = (Latest::default(), Latest::default());
+        Self {
+            context,
+            accounts,
+            requests,
+            certificates,
+            namespaces,
+            seen_accounts,
+            seen_requests,
+            seen_shared,
+            seen_members,
+            seen_syncs,
+        }
     }
 
     fn serves(&self, key: &Key) -> bool {
@@ -139,9 +94,12 @@ impl Waker {
                     }
                 }
                 Change::Applied(key, account) => self.account(&key, &account),
-                Change::Deleted(key, _) => {
+                Change::Deleted(key, account) => {
                     self.accounts.forget(&key);
                     self.seen_accounts.forget(&key);
+                    self.seen_members.forget(&key);
+                    self.seen_syncs.forget(&key);
+                    self.wake_organization(&account, EDITED);
                     self.context.sessions.forget(key.name());
                     self.context.spending().account_deleted(key.name());
                     self.wake_users(key.name());
@@ -155,7 +113,24 @@ impl Waker {
         self.context.spending().account(account, self.context.clock.now());
         self.accounts.ask(key);
         let conditions = account.status.as_ref().map(|s| &*s.conditions);
-        if self.seen_accounts.note(key, News::of(account, conditions)).is_some() {
+        let has_news = self.seen_accounts.note(key, News::of(account, conditions)).is_some();
+        if account.metadata.owner_references.is_some() {
+            let stands = (&account.metadata.uid, account.metadata.generation, written(account));
+            if self.seen_members.changes(key, stands) {
+                self.wake_organization(account, EDITED);
+            } else if has_news {
+                self.wake_organization(account, TOLD);
+            }
+        }
+        if account.spec.organization.is_some()
+            && self.seen_syncs.changes(key, account.annotations().get(SYNC_ANNOTATION))
+        {
+            for member in failing(account, &self.context.accounts.all()) {
+                self.context.sessions.forget_problem(&member);
+                self.wake_account(&member, true);
+            }
+        }
+        if has_news {
             self.wake_users(key.name());
             self.wake_members(account);
             self.wake_same(key.name(), account.status.as_ref().and_then(|s| s.account_id.as_deref()));
@@ -387,6 +362,16 @@ impl Waker {
         }
         for member in self.context.accounts.all().into_iter().filter(|member| is_member_of(member, account)) {
             self.accounts.wake(&Key::of(&*member));
+        }
+    }
+
+    /// Has the organization of a member looked through again, if that takes no call to AWS.
+    fn wake_organization(&self, member: &AwsAccount, wait: Duration) {
+        let owners = member.owner_references().iter().filter(|o| o.controller == Some(true));
+        for owner in owners.filter_map(|o| self.context.account(&o.name)) {
+            if is_member_of(member, &owner) && is_read(&owner) {
+                self.accounts.wake_within(&Key::of(&*owner), wait);
+            }
         }
     }
 

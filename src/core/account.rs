@@ -7,8 +7,8 @@ use super::{
     Decision, Event, Step,
     access::Refusal,
     certificate::renewal::per_mille,
-    discovery::{Change as Discovered, Run, Surroundings},
-    organization::{Around, Change, inactive},
+    discovery::{Change as Discovered, Run, Surroundings, taken_over},
+    organization::{self, Around, Change, inactive},
     permissions::{self, Asked},
     spending::{BUDGET_SPENT, Standing},
 };
@@ -84,6 +84,10 @@ pub struct Observed {
     pub run_rests: Option<SignedDuration>,
     /// The Certificates that discovery has to know.
     pub surroundings: Option<Surroundings>,
+    /// How many steps this pass took for members.
+    pub member_steps: usize,
+    /// The members that it deleted, and how many objects of theirs; until that is told.
+    pub removed: (Vec<String>, usize),
 }
 
 /// Why an account does not let us in.
@@ -110,6 +114,8 @@ pub enum Read {
     Organization,
     /// What there is around it.
     Around,
+    /// What the discovery of these members made, that left.
+    Shown(Vec<String>),
     /// A discovery begins.
     Run,
     /// What ACM has in a region.
@@ -274,7 +280,9 @@ fn told(
     }
     status.conditions = conditions(&before.conditions, &findings, generation, now);
     discovering::keep(o, before, &mut status);
-    let events = events(before, &status);
+    let mut events = events(before, &status);
+    events.extend(organization::event(&o.removed.0, o.removed.1));
+    events.extend(o.run.as_deref().and_then(|run| taken_over(run, &status)));
     Decision { step: Step::Rest(rest), status, events }
 }
 

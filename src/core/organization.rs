@@ -1,20 +1,25 @@
 //! Decides about the members of an organization: which AwsAccounts there have to be, and how they stand.
 
+mod leaving;
+
+pub use leaving::{Shown, event, unread};
+
 use crate::{
     api::{
         ACCOUNT_NAME_ANNOTATION, ACCOUNT_STATE_ANNOTATION, AwsAccount, ORGANIZATION_LABEL, PATH_ANNOTATION, UNIT_LABEL,
         account::{AssumeRole, AwsAccountSpec, Credentials, FromAccount},
-        conditions::{READY, is_true},
+        conditions::{ORGANIZATION_SYNCED, READY, is_true},
         names::AccountId,
         organization::{Failing, Match, OrganizationStatus, Rule, Selection},
     },
     aws::port::{Member, Organization},
     text::plain,
 };
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, OwnerReference};
 use kube::{Resource, ResourceExt, api::ObjectMeta};
 use std::{
     collections::{BTreeMap, BTreeSet},
+    hash::Hash,
     sync::Arc,
 };
 
@@ -29,6 +34,8 @@ const MOST_UNMATCHED: usize = 5;
 /// The longest text of AWS in an annotation, in bytes. A path has at most six names of 128 letters.
 const LONGEST: usize = 1024;
 
+/// The reason where `include` selects no account.
+pub const NOTHING_SELECTED: &str = "NothingSelected";
 /// Another object has the name of a member.
 const NAME_TAKEN: &str = "NameTaken";
 
@@ -39,8 +46,17 @@ pub enum Change {
     Create(Box<AwsAccount>),
     /// It is not as it has to be: replaced, with its uid and resourceVersion.
     Replace(Box<AwsAccount>),
-    /// It is not a member any more, and nobody uses it: name, and uid.
-    Delete(String, Option<String>),
+    /// It is not a member any more, and nobody uses it.
+    Delete {
+        /// Its name.
+        name: String,
+        /// Its uid.
+        uid: Option<String>,
+        /// If it matters: the resourceVersion that this was decided on.
+        version: Option<String>,
+    },
+    /// What its discovery made goes before it.
+    Hide(Shown),
 }
 
 /// What there is around an organization.
@@ -50,17 +66,48 @@ pub struct Around {
     pub members: BTreeMap<String, Arc<AwsAccount>>,
     /// Names of all other AwsAccounts.
     pub others: BTreeSet<String>,
-    /// Names of the AwsAccounts that somebody uses.
+    /// Names of the AwsAccounts that somebody uses: what discovery made is nobody's use.
     pub used: BTreeSet<String>,
+    /// Names of the AwsAccounts that have objects which discovery made.
+    pub discovered: BTreeSet<String>,
+    /// Those objects, of members that left and as far as they were read.
+    pub shown: BTreeMap<String, Vec<Shown>>,
 }
 
 impl Around {
     /// What of these accounts concerns the organization of `owner`.
     #[must_use]
-    pub fn new(owner: &AwsAccount, all: Vec<Arc<AwsAccount>>, used: BTreeSet<String>) -> Self {
+    pub fn new(
+        owner: &AwsAccount,
+        all: Vec<Arc<AwsAccount>>,
+        is_used: impl Fn(&str) -> bool,
+        is_discovered: impl Fn(&str) -> bool,
+    ) -> Self {
         let (members, others): (Vec<_>, Vec<_>) = all.into_iter().partition(|a| is_member_of(a, owner));
-        let members = members.into_iter().map(|a| (a.name_any(), a)).collect();
-        Self { members, others: others.iter().map(|a| a.name_any()).collect(), used }
+        let members: BTreeMap<_, _> = members.into_iter().map(|a| (a.name_any(), a)).collect();
+        let those = |is: &dyn Fn(&str) -> bool| members.keys().filter(|name| is(name)).cloned().collect();
+        let (used, discovered) = (those(&is_used), those(&is_discovered));
+        let others = others.iter().map(|a| a.name_any()).collect();
+        Self { members, others, used, discovered, shown: BTreeMap::new() }
+    }
+
+    /// What came of a change that was stored.
+    pub fn note(&mut self, change: &Change, stored: Option<AwsAccount>) {
+        match change {
+            Change::Create(_) | Change::Replace(_) => {
+                self.members.extend(stored.map(|stored| (stored.name_any(), Arc::new(stored))));
+            }
+            Change::Delete { name, .. } => {
+                self.members.remove(name);
+                self.shown.remove(name);
+            }
+            Change::Hide(object) => {
+                let shown = self.shown.get_mut(&object.member);
+                if let Some(shown) = shown {
+                    shown.retain(|other| other != object);
+                }
+            }
+        }
     }
 }
 
@@ -69,6 +116,31 @@ impl Around {
 pub fn is_member_of(account: &AwsAccount, owner: &AwsAccount) -> bool {
     let owners = account.owner_references();
     owners.iter().any(|o| o.controller == Some(true) && o.kind == "AwsAccount" && Some(&o.uid) == owner.uid().as_ref())
+}
+
+/// Whether the organization of an account was read: what was read is kept, so that another look at its members costs no call.
+/// Where it could not be read, it is tried again in its time.
+#[must_use]
+pub fn is_read(owner: &AwsAccount) -> bool {
+    let conditions = owner.status.as_ref().map(|s| &*s.conditions).unwrap_or_default();
+    let read = |c: &Condition| c.type_ == ORGANIZATION_SYNCED && (c.status == "True" || c.reason == NOTHING_SELECTED);
+    owner.spec.organization.is_some() && is_true(conditions, READY) && conditions.iter().any(read)
+}
+
+/// The members that can't be used for now, though the organization has nothing against them.
+#[must_use]
+pub fn failing(owner: &AwsAccount, all: &[Arc<AwsAccount>]) -> Vec<String> {
+    let fails =
+        |a: &&Arc<AwsAccount>| a.spec.enabled && is_member_of(a, owner) && inactive(a).is_none() && !is_ready(a);
+    all.iter().filter(fails).map(|a| a.name_any()).collect()
+}
+
+/// What the operator writes into a member's object and its spec's generation does not tell of.
+#[must_use]
+pub fn written(member: &AwsAccount) -> impl Hash {
+    let labels = [ORGANIZATION_LABEL, UNIT_LABEL].map(|key| member.labels().get(key).cloned());
+    let annotations = [PATH_ANNOTATION, ACCOUNT_NAME_ANNOTATION, ACCOUNT_STATE_ANNOTATION];
+    (labels, annotations.map(|key| member.annotations().get(key).cloned()))
 }
 
 /// The names of the other AwsAccounts that lead to an AWS account, as far as they told. That an organization's own account has
@@ -103,7 +175,8 @@ pub fn inactive(account: &AwsAccount) -> Option<(&'static str, String)> {
         LEFT => Some((
             "LeftOrganization",
             "the account left the organization, or include and exclude of the organization leave it out; no AWS call is \
-             made for it. The object is kept because Certificates or requests use it: give them another account"
+             made for it. The Certificates that its discovery made go, and then this object; it stays as long as Certificates \
+             or requests that people wrote use it: give them another account"
                 .into(),
         )),
         state => Some((
@@ -117,9 +190,7 @@ pub fn inactive(account: &AwsAccount) -> Option<(&'static str, String)> {
 #[must_use]
 pub fn changes(owner: &AwsAccount, organization: &Organization, around: &Around) -> Vec<Change> {
     let mut changes = vec![];
-    let wanted = wanted(owner, organization);
-    let nothing_selected = includes_nobody(owner, organization);
-    for (id, member) in &wanted {
+    for (id, member) in &wanted(owner, organization) {
         let name = id.as_str();
         match around.members.get(name) {
             // It goes, and comes anew.
@@ -133,26 +204,26 @@ pub fn changes(owner: &AwsAccount, organization: &Organization, around: &Around)
             None => {}
         }
     }
-    for (name, there) in &around.members {
-        let is_wanted = name.parse().is_ok_and(|id: AccountId| wanted.contains_key(&id));
-        if is_wanted || there.metadata.deletion_timestamp.is_some() {
-            continue;
-        }
-        // A slip in `include` is no reason to take all members away.
-        if nothing_selected && organization.members.iter().any(|m| m.id.as_str() == name) {
-            continue;
-        }
-        if around.used.contains(name) {
-            let mut left = (**there).clone();
-            left.annotations_mut().insert(ACCOUNT_STATE_ANNOTATION.into(), LEFT.into());
-            if left != **there {
-                changes.push(Change::Replace(Box::new(left)));
-            }
-        } else {
-            changes.push(Change::Delete(name.clone(), there.uid()));
-        }
+    for (name, there) in left_behind(owner, organization, around) {
+        changes.extend(leaving::changes(name, there, around));
     }
     changes
+}
+
+/// The members that are there, and are to be there no more.
+fn left_behind<'a>(
+    owner: &AwsAccount,
+    organization: &'a Organization,
+    around: &'a Around,
+) -> impl Iterator<Item = (&'a String, &'a Arc<AwsAccount>)> {
+    let wanted: BTreeSet<AccountId> = wanted(owner, organization).into_keys().collect();
+    let nothing_selected = includes_nobody(owner, organization);
+    around.members.iter().filter(move |(name, there)| {
+        let is_wanted = name.parse().is_ok_and(|id: AccountId| wanted.contains(&id));
+        // A slip in `include` is no reason to take all members away.
+        let slip = nothing_selected && organization.members.iter().any(|m| m.id.as_str() == name.as_str());
+        !is_wanted && there.metadata.deletion_timestamp.is_none() && !slip
+    })
 }
 
 /// The members that the organization's AwsAccount takes. The account that it is itself has an object already.

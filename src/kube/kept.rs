@@ -5,6 +5,7 @@ use crate::api::{
     AwsAccount, Certificate, CertificateRequest,
     conditions::{READY, STALLED, is_true},
 };
+use crate::core::discovery::is_discovered;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 fn gist(conditions: Option<&[Condition]>, enabled: bool) -> Gist {
@@ -37,6 +38,7 @@ impl Kept for Certificate {
             } else {
                 RenewedBy::Operator
             },
+            discovered: is_discovered(self),
             ..gist(status.map(|s| &*s.conditions), spec.enabled)
         }
         .with_names(accounts, spec.secret_in_view())
@@ -144,6 +146,12 @@ mod tests {
         .unwrap();
         let gist = certificate.gist();
         assert!(gist.is_observed() && gist.keeps.is_none() && gist.uses("prod"));
+        assert!(!gist.discovered, "a person wrote it");
+        let mut found = certificate;
+        found.metadata.labels = Some([("arnkeeper.dev/discovered-by".to_owned(), "prod".to_owned())].into());
+        assert!(found.gist().discovered);
+        found.spec.management = crate::api::certificate::Management::Managed;
+        assert!(!found.gist().discovered, "somebody took it over");
         assert_eq!(gist.serial, crate::kube::store::serial_digest("01:02"));
     }
 }

@@ -60,6 +60,8 @@ pub struct Gist {
     pub keeps: Option<u64>,
     /// Who renews it.
     pub renewed_by: RenewedBy,
+    /// Discovery made it, and nobody took it over.
+    pub discovered: bool,
     /// The serial number of its certificate, as a digest.
     pub serial: Option<NonZeroU64>,
 }
@@ -220,10 +222,14 @@ impl<K: Kept> Store<K> {
         })
     }
 
-    /// The accounts that any of the objects uses.
+    /// The accounts that any of those objects uses that this is true of.
     #[must_use]
-    pub fn uses(&self) -> Uses {
-        self.with(|objects| Uses(objects.values().flat_map(|item| item.gist.uses.iter().copied()).collect()))
+    pub fn uses(&self, is: impl Fn(&Gist) -> bool) -> Uses {
+        let uses = |objects: &Objects<K>| {
+            let those = objects.values().filter(|item| is(&item.gist));
+            Uses(those.flat_map(|item| item.gist.uses.iter().copied()).collect())
+        };
+        self.with(uses)
     }
 
     /// All objects, decoded. For kinds of which there are few.

@@ -18,6 +18,8 @@ use kube::{
 };
 use serde_json::{Value, json};
 
+mod members;
+
 const UNIT: &str = "ou-exam-11111111";
 const USUAL: &str = "OrganizationAccountAccessRole";
 

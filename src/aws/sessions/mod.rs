@@ -266,6 +266,15 @@ impl Sessions {
         *count = count.wrapping_add(1);
     }
 
+    /// A person wants another look at once: what kept us out may be put right.
+    pub fn forget_problem(&self, account: &str) {
+        let Some(slot) = lock(&self.slots).get(account).cloned() else { return };
+        let mut opened = lock(&slot.opened);
+        if opened.as_ref().is_some_and(|opened| opened.outcome.is_err()) {
+            *opened = None;
+        }
+    }
+
     /// An account is gone; nothing of it is kept.
     pub fn forget(&self, account: &str) {
         let mut slots = lock(&self.slots);

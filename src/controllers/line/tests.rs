@@ -5,6 +5,31 @@ fn key(n: usize) -> Key {
     Key::new(Some("pay"), &n.to_string())
 }
 
+#[tokio::test]
+async fn who_is_to_come_within_a_time_comes_once_for_all_that_asked() {
+    let line = Line::default();
+    let due = |line: &Line| line.state().resting.first().map(|(until, _)| *until);
+    for wait in [60, 30, 45] {
+        line.ask_within(&key(0), Duration::from_secs(wait));
+    }
+    let first = due(&line).unwrap();
+    assert!(first <= Instant::now() + Duration::from_secs(30), "the soonest counts, and the others do not put it off");
+    assert_eq!(line.state().resting.len(), 1);
+    line.ask_within(&key(0), Duration::ZERO);
+    assert_eq!(line.next().await, key(0));
+    // While it runs, too: then it rests no longer than that.
+    line.ask_within(&key(0), Duration::from_secs(30));
+    line.ask_within(&key(0), Duration::from_mins(1));
+    assert!(line.done(&key(0), Some(HOUR)));
+    assert!(due(&line).unwrap() <= Instant::now() + Duration::from_secs(30));
+    line.ask(&key(0));
+    assert_eq!(line.next().await, key(0), "who asks for it now has it now");
+    line.ask_within(&key(0), Duration::from_secs(30));
+    assert!(line.done(&key(0), None) && due(&line).is_some(), "even if it would never come by itself");
+    line.forget(&key(0));
+    assert!(line.state().places.is_empty() && line.state().resting.is_empty());
+}
+
 const HOUR: Duration = Duration::from_hours(1);
 
 #[tokio::test]

@@ -13,6 +13,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 /// Members that are changed in one step: a pass over thousands has to end.
 const AT_ONCE: usize = 100;
+/// Steps for members in one pass, and the rest between two: what is made of a thousand members may have a hundred thousand objects.
+const STEPS: usize = 50;
+const BREATH: SignedDuration = SignedDuration::from_millis(100);
 /// Members that have not told how they stand are looked at again after this long, and those that fail after a minute.
 const SETTLING: SignedDuration = SignedDuration::from_secs(3);
 const FAILING: SignedDuration = SignedDuration::from_mins(1);
@@ -41,8 +44,13 @@ pub(super) fn next(
         }
     };
     let around = o.around.as_ref().ok_or(Step::Read(Read::Around))?;
+    let unread = organization::unread(&o.account, organization, around);
     let mut changes = organization::changes(&o.account, organization, around);
-    if !changes.is_empty() {
+    let goes_on = !unread.is_empty() || !changes.is_empty();
+    if goes_on && o.member_steps < STEPS {
+        if changes.is_empty() {
+            return Err(Step::Read(Read::Shown(unread)));
+        }
         changes.truncate(AT_ONCE);
         return Err(Step::Write(Write::Members(changes)));
     }
@@ -55,7 +63,7 @@ pub(super) fn next(
                  correct include",
                 members.id
             );
-            Finding::no(ORGANIZATION_SYNCED, "NothingSelected", message)
+            Finding::no(ORGANIZATION_SYNCED, organization::NOTHING_SELECTED, message)
         }
         Some(what) => {
             Finding::yes(ORGANIZATION_SYNCED, IN_PART, format!("{those}. In spec.organization, {what}"))
@@ -64,6 +72,9 @@ pub(super) fn next(
     });
     let whole = members.ready == members.accounts && members.failing.is_empty();
     status.organization = Some(members);
+    if goes_on {
+        return Ok(BREATH);
+    }
     Ok(match (organization::unsettled(around), whole) {
         (true, _) => SETTLING,
         (false, false) => FAILING,

@@ -39,6 +39,8 @@ fn observed(account: AwsAccount, budget: Standing) -> Observed {
         run_steps: 0,
         run_rests: None,
         surroundings: None,
+        member_steps: 0,
+        removed: (vec![], 0),
     }
 }
 

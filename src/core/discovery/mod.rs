@@ -13,11 +13,11 @@ mod tests;
 pub use place::{GONE, object_name, version};
 pub use plan::{Next, Outcome, Problem, READ_AT_ONCE, next};
 pub(super) use schedule::tell;
-pub use schedule::{Told, begins, goes_on, step};
+pub use schedule::{Told, begins, goes_on, step, taken_over};
 
 use crate::{
     api::{
-        ACM_VERSION_ANNOTATION, Certificate, DISCOVERED_ANNOTATION, DISCOVERED_BY_LABEL,
+        ACM_VERSION_ANNOTATION, AwsAccount, Certificate, DISCOVERED_ANNOTATION, DISCOVERED_BY_LABEL,
         conditions::{READY, STALLED, is_true},
         names::{AccountId, CertificateArn, Region},
         shared::Tags,
@@ -27,7 +27,10 @@ use crate::{
 };
 use jiff::Timestamp;
 use kube::ResourceExt;
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// The field manager of what discovery writes.
 pub const FIELD_MANAGER: &str = "arnkeeper-discovery";
@@ -96,10 +99,27 @@ pub struct Run {
     pub refused: BTreeMap<(String, String), String>,
     /// What was deleted in this run, by namespace and name: the store may show it yet.
     pub deleted: BTreeSet<(String, String)>,
+    /// What other AwsAccounts had shown and show no more, by their names: how many it took over.
+    pub inherited: BTreeMap<String, usize>,
     /// How often somebody else changed an object in between.
     pub conflicts: u32,
     /// How often AWS asked for fewer calls.
     pub throttled: u32,
+}
+
+impl Run {
+    /// What came of a change that was stored, for the account of this name.
+    pub fn note(&mut self, change: &Change, own: &str) {
+        match change {
+            Change::Delete(object) => {
+                if let Some(by) = object.by.as_ref().filter(|by| *by != own) {
+                    *self.inherited.entry(by.clone()).or_default() += 1;
+                }
+                self.deleted.insert(change.key());
+            }
+            Change::Apply(_) | Change::Miss(..) => drop(self.deleted.remove(&change.key())),
+        }
+    }
 }
 
 /// A Certificate that there is, as far as discovery is concerned.
@@ -129,6 +149,13 @@ pub struct Object {
     pub told_gone: bool,
     /// It is being deleted.
     pub ends: bool,
+}
+
+/// Whether discovery made it, and nobody took it over since.
+#[must_use]
+pub fn is_discovered(certificate: &Certificate) -> bool {
+    let by = certificate.labels().get(DISCOVERED_BY_LABEL);
+    certificate.spec.is_observed() && by.is_some_and(|by| *by == certificate.spec.account_ref.name)
 }
 
 impl Object {
@@ -201,6 +228,15 @@ impl Change {
         }
     }
 
+    /// The certificate that an object is to show.
+    #[must_use]
+    pub fn arn(&self) -> Option<CertificateArn> {
+        match self {
+            Self::Apply(object) => object["spec"]["acm"][0]["certificateArn"].as_str()?.parse().ok(),
+            Self::Miss(object, _) | Self::Delete(object) => object.arns.first().cloned(),
+        }
+    }
+
     /// Whether there is no object yet.
     #[must_use]
     pub fn is_new(&self) -> bool {
@@ -208,11 +244,32 @@ impl Change {
     }
 }
 
+/// The AwsAccounts whose Certificates matter to discovery in an AWS account, and, of them, the others that discover there: each goes
+/// on with what it shows. One that can't be entered tells of no AWS account; if its spec names none either, it may be this one.
+#[must_use]
+pub fn neighbours(id: &AccountId, own: &str, all: &[Arc<AwsAccount>]) -> (Vec<String>, BTreeSet<String>) {
+    let leads = |account: &&Arc<AwsAccount>| {
+        let told = account.status.as_ref().and_then(|s| s.account_id.as_deref());
+        let named = account.spec.account_id.as_ref().map(AccountId::as_str);
+        account.name_any() == own || told.or(named).is_none_or(|leads| leads == id.as_str())
+    };
+    let there: Vec<&Arc<AwsAccount>> = all.iter().filter(leads).collect();
+    let others = there.iter().filter(|account| account.name_any() != own && discovers(account));
+    (there.iter().map(|account| account.name_any()).collect(), others.map(|account| account.name_any()).collect())
+}
+
+/// Whether the discovery of an account goes on, or will by itself. What keeps it out for good takes a person.
+fn discovers(account: &AwsAccount) -> bool {
+    let conditions = account.status.as_ref().map(|s| &*s.conditions).unwrap_or_default();
+    let is_out = !is_true(conditions, READY) && is_true(conditions, STALLED);
+    account.spec.enabled && account.spec.discovery.is_some() && account.metadata.deletion_timestamp.is_none() && !is_out
+}
+
 /// Where a run takes place.
 #[derive(Clone, Copy, Debug)]
 pub struct Place<'a> {
     /// The AwsAccount.
-    pub account: &'a crate::api::AwsAccount,
+    pub account: &'a AwsAccount,
     /// The AWS account.
     pub id: &'a AccountId,
     /// The `clusterId`.

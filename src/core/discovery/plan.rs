@@ -340,7 +340,8 @@ impl<'a> Plan<'a> {
 /// Another object has the name of one that is to be shown.
 fn name_taken((namespace, name): &(String, String)) -> Problem {
     let message = format!(
-        "a Certificate {name:?} is in namespace {namespace:?} that discovery did not make; it is left alone: rename it"
+        "a Certificate {name:?} is in namespace {namespace:?} that is not about the certificate which discovery would show under this \
+         name; it is left alone: rename it"
     );
     Problem { reason: "NameTaken", message }
 }
@@ -359,13 +360,12 @@ impl Surroundings {
             (Change::Apply(value), None) => {
                 let word = |key: &str| value["metadata"]["annotations"][key].as_str().map(str::to_owned);
                 let (namespace, name) = key;
-                let arn = value["spec"]["acm"][0]["certificateArn"].as_str().and_then(|arn| arn.parse().ok());
                 let by = value["metadata"]["labels"][crate::api::DISCOVERED_BY_LABEL].as_str().map(str::to_owned);
                 let (version, written) = (word(ACM_VERSION_ANNOTATION), word(DISCOVERED_ANNOTATION));
                 let object = Object {
                     namespace,
                     name,
-                    arns: arn.into_iter().collect(),
+                    arns: change.arn().into_iter().collect(),
                     observed: true,
                     by,
                     version,

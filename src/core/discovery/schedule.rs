@@ -9,7 +9,7 @@ use crate::{
         discovery::{Discovery, DiscoveryStatus, RegionCounts},
         names::{AccountId, Region},
     },
-    core::certificate::renewal::per_mille,
+    core::{Event, certificate::renewal::per_mille},
     text::{counted, plain},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -115,6 +115,33 @@ pub fn step(
     Told::Goes(next(&Place { account, id, cluster }, discovery, run, around, now))
 }
 
+/// What a run took over from other AwsAccounts, for people.
+fn inherited(run: &Run) -> Option<String> {
+    let (first, _) = run.inherited.first_key_value()?;
+    let count = counted(run.inherited.values().sum::<usize>(), "Certificate");
+    let others = match run.inherited.len() - 1 {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    Some(format!(
+        "taken over: {count} of AwsAccount {first:?}{others}, which led to this AWS account, too, and is gone, can't be entered, or \
+         discovers no more"
+    ))
+}
+
+/// The status tells of a run that took something over: once.
+#[must_use]
+pub fn taken_over(run: &Run, status: &AwsAccountStatus) -> Option<Event> {
+    let last = status.discovery.as_ref().and_then(|d| d.last_run.as_ref());
+    let is_told = last.is_some_and(|last| last.0 == whole_seconds(run.began));
+    let note = inherited(run).filter(|_| is_told)?;
+    Some(Event {
+        warning: false,
+        reason: "TakenOver".into(),
+        note: format!("Discovery shows what another one did: {note}"),
+    })
+}
+
 /// What the status tells of a run that came to its end.
 pub(in crate::core) fn tell(
     account: &AwsAccount,
@@ -151,7 +178,10 @@ pub(in crate::core) fn tell(
     });
     let Some(first) = outcome.problems.first() else {
         let found = counted(found, "certificate");
-        let message = format!("ACM has {found} in these regions; kept alive from here: {managed}");
+        let mut message = format!("ACM has {found} in these regions; kept alive from here: {managed}");
+        if let Some(inherited) = inherited(run) {
+            message = format!("{message}; {inherited}");
+        }
         return Some(Finding::yes(DISCOVERED, "Discovered", message));
     };
     let told = outcome.problems.iter().take(MOST_PROBLEMS).map(|problem| problem.message.as_str());

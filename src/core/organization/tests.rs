@@ -24,11 +24,20 @@ fn organization(members: Vec<Member>) -> Organization {
 /// Carries changes out as the API server does.
 fn apply(around: &mut Around, changes: Vec<Change>) {
     for change in changes {
-        match change {
-            Change::Create(new) | Change::Replace(new) => drop(around.members.insert(new.name_any(), Arc::new(*new))),
-            Change::Delete(name, _) => drop(around.members.remove(&name)),
-        }
+        let stored = match &change {
+            Change::Create(new) | Change::Replace(new) => Some((**new).clone()),
+            Change::Delete { .. } | Change::Hide(_) => None,
+        };
+        around.note(&change, stored);
     }
+}
+
+/// The member's own pass tells what the organization says of it.
+fn tells(around: &mut Around, name: &str) {
+    let told = Arc::make_mut(around.members.get_mut(name).unwrap());
+    let state = told.annotations().get(ACCOUNT_STATE_ANNOTATION).cloned();
+    told.status.get_or_insert_default().state = state;
+    told.metadata.resource_version = Some("7".into());
 }
 
 #[test]
@@ -103,6 +112,109 @@ fn who_leaves_goes_unless_it_is_used() {
     let made = changes(&owner, &both, &around);
     apply(&mut around, made);
     assert_eq!((around.members.len(), inactive(&around.members["000000000001"])), (2, None));
+}
+
+#[test]
+fn what_discovery_made_goes_before_the_member_that_left() {
+    const ONE: &str = "000000000001";
+    let mut owner = owner(&json!({}));
+    owner.spec.discovery = serde_json::from_value(json!({ "namespace": "inventory" })).unwrap();
+    let mut around = Around::default();
+    let made = changes(&owner, &organization(vec![member(1, ACTIVE, "a", "ou-abcd-11111111")]), &around);
+    apply(&mut around, made);
+    tells(&mut around, ONE);
+    around.discovered.insert(ONE.into());
+    let nobody = organization(vec![]);
+    // It is told first, so that its discovery ends.
+    let made = changes(&owner, &nobody, &around);
+    assert!(matches!(&*made, [Change::Replace(left)] if inactive(left).unwrap().0 == "LeftOrganization"), "{made:?}");
+    apply(&mut around, made);
+    assert_eq!(
+        (changes(&owner, &nobody, &around), unread(&owner, &nobody, &around)),
+        (vec![], vec![]),
+        "it has not seen it"
+    );
+    assert!(unsettled(&around));
+    tells(&mut around, ONE);
+    // What a person wrote holds it.
+    around.used.insert(ONE.into());
+    assert_eq!((changes(&owner, &nobody, &around), unread(&owner, &nobody, &around)), (vec![], vec![]));
+    assert_eq!(status(&owner, &nobody, &around).failing[0].reason, "LeftOrganization");
+    around.used.clear();
+    assert_eq!(unread(&owner, &nobody, &around), [ONE]);
+    let shown = |name: &str| Shown {
+        member: ONE.into(),
+        namespace: "inventory".into(),
+        name: name.into(),
+        uid: Some(format!("uid-{name}")),
+        version: Some("3".into()),
+    };
+    around.shown.insert(ONE.into(), vec![shown("a"), shown("b")]);
+    let made = changes(&owner, &nobody, &around);
+    assert_eq!(made, [Change::Hide(shown("a")), Change::Hide(shown("b"))], "they before it");
+    apply(&mut around, made[..1].to_vec());
+    assert_eq!(changes(&owner, &nobody, &around), [Change::Hide(shown("b"))]);
+    apply(&mut around, made[1..].to_vec());
+    let made = changes(&owner, &nobody, &around);
+    // Who came back meanwhile has another resourceVersion.
+    assert!(
+        matches!(&*made, [Change::Delete { name, version: Some(version), .. }] if name == ONE && version == "7"),
+        "{made:?}"
+    );
+    apply(&mut around, made);
+    assert!(around.members.is_empty() && around.shown.is_empty());
+}
+
+#[test]
+fn what_was_discovered_goes_even_if_nothing_is_discovered_any_more() {
+    const ONE: &str = "000000000001";
+    let owner = owner(&json!({}));
+    let mut around = Around::default();
+    let made = changes(&owner, &organization(vec![member(1, ACTIVE, "a", "ou-abcd-11111111")]), &around);
+    apply(&mut around, made);
+    around.discovered.insert(ONE.into());
+    let nobody = organization(vec![]);
+    for _ in 0..2 {
+        let made = changes(&owner, &nobody, &around);
+        assert!(made.iter().all(|change| matches!(change, Change::Replace(_))), "{made:?}");
+        apply(&mut around, made);
+        tells(&mut around, ONE);
+    }
+    assert_eq!(unread(&owner, &nobody, &around), [ONE]);
+}
+
+#[test]
+fn what_went_is_told_once_with_the_names_of_a_few() {
+    assert_eq!(event(&[], 0), None);
+    let names: Vec<String> = (1..=7).map(|n| format!("{n:012}")).collect();
+    let told = event(&names, 3).unwrap();
+    assert!(!told.warning && told.reason == "MembersRemoved");
+    for part in ["000000000005 and 2 more", "3 Certificates that discovery had made", "Nothing changes in ACM"] {
+        assert!(told.note.contains(part), "{part}: {}", told.note);
+    }
+    assert!(!event(&names[..1], 0).unwrap().note.contains("discovery"));
+    assert!(event(&[], 1).unwrap().note.contains("1 Certificate that discovery had made"));
+}
+
+#[test]
+fn only_what_discovery_made_and_nobody_took_over_goes_with_a_member() {
+    let certificate = |management: &str, by: Option<&str>| -> crate::api::Certificate {
+        serde_json::from_value(json!({
+            "metadata": { "name": "app", "namespace": "inventory", "uid": "u", "resourceVersion": "3",
+                "labels": by.map(|by| json!({ "arnkeeper.dev/discovered-by": by })) },
+            "spec": { "management": management, "accountRef": { "name": "one" }, "region": "eu-west-1" },
+        }))
+        .unwrap()
+    };
+    for (management, by, goes) in [
+        ("Observe", Some("one"), true),
+        ("Observe", Some("two"), false),
+        ("Observe", None, false),
+        ("Managed", Some("one"), false),
+    ] {
+        assert_eq!(Shown::of(&certificate(management, by), "one").is_some(), goes, "{management} {by:?}");
+    }
+    assert_eq!(Shown::of(&certificate("Observe", Some("one")), "two"), None);
 }
 
 #[test]
@@ -187,6 +299,53 @@ fn who_leads_to_the_same_account_is_told() {
     assert_eq!(also_leading_to(&id, &own, &all), ["twin"]);
     own.status.as_mut().unwrap().same_account = vec!["away".into()];
     assert_eq!(also_leading_to(&id, &own, &all), ["away", "twin"], "one that is away for now is not forgotten");
+}
+
+#[test]
+fn who_fails_is_tried_again_when_the_organization_is_to_be_read_again() {
+    use crate::api::conditions::{Finding, conditions};
+    let owner = owner(&json!({}));
+    let told = |findings: &[Finding]| conditions(&[], findings, 1, jiff::Timestamp::UNIX_EPOCH);
+    let mut around = Around::default();
+    let states = [(1, ACTIVE), (2, ACTIVE), (3, ACTIVE)];
+    let all = organization(states.map(|(id, state)| member(id, state, "a", "ou-abcd-11111111")).into());
+    let made = changes(&owner, &all, &around);
+    apply(&mut around, made);
+    let made = changes(
+        &owner,
+        &organization(vec![]),
+        &Around { used: BTreeSet::from(["000000000003".into()]), ..around.clone() },
+    );
+    let left = made.into_iter().filter(|change| matches!(change, Change::Replace(_))).collect();
+    apply(&mut around, left);
+    let ready = Arc::make_mut(around.members.get_mut("000000000001").unwrap());
+    ready.status.get_or_insert_default().conditions = told(&[Finding::yes(READY, "Ready", "")]);
+    let mut accounts: Vec<_> = around.members.values().cloned().collect();
+    let mut stranger = self::owner(&json!(null));
+    stranger.metadata.name = Some("stranger".into());
+    accounts.push(Arc::new(stranger));
+    assert_eq!(failing(&owner, &accounts), ["000000000002"], "not the ready one, the one that left, or a stranger");
+}
+
+#[test]
+fn an_organization_that_was_read_is_looked_through_again_without_a_call() {
+    use crate::api::conditions::{Finding, conditions};
+    let ready = || Finding::yes(READY, "Ready", "");
+    for (findings, read) in [
+        (vec![], false),
+        (vec![ready()], false),
+        (vec![ready(), Finding::yes(ORGANIZATION_SYNCED, "Synced", "")], true),
+        (vec![ready(), Finding::no(ORGANIZATION_SYNCED, NOTHING_SELECTED, "")], true),
+        (vec![ready(), Finding::no(ORGANIZATION_SYNCED, "AccessDenied", "")], false),
+        (vec![Finding::no(READY, "AwsUnavailable", ""), Finding::yes(ORGANIZATION_SYNCED, "Synced", "")], false),
+    ] {
+        let mut owner = owner(&json!({}));
+        let status = owner.status.get_or_insert_default();
+        status.conditions = conditions(&[], &findings, 1, jiff::Timestamp::UNIX_EPOCH);
+        assert_eq!(is_read(&owner), read, "{findings:?}");
+        owner.spec.organization = None;
+        assert!(!is_read(&owner));
+    }
 }
 
 #[test]

@@ -178,3 +178,45 @@ async fn rules_that_fit_nothing_change_nothing() {
     assert_eq!(shown.namespace(), Some(world.namespace.clone()));
     assert!(!shown.labels().contains_key("team") && shown.spec.owner.is_none());
 }
+
+#[tokio::test]
+async fn what_an_account_showed_whose_credentials_broke_for_good_is_taken_over() {
+    let world = bare("discovery-heir").await;
+    if world.stand.sim_because("moto takes any credentials").is_none() {
+        return;
+    }
+    let arn = view(&world, 0).await.import_named(&world.domain("a")).await;
+    open(&world, json!({})).await;
+    discovered(&world).await;
+    let name = name_of(&world, &arn).await;
+    let twin = World { account: format!("{}-twin", world.account), ..world.clone() };
+    open(&twin, json!({})).await;
+    discovered(&twin).await;
+    assert!(discover(&twin).await.is(DISCOVERED) && found(&twin).await.is_empty(), "the first one shows it");
+    world.put_credentials("AKIAI44QH8DHBEXAMPLE", "je7MtGbClwBF/2Zp9Utk/h3yCo8nvbEXAMPLEKEY").await;
+    until(&world.accounts(), &world.account, "it is out for good", |a| !a.is(READY) && a.is(STALLED)).await;
+    let account = discover(&twin).await;
+    let message = account.message(DISCOVERED);
+    assert!(account.is(DISCOVERED) && message.contains("taken over") && message.contains(&world.account), "{message}");
+    assert_eq!((name_of(&twin, &arn).await, found(&world).await.len()), (name.clone(), 0));
+    told(&world, &name, "Observed").await;
+    let events: Api<Event> = Api::all(world.stand.client.clone());
+    let about = format!("involvedObject.kind=AwsAccount,involvedObject.name={},reason=TakenOver", twin.account);
+    eventually("an event tells of it", || async {
+        let told = events.list(&ListParams::default().fields(&about)).await.map_err(|e| e.to_string())?.items;
+        if told.len() == 1 { Ok(()) } else { Err(format!("{} do", told.len())) }
+    })
+    .await;
+    // When the first one comes back, what is shown stays where it is.
+    world.put_credentials(crate::harness::BASE_KEY.0, crate::harness::BASE_KEY.1).await;
+    until(&world.accounts(), &world.account, "it can be used again", |a| a.is(READY)).await;
+    discover(&world).await;
+    assert!(discover(&twin).await.is(DISCOVERED));
+    assert_eq!((name_of(&twin, &arn).await, found(&world).await.len()), (name, 0));
+    // What is left behind by an account that was deleted is taken over, too.
+    world.accounts().delete(&twin.account, &DeleteParams::default()).await.expect("deleted");
+    gone(&world.accounts(), &twin.account).await;
+    let account = discover(&world).await;
+    assert!(account.is(DISCOVERED), "{}", account.message(DISCOVERED));
+    assert_eq!((found(&world).await.len(), found(&twin).await.len()), (1, 0));
+}

@@ -3,10 +3,15 @@
 mod any;
 mod world;
 
-use super::{Next, Room, Unread};
-use crate::api::{AwsAccount, conditions::DISCOVERED};
+use super::{Next, Room, Unread, neighbours};
+use crate::api::{
+    AwsAccount,
+    account::AwsAccountStatus,
+    conditions::{DISCOVERED, Finding, READY, STALLED, conditions},
+};
 use jiff::SignedDuration;
 use serde_json::json;
+use std::sync::Arc;
 use world::{World, arn};
 
 #[test]
@@ -297,8 +302,51 @@ fn two_accounts_of_one_show_each_certificate_once() {
     world.others.clear();
     world.ask("2026-03-01T00:00:00Z");
     world.run();
-    world.run();
     assert_eq!((world.objects_of(1), world.shows(1)), (1, true));
+    let told = world.taken_over.take().unwrap();
+    assert!(told.contains("1 Certificate of AwsAccount \"other\"") && told.contains("can't be entered"), "{told}");
+    assert!(world.condition().status == "True" && world.condition().message.contains("taken over"));
+    world.run();
+    assert_eq!((world.objects_of(1), world.shows(1), world.taken_over), (1, true, None), "once");
+}
+
+/// An AwsAccount with discovery, as its status tells of it.
+fn neighbour(name: &str, spec_id: Option<&str>, told_id: Option<&str>, findings: &[Finding]) -> Arc<AwsAccount> {
+    let mut account: AwsAccount = serde_json::from_value(json!({ "metadata": { "name": name }, "spec": {
+        "accountId": spec_id, "regions": ["eu-west-1"], "discovery": { "namespace": "inventory" } } }))
+    .unwrap();
+    let told = conditions(&[], findings, 1, jiff::Timestamp::UNIX_EPOCH);
+    account.status =
+        Some(AwsAccountStatus { account_id: told_id.map(Into::into), conditions: told, ..AwsAccountStatus::default() });
+    Arc::new(account)
+}
+
+#[test]
+fn an_account_that_is_out_for_good_is_heir_to_nothing_and_its_certificates_are_seen() {
+    let id: crate::api::names::AccountId = "111122223333".parse().unwrap();
+    let (one, two) = (Some("111122223333"), Some("444455556666"));
+    let ready = || vec![Finding::yes(READY, "Ready", "")];
+    let for_now = || vec![Finding::no(READY, "AwsUnavailable", "")];
+    let for_good =
+        || vec![Finding::no(READY, "CredentialsInvalid", ""), Finding::yes(STALLED, "CredentialsInvalid", "")];
+    let look = |account: Arc<AwsAccount>| {
+        let own = neighbour("own", None, one, &ready());
+        let (names, others) = neighbours(&id, "own", &[own, account]);
+        assert!(names.contains(&"own".to_owned()) && !others.contains("own"));
+        (names.len() == 2, others.len() == 1)
+    };
+    assert_eq!(look(neighbour("a", None, one, &ready())), (true, true));
+    assert_eq!(look(neighbour("a", None, two, &ready())), (false, false));
+    assert_eq!(look(neighbour("a", one, None, &for_now())), (true, true), "it comes back by itself");
+    assert_eq!(look(neighbour("a", one, None, &for_good())), (true, false));
+    assert_eq!(look(neighbour("a", None, None, &for_good())), (true, false), "where it leads is not known");
+    assert_eq!(look(neighbour("a", two, None, &for_good())), (false, false));
+    // Stalled for another reason, such as its budget, it discovers all the same.
+    let spent = [Finding::yes(READY, "Ready", ""), Finding::yes(STALLED, "BudgetSpent", "")];
+    assert_eq!(look(neighbour("a", None, one, &spent)), (true, true));
+    let mut off = neighbour("a", None, one, &ready());
+    Arc::make_mut(&mut off).spec.enabled = false;
+    assert_eq!(look(off), (true, false));
 }
 
 #[test]

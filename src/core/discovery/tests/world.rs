@@ -10,7 +10,7 @@ use crate::{
     },
     aws::port::{Listed, Summary},
     core::discovery::{
-        Change, Next, Object, Place, Room, Run, Seen, Surroundings, Told, Unread, begins, next, step, tell,
+        Change, Next, Object, Place, Room, Run, Seen, Surroundings, Told, Unread, begins, next, step, taken_over, tell,
     },
 };
 use jiff::{SignedDuration, Timestamp};
@@ -52,6 +52,8 @@ pub struct World {
     /// Changes to Kubernetes.
     pub writes: usize,
     pub tag_reads: usize,
+    /// What an event told at the end of the last run.
+    pub taken_over: Option<String>,
     /// The most objects that were changed in one step.
     pub largest: usize,
     run: Option<Run>,
@@ -79,6 +81,7 @@ impl World {
             taken: BTreeSet::new(),
             writes: 0,
             tag_reads: 0,
+            taken_over: None,
             largest: 0,
             run: None,
             uids: 0,
@@ -316,7 +319,9 @@ impl World {
                 }
                 Told::Goes(Next::Done(outcome)) => {
                     let mut status = AwsAccountStatus::default();
-                    let found = tell(&self.account, self.run.as_ref().unwrap(), &outcome, &mut status).unwrap();
+                    let run = self.run.as_ref().unwrap();
+                    let found = tell(&self.account, run, &outcome, &mut status).unwrap();
+                    self.taken_over = taken_over(run, &status).map(|event| event.note);
                     status.conditions = conditions(&[], &[found], 1, self.now);
                     self.account.status = Some(status);
                     return;
@@ -400,7 +405,7 @@ impl World {
             Change::Delete(object) => {
                 guarded(&self.objects[&key], object.uid.as_deref(), object.resource_version.as_deref());
                 self.objects.remove(&key);
-                self.run.as_mut().unwrap().deleted.insert(key);
+                self.run.as_mut().unwrap().note(&Change::Delete(object), "prod");
             }
         }
     }
