@@ -101,7 +101,7 @@ fn step(o: &Observed, now: Timestamp) -> Decision<CertificateStatus, Read, Write
         return watched::decide(o, before, now);
     }
     if watched::was_watched(&before) {
-        return Decision { step: Step::SaveStatus, status: watched::begun_anew(before), events: vec![] };
+        return Decision { step: Step::SaveStatus, status: watched::begun_anew(o, before), events: vec![] };
     }
     if o.certificate.metadata.deletion_timestamp.is_some() {
         let step = deletion::next(o, &mut after, now);

@@ -93,6 +93,10 @@ pub(super) fn next(o: &Observed, authority: &KnownAuthority, algorithm: KeyAlgor
                 Err(need) => return waits(need),
             },
         };
+        let there = o.targets.get(&target.name).and_then(|seen| seen.installed.as_ref()).and_then(|there| there.as_ref());
+        if there.is_some_and(|there| !there.description.imported) {
+            return Some(Next::Stalled(search::of_other_kind(o, target, &arn), FOR_A_PERSON));
+        }
         let problems = match current(o, &target.name) {
             Current::Whole(current) => {
                 let mut problems = reimport_problems(&current, &planned);

@@ -12,7 +12,7 @@ use crate::{
         names::CertificateArn,
         shared::Tags,
     },
-    core::access::Refusal,
+    core::{access::Refusal, backoff::FOR_A_PERSON},
     pki::certificate::Serial,
 };
 use jiff::{SignedDuration, Timestamp};
@@ -33,6 +33,8 @@ pub fn known_names(o: &Observed) -> Vec<String> {
     names
 }
 
+/// The reason of a target whose ARN has something in ACM that it can't go on with.
+pub(super) const OTHER_IN_ACM: &str = "DifferentInAcm";
 /// ACM shows an import in its list after at most this long.
 pub(super) const CONSISTENT: SignedDuration = SignedDuration::from_secs(60);
 
@@ -87,6 +89,11 @@ pub(super) fn ours<'a>(
         }
         Some(Lookup::Found(candidates)) => candidates,
     };
+    // To make one beside it would be a second ARN with this target's tags.
+    let other = |(summary, tags): &&(Summary, Tags)| !is_of_kind(o, summary) && is_ours(o, target, tags);
+    if let Some((summary, _)) = candidates.iter().find(other) {
+        return Err(Need::Stalled(of_other_kind(o, target, &summary.arn), FOR_A_PERSON));
+    }
     let mut ours: Vec<_> = candidates
         .iter()
         .filter(|(summary, tags)| {
@@ -158,6 +165,28 @@ pub(super) fn surplus<'a>(o: &'a Observed, target: &Target) -> Option<(&'a Certi
 /// Whether it came to ACM as this Certificate's do: what was imported is not ACM's to renew, and what ACM issued takes no import.
 pub(super) fn is_of_kind(o: &Observed, summary: &Summary) -> bool {
     summary.imported != o.is_managed()
+}
+
+/// What is told of a certificate with a target's tags that came to ACM in the other way: its ARN can't be gone on with, and
+/// another one is not made beside it.
+pub(super) fn of_other_kind(o: &Observed, target: &Target, arn: &CertificateArn) -> Refusal {
+    let name = &target.name;
+    let message = if o.is_managed() {
+        format!(
+            "{arn} has the tags of the target {name} and was imported, and ACM issues nothing under the ARN of an import; a second \
+             ARN with these tags is not made: go back to the source that it had, by way of management: Observe, or make another \
+             Certificate, which has an ARN of its own; or delete it in ACM when nothing uses it, and ACM is asked for one within ten \
+             minutes"
+        )
+    } else {
+        format!(
+            "{arn} has the tags of the target {name} and was issued by ACM, which takes no import in its place; a second ARN with \
+             these tags is not made: go back to source.acmManaged, by way of management: Observe, or give the entry of acm another \
+             name, which has an ARN of its own; or delete it in ACM when nothing uses it, and the certificate is imported within ten \
+             minutes"
+        )
+    };
+    Refusal { reason: OTHER_IN_ACM, message }
 }
 
 /// Whether tags name this cluster, namespace, Certificate and target.

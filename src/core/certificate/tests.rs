@@ -10,6 +10,7 @@ mod hands;
 mod hostile;
 mod imports;
 mod keystores;
+mod kinds;
 mod managed_budget;
 mod publishing;
 mod secrets;

@@ -4,7 +4,7 @@ use super::{
     Lookup, Observed, Read, Summary, TargetObserved, Write, adoption,
     delivery::{Need, in_turn, without_arn},
     drift,
-    search::{CONSISTENT, is_of_kind, is_ours, settles, surplus, unanswered},
+    search::{CONSISTENT, is_of_kind, is_ours, of_other_kind, settles, surplus, unanswered},
     source,
     write::{TAG_SERIAL, ownership_tags, spec_tags},
 };
@@ -67,6 +67,10 @@ pub(super) fn under_arn(
     match &seen.installed {
         None => Need::Read(Read::Installed(target.name.clone(), arn.clone())),
         Some(None) => gone(o, target, seen, status, arn, serial, now),
+        Some(Some(installed)) if !installed.description.imported => {
+            (status.serial_number, status.content_digest) = (None, None);
+            Need::Stalled(of_other_kind(o, target, arn), FOR_A_PERSON)
+        }
         Some(Some(installed)) => {
             if installed.serial.as_ref() == Some(serial) {
                 match source::is_another(o, target, seen, status, arn) {

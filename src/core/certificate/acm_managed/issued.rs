@@ -15,7 +15,7 @@ use crate::{
             Installed, Next, RECORD_FRESH, Read, Write,
             delivery::Need,
             drift,
-            search::{CONSISTENT, is_ours, settles},
+            search::{CONSISTENT, OTHER_IN_ACM, is_ours, of_other_kind, settles},
             under_arn::{READ_BACK, not_ours, retag_or_done},
         },
     },
@@ -63,9 +63,13 @@ impl Way<'_> {
             }
             return of_need(need);
         }
+        if description.imported {
+            (told.state, told.serial_number, told.content_digest) = (TargetState::Pending, None, None);
+            return Next::Stalled(of_other_kind(self.o, self.target, arn), FOR_A_PERSON);
+        }
         if let Some(message) = self.misfit(description, arn) {
             told.state = TargetState::Pending;
-            return Next::Stalled(Refusal { reason: "DifferentInAcm", message }, FOR_A_PERSON);
+            return Next::Stalled(Refusal { reason: OTHER_IN_ACM, message }, FOR_A_PERSON);
         }
         if CAME_TO_NOTHING.contains(&state) {
             return self.came_to_nothing(told, managed, arn);
