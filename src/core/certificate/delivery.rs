@@ -269,15 +269,34 @@ pub(super) fn elsewhere(o: &Observed, target: &Target, status: &TargetStatus) ->
         );
         return Some(Refusal { reason: "PlaceChanged", message });
     }
-    let arn = status.arn.as_ref()?;
+    account_changed(o, status)
+}
+
+/// Why the credentials of a target's account don't lead to where its certificate is, or may be: the account of its ARN, or the one
+/// that an import was begun in whose answer is not known.
+pub(super) fn account_changed(o: &Observed, status: &TargetStatus) -> Option<Refusal> {
+    let account = &status.account;
     let session = o.sessions.get(account)?.as_ref().ok()?;
-    (arn.account() != session.as_str()).then(|| {
+    let (bound, what) = match (&status.arn, &status.account_id) {
+        (Some(arn), _) => (arn.account(), format!("{arn} is not there")),
+        (None, Some(id)) if is_unanswered(o, status) => {
+            (&**id, format!("what came of the import that was begun in {id}, and had no answer, is not there"))
+        }
+        _ => return None,
+    };
+    (bound != session.as_str()).then(|| {
+        let anew = if o.is_managed() { "make another Certificate" } else { "give the entry another name" };
         let message = format!(
-            "the credentials of the account {account} lead to {session} now, and {arn} is not there: give the account its old \
-             credentials back (spec.accountId keeps it from changing), or give the entry another name to begin anew there"
+            "the credentials of the account {account} lead to {session} now, and {what}: give the account its old credentials \
+             back (spec.accountId keeps it from changing), or {anew} to begin anew there"
         );
         Refusal { reason: "AccountChanged", message }
     })
+}
+
+/// Whether there is a record of an import, or of a request to ACM, and nothing tells what came of it.
+pub(super) fn is_unanswered(o: &Observed, status: &TargetStatus) -> bool {
+    status.pending_since.is_some() && o.memory.refused.get(&status.name) != Some(&status.pending_since)
 }
 
 /// The call of this pass that failed for a target.

@@ -1,8 +1,8 @@
 //! What ACM has of a target, and from when on ACM can be believed to show all of it.
 
 use super::{
-    Imported, Lookup, Observed, Read, Summary,
-    delivery::{LOOKING, Need},
+    Imported, Lookup, Observed, Read, Summary, adoption,
+    delivery::{LOOKING, Need, is_unanswered},
     source,
     write::{TAG_SERIAL, ownership_tags},
 };
@@ -42,8 +42,7 @@ pub(super) const CONSISTENT: SignedDuration = SignedDuration::from_secs(60);
 pub(super) fn settles(o: &Observed, status: &TargetStatus) -> Option<Timestamp> {
     let seen = o.targets.get(&status.name);
     // AWS refused what the record told of: nothing was made.
-    let refused = o.memory.refused.get(&status.name).is_some_and(|record| *record == status.pending_since);
-    let record = status.pending_since.as_ref().filter(|_| !refused).map(|t| t.0);
+    let record = status.pending_since.as_ref().filter(|_| is_unanswered(o, status)).map(|t| t.0);
     let imported = status.imported_at.as_ref().map(|t| t.0);
     let last = [record, imported, seen.and_then(|s| s.begun)].into_iter().flatten().max()?;
     Some(last.saturating_add(CONSISTENT).unwrap_or(Timestamp::MAX))
@@ -116,7 +115,17 @@ pub fn is_clear(o: &Observed, name: &str, found: &[(Summary, Tags)], newer_than:
     let stored = o.certificate.status.iter().flat_map(|s| &s.targets).find(|t| t.name == name);
     let stored = stored.and_then(|t| t.arn.as_ref());
     let ours = || found.iter().filter(|(summary, tags)| is_of_kind(o, summary) && is_ours(o, target, tags));
-    ours().count() <= 1 || ours().all(|(summary, _)| summary.in_use || Some(&summary.arn) == stored)
+    // What is left alone is owed nothing: to wait for its end would be to look for ever.
+    let goes = |(summary, tags): &(Summary, Tags)| {
+        !summary.in_use && Some(&summary.arn) != stored && !is_spared(&summary.arn, tags)
+    };
+    !o.keeps_arn(target) || ours().count() <= 1 || !ours().any(goes)
+}
+
+/// Whether a second certificate with a target's tags is left alone: with a serial number in its tags it is an earlier revision,
+/// and what was taken over is nobody's to delete so.
+pub(super) fn is_spared(arn: &CertificateArn, tags: &Tags) -> bool {
+    tags.contains_key(TAG_SERIAL) || adoption::is_adopted(arn, tags)
 }
 
 /// When ACM shows what came of an import of this process that had no answer, while the status has an ARN: it was frozen in

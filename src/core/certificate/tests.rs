@@ -6,6 +6,7 @@ mod adoption;
 mod blows;
 mod budget;
 mod drift;
+mod elsewhere;
 mod hands;
 mod hostile;
 mod imports;

@@ -99,6 +99,8 @@ pub struct World {
     pub requests: BTreeMap<i64, CertificateRequest>,
     pub acm: Vec<InAcm>,
     pub account: AwsAccount,
+    /// The AWS account that its credentials lead to.
+    pub leads_to: &'static str,
     /// The account's budget is used up.
     pub account_spent: Option<Spent>,
     /// The running process.
@@ -184,6 +186,7 @@ impl World {
             requests: BTreeMap::new(),
             acm: vec![],
             account: account(),
+            leads_to: "111122223333",
             account_spent: None,
             process: Process::default(),
             other: Process::default(),
