@@ -4,9 +4,7 @@
 //! stored, and whoever finds a record without an ARN first waits until ACM would show what came of it.
 
 use super::{
-    Next, Observed, Read, Summary, TargetObserved, Write, account_in_the_way, adoption, deletes,
-    deletion::{self, Fate},
-    drift, entry,
+    Next, Observed, Read, Summary, TargetObserved, Write, account_in_the_way, adoption, drift, entry, removed,
     search::{ours, second, settles},
     source,
     under_arn::{READ_BACK, under_arn},
@@ -132,7 +130,8 @@ pub(super) fn next(o: &Observed, status: &mut CertificateStatus, now: Timestamp)
         }
         entries.push(target_status);
     }
-    let removed = removed(o, status, now);
+    let removed = removed::next(o, status, now);
+    quiet &= removed.kept.iter().all(|kept| entry(status, &kept.name) == Some(kept));
     entries.extend(removed.kept);
     match removed.need {
         Need::Write(w) => write = write.or(Some(w)),
@@ -186,7 +185,7 @@ pub(super) fn fresh(o: &Observed, target: &Target) -> TargetStatus {
     }
 }
 
-fn note(status: &mut TargetStatus, state: TargetState, why: &Refusal) {
+pub(super) fn note(status: &mut TargetStatus, state: TargetState, why: &Refusal) {
     status.state = state;
     status.message = Some(plain(&why.message, LONGEST_MESSAGE));
 }
@@ -394,46 +393,4 @@ pub(super) fn without_arn(
     status.state = TargetState::Pending;
     status.message = None;
     Need::Save
-}
-
-/// Entries of removed targets that stay for now, what the first of them needs, and what the others leave behind.
-struct Removed {
-    kept: Vec<TargetStatus>,
-    need: Need,
-    left: Vec<(String, Event)>,
-}
-
-/// Targets that the spec does not name any more: retained ones are forgotten, the others are deleted from ACM first.
-/// What ACM may not show yet is remembered until it would: the target may be named again.
-fn removed(o: &Observed, status: &CertificateStatus, now: Timestamp) -> Removed {
-    let named = |t: &&TargetStatus| o.certificate.spec.acm.iter().any(|target| target.name == t.name);
-    let fate = |t: &TargetStatus| match settles(o, t) {
-        Some(settled) if now <= settled => {
-            let message =
-                format!("waits until ACM shows what came of the last import for the removed target {}", t.name);
-            let rest = settled.duration_since(now) + SignedDuration::from_secs(1);
-            Fate::Wait(Refusal { reason: "LookingAtAcm", message }, rest)
-        }
-        _ if deletes(t.deletion_policy) => deletion::target(o, t, now),
-        _ => Fate::Done,
-    };
-    let mut gone: Vec<&TargetStatus> = status.targets.iter().filter(|t| !named(t)).collect();
-    let (mut need, mut left) = (None, vec![]);
-    gone.retain(|old| {
-        let fate = match fate(old) {
-            Fate::Read(read) => Need::Read(read),
-            Fate::Write(write) => Need::Write(write),
-            Fate::Wait(why, rest) => Need::Wait(why, rest),
-            Fate::Quiet(rest) => Need::Quiet(rest),
-            Fate::Done => Need::Save,
-            Fate::LetGo(why) => {
-                left.extend(deletion::left(o, old, &why).map(|event| (old.name.clone(), event)));
-                Need::Save
-            }
-        };
-        let stays = !matches!(fate, Need::Save);
-        need.get_or_insert(fate);
-        stays
-    });
-    Removed { kept: gone.into_iter().cloned().collect(), need: need.unwrap_or(Need::Nothing), left }
 }

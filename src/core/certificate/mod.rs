@@ -12,6 +12,7 @@ mod observed;
 mod preflight;
 pub mod published;
 mod publishing;
+mod removed;
 pub mod renewal;
 mod repair;
 pub mod search;

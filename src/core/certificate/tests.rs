@@ -14,6 +14,7 @@ mod keystores;
 mod kinds;
 mod managed_budget;
 mod publishing;
+mod removed;
 mod secrets;
 mod shown;
 mod sources;

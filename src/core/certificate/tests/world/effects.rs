@@ -284,7 +284,7 @@ impl World {
                 o.targets.entry(target).or_default().tags = Some(Some(there.tags.clone()));
             }
             Write::DeleteFromAcm(target, arn) => self.delete_from_acm(o, target, &arn),
-            Write::Publish { object, version, fields } => self.publish(o, &object, &version, fields),
+            Write::Publish { object, version, fields, mark } => self.publish(o, &object, &version, fields, mark),
         }
     }
 
