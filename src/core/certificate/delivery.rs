@@ -40,10 +40,12 @@ const SKEW: SignedDuration = SignedDuration::from_secs(5);
 const LONGEST_MESSAGE: usize = 2048;
 /// So much passes before anybody could read of it: the longest of `SWEEP_GAPS`, for a list that all share, and a little more.
 const MOMENT: SignedDuration = SignedDuration::from_secs(20);
+/// Of a Certificate that says nothing yet, so much: then it is worth the one write.
+const FIRST_MOMENT: SignedDuration = SignedDuration::from_secs(10);
 
 /// Whether a wait is not worth a write.
-pub(super) fn is_quiet(why: &Refusal, rest: SignedDuration) -> bool {
-    why.reason == LOOKING && rest <= MOMENT
+pub(super) fn is_quiet(o: &Observed, why: &Refusal, rest: SignedDuration) -> bool {
+    why.reason == LOOKING && rest <= if o.is_untold() { FIRST_MOMENT } else { MOMENT }
 }
 
 /// What the targets need, all together.
@@ -114,7 +116,7 @@ pub(super) fn next(o: &Observed, status: &mut CertificateStatus, now: Timestamp)
             Need::Save => save = true,
             Need::Quiet(rest) => put_off = Some(put_off.map_or(rest, |other: SignedDuration| other.min(rest))),
             Need::Wait(why, rest) => {
-                quiet |= is_quiet(&why, rest);
+                quiet |= is_quiet(o, &why, rest);
                 note(&mut target_status, TargetState::Waiting, &why);
                 if wait.as_ref().is_none_or(|(_, other)| rest < *other) {
                     wait = Some((why, rest));
@@ -262,7 +264,7 @@ pub(super) fn elsewhere(o: &Observed, target: &Target, status: &TargetStatus) ->
     let (account, region) = o.place(target);
     if (status.account.as_str(), &status.region) != (account, region) {
         let message = format!(
-            "it was taken out of the spec and put back for the account {account} and {region} before that was seen, and its \
+            "it was taken out of the spec, or only watched, and put back for the account {account} and {region}, and its \
              certificate lies in {} and {}: give the entry another name, and what is there follows its deletionPolicy",
             status.account, status.region
         );

@@ -79,7 +79,9 @@ fn tell(old: &mut TargetStatus, need: &Need) {
     let message = match need {
         Need::Wait(why, _) => format!("{what}: {}", why.message),
         // What passes is not worth another word.
-        _ if old.state == TargetState::Waiting && old.message.as_ref().is_some_and(|told| told.starts_with(what)) => return,
+        _ if old.state == TargetState::Waiting && old.message.as_ref().is_some_and(|told| told.starts_with(what)) => {
+            return;
+        }
         _ => what.to_owned(),
     };
     note(old, TargetState::Waiting, &Refusal { reason: LOOKING, message });

@@ -83,7 +83,7 @@ pub(super) fn ours<'a>(
         None => return Err(Need::Read(Read::Lookup(target.name.clone(), settled.max(created)))),
         Some(Lookup::NotYet(until)) => {
             let rest = until.duration_since(now).max(SignedDuration::from_millis(200));
-            let message = "waits for a new list of what ACM has".into();
+            let message = "waits for a new list of what ACM has: at most six a minute are made, which all share".into();
             return Err(Need::Wait(Refusal { reason: LOOKING, message }, rest));
         }
         Some(Lookup::Found(candidates)) => candidates,

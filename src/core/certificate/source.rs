@@ -3,8 +3,7 @@
 
 use super::{
     FINALIZER, Installed, Next, Observed, Read, TargetObserved, Write, adoption, deletion, delivery::Need, issuing,
-    preflight::described,
-    removed::is_named,
+    preflight::described, removed::is_named,
 };
 use crate::{
     api::{

@@ -76,7 +76,8 @@ pub(super) fn was_watched(status: &CertificateStatus) -> bool {
 /// It is to be managed from now on: what ACM was seen to have is to be taken over. What was delivered when it was managed before
 /// is gone on with: whoever forgot it would make a second ARN with the same tags.
 pub(super) fn begun_anew(o: &Observed, status: CertificateStatus) -> CertificateStatus {
-    let CertificateStatus { observed_generation, conditions, accounts, published, managed, managed_targets, .. } = status;
+    let CertificateStatus { observed_generation, conditions, accounts, published, managed, managed_targets, .. } =
+        status;
     let named = |t: &TargetStatus| o.certificate.spec.acm.iter().any(|target| target.name == t.name);
     let targets = managed_targets.into_iter().filter(named);
     let targets = targets.map(|t| TargetStatus { state: TargetState::Pending, message: None, ..t }).collect();
@@ -84,11 +85,11 @@ pub(super) fn begun_anew(o: &Observed, status: CertificateStatus) -> Certificate
     let managed = managed.filter(|_| o.is_managed());
     CertificateStatus {
         observed_generation,
-        conditions,
-        accounts,
+        targets,
         published,
         managed,
-        targets,
+        accounts,
+        conditions,
         ..CertificateStatus::default()
     }
 }

@@ -306,16 +306,14 @@ fn who_was_frozen_before_a_first_write_writes_nothing_that_was_withdrawn_meanwhi
 
 #[test]
 fn what_may_have_been_written_without_an_answer_is_taken_back() {
-    let mut world = publishing();
-    until(&mut world, |w| w.certificate.status.as_ref().is_some_and(|s| !s.targets.is_empty()));
-    while world.shelf_writes == 0 {
-        let mut calls = 0;
-        world.pass(|| {
-            calls += 1;
-            if calls == 4 { Fault::AnswerLost } else { Fault::Fine }
-        });
-        world.now += SignedDuration::from_secs(1);
-    }
+    let mut world = World::new(&two_targets());
+    world.put_on_shelf(ingress());
+    world.put_on_shelf(config());
+    world.converge();
+    publish(&mut world, entries());
+    // The record, and one write.
+    faulty(&mut world, &[Fault::Fine, Fault::AnswerLost]);
+    assert!(world.shelf.iter().any(|s| !s.fields.is_empty()));
     let mut o = world.observe();
     for object in [ingress(), config()] {
         for _ in 0..5 {

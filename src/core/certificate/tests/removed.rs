@@ -9,7 +9,7 @@ use crate::api::{
 fn two(policy: &str) -> World {
     let mut world = World::new(&spec(&json!([{ "name": "edge" },
         { "name": "far", "region": "us-east-1", "deletionPolicy": policy }])));
-    until(&mut world, |w| ready(w));
+    until(&mut world, ready);
     assert_eq!(world.acm.len(), 2);
     world
 }

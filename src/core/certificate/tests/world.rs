@@ -150,6 +150,8 @@ pub struct World {
     pub tag_reads: usize,
     pub describes: usize,
     pub lists: usize,
+    /// No list is made before.
+    pub next_list: Timestamp,
     /// Writes to other objects that found them changed, of the step that was taken last.
     pub conflicts: usize,
     /// What people do while a process is frozen and the other one works.
@@ -215,6 +217,7 @@ impl World {
             tag_reads: 0,
             describes: 0,
             lists: 0,
+            next_list: Timestamp::MIN,
             conflicts: 0,
             meanwhile: None,
             shelf: vec![],

@@ -87,8 +87,9 @@ impl World {
             Read::Shown(target) => {
                 // Others make lists all the time: what is a minute old is in them.
                 let names: Vec<String> = o.current().iter().flat_map(|p| p.chain.leaf.names.dns.clone()).collect();
-                let shown =
-                    |c: &&InAcm| self.is_here(c) && self.now >= c.created + LAG && c.leaf.names.dns.iter().any(|n| names.contains(n));
+                let shown = |c: &&InAcm| {
+                    self.is_here(c) && self.now >= c.created + LAG && c.leaf.names.dns.iter().any(|n| names.contains(n))
+                };
                 let found = self.acm.iter().filter(shown).map(|c| (summary(c), c.tags.clone())).collect();
                 o.targets.entry(target).or_default().shown = Some(found);
             }
@@ -142,7 +143,9 @@ impl World {
                 && (self.now >= c.created + LAG || self.process.own.contains(&c.arn))
                 && c.leaf.names.dns.iter().any(|name| names.contains(name))
         };
-        let lookup = if self.now > newer_than {
+        let lookup = if self.now < self.next_list {
+            Lookup::NotYet(self.next_list)
+        } else if self.now > newer_than {
             let found: Vec<_> = self.acm.iter().filter(found).map(|c| (summary(c), c.tags.clone())).collect();
             self.lists += 1;
             if search::is_clear(o, &target, &found, newer_than) {
@@ -338,7 +341,9 @@ impl World {
         let region = spec.region.as_ref().unwrap_or(&self.certificate.spec.region);
         let n = self.new_imports;
         let arn: CertificateArn =
-            format!("arn:aws:acm:{region}:{}:certificate/00000000-0000-0000-0000-{n:012}", self.leads_to).parse().unwrap();
+            format!("arn:aws:acm:{region}:{}:certificate/00000000-0000-0000-0000-{n:012}", self.leads_to)
+                .parse()
+                .unwrap();
         let leaf = self.leaf_to_import(o);
         self.acm.push(InAcm {
             arn: arn.clone(),

@@ -132,7 +132,8 @@ impl World {
             }
             let before = there.fields.clone();
             for (place, (_, managers)) in &mut there.fields {
-                if !fields.iter().any(|f| f.is_at(place)) && !(mark && *place == annotation(MARK)) {
+                let stays = fields.iter().any(|f| f.is_at(place)) || (mark && *place == annotation(MARK));
+                if !stays {
                     managers.remove(OURS);
                 }
             }
