@@ -186,11 +186,13 @@ async fn by_way_of_watching_it_no_import_becomes_one_that_acm_issues() {
     assert!(!told.is(READY));
     assert_eq!(world.acm(REGIONS[0]).await.arns().await, from_ref(&first));
     assert!(sim.calls(&world.id, "RequestCertificate").await.is_empty());
-    // The way back.
+    // The way back; what is watched has no source of the other kind.
+    let source = json!({ "privateCa": spec["source"]["privateCa"], "acmManaged": null });
+    let mut watch = watch;
+    watch["spec"]["source"] = source;
     world.change(&world.certificates(), "app", watch).await;
     until(&world.certificates(), "app", "it is watched", watched).await;
-    let back = json!({ "management": "Managed", "source": { "privateCa": spec["source"]["privateCa"], "acmManaged": null },
-        "secret": spec["secret"], "duration": spec["duration"], "acm": [{ "name": "edge" }] });
+    let back = json!({ "management": "Managed", "secret": spec["secret"], "duration": spec["duration"], "acm": [{ "name": "edge" }] });
     world.change(&world.certificates(), "app", json!({ "spec": back })).await;
     let again = until(&world.certificates(), "app", "it is managed again", |c| c.is(READY) && c.is(DELIVERED)).await;
     assert_one(&world, &again, &first).await;
