@@ -1,9 +1,11 @@
 //! What a certificate costs the API server: requests of the operator, counted from the audit log.
 
 use crate::{
-    harness::World,
-    wait::{eventually, gone},
+    harness::{World, let_publish},
+    wait::{Conditions, eventually, gone, until},
 };
+use arnkeeper::api::conditions::PUBLISHED;
+use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 use std::{env, fs};
@@ -73,6 +75,29 @@ async fn a_certificate_costs_no_more_requests_than_it_may() {
     gone(&world.requests(), "app-1").await;
     gone(&world.secrets(), "app-3-key").await;
     world.requests().get("app-2").await.expect("the one before the last is kept");
+}
+
+/// Publishing reads the Certificate afresh and the object, writes to it, and stores before what it is about to write.
+#[tokio::test]
+async fn publishing_costs_four_requests_more_and_a_renewal_none() {
+    let (world, authority) = World::new("budget-publish").await;
+    let_publish(&world.stand.client, &world.namespace).await;
+    world.make(&world.api::<ConfigMap>(), json!({ "metadata": { "name": "arns" } })).await;
+    world.issued("first", &authority, json!({ "acm": [{ "name": "edge" }] })).await;
+    let shared = told(&world.namespace, 1).await.len();
+    let entry = json!({ "target": "edge", "kind": "ConfigMap", "name": "arns", "configMapKey": "edge" });
+    world.issued("app", &authority, json!({ "acm": [{ "name": "edge" }], "publish": [entry] })).await;
+    until(&world.certificates(), "app", "it is published", |c| c.is(PUBLISHED)).await;
+    let issued = told(&world.namespace, 2).await;
+    let made = &issued[shared..];
+    assert_within("a first issuance with one object", made, &Budget { requests: 17, writes: 11 });
+    let on = |verb: &str, resource: &str| made.iter().filter(|(v, r)| (&**v, &**r) == (verb, resource)).count();
+    assert_eq!((on("get", "configmaps"), on("patch", "configmaps")), (1, 1), "{made:?}");
+    assert_eq!(on("get", "awscertificates"), 2, "before it is paid for, and before the ARN is written: {made:?}");
+    world.renew("app").await;
+    world.revision("app", 2).await;
+    let renewed = told(&world.namespace, 3).await;
+    assert_within("a renewal of what is published", &renewed[issued.len()..], &Budget { requests: 12, writes: 8 });
 }
 
 /// A request counts for the budget of a day by its last attempt.

@@ -4,7 +4,11 @@ use crate::{
     harness::{REGIONS, World, arn, secret_name},
     wait::{Conditions, gone, until},
 };
-use arnkeeper::api::{Certificate, conditions::READY};
+use arnkeeper::api::{
+    Certificate,
+    certificate::TargetState,
+    conditions::{DELIVERED, READY},
+};
 use k8s_openapi::api::core::v1::Secret;
 use kube::{ResourceExt, api::DeleteParams};
 use serde_json::json;
@@ -70,6 +74,15 @@ async fn a_removed_target_follows_its_policy() {
     ]);
     let before = world.issued("app", &authority, json!({ "acm": acm })).await;
     world.change(&world.certificates(), "app", json!({ "spec": { "acm": [{ "name": "kept" }] } })).await;
+    // ACM may not show the import of a moment ago yet: what becomes of them is told at once.
+    let says = |c: &Certificate, name: &str, word: &str| {
+        let mut entries = c.status.iter().flat_map(|s| &s.targets);
+        let entry = entries.find(|t| t.name == name && t.state == TargetState::Waiting);
+        entry.and_then(|t| t.message.as_deref()).is_some_and(|message| message.contains(word))
+    };
+    let told = |c: &Certificate| says(c, "dropped", "is being deleted from ACM") && says(c, "left", "stays in ACM");
+    let certificate = until(&world.certificates(), "app", "it is told what becomes of them", told).await;
+    assert!(certificate.is(READY) && certificate.is(DELIVERED));
     let one = |c: &Certificate| c.is(READY) && c.status.as_ref().is_some_and(|s| s.targets.len() == 1);
     let after = until(&world.certificates(), "app", "one target is left", one).await;
     assert_eq!(arn(&after, "kept"), arn(&before, "kept"));

@@ -4,13 +4,18 @@ use crate::{
     harness::{REGIONS, World, arn, from, secret_name, target},
     wait::{Conditions, eventually, gone, until},
 };
-use arnkeeper::api::{Certificate, certificate::TargetState, conditions::STALLED};
+use arnkeeper::api::{
+    Certificate,
+    certificate::TargetState,
+    conditions::{DELIVERED, READY, STALLED},
+};
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
     ResourceExt,
     api::{DeleteParams, PostParams},
 };
 use serde_json::json;
+use std::slice::from_ref;
 
 /// The certificate in ACM is the one in the Secret, under this ARN, and the only one.
 async fn assert_one(world: &World, certificate: &Certificate, arn_before: &str) {
@@ -160,4 +165,58 @@ async fn of_two_certificates_with_one_targets_tags_one_stays() {
     let left = eventually("one certificate is left in ACM", || async { one(acm.arns().await) }).await;
     assert_eq!(left, [arn(&after, "edge")]);
     world.assert_paid(1).await;
+}
+
+#[tokio::test]
+async fn by_way_of_watching_it_no_import_becomes_one_that_acm_issues() {
+    let why = "moto's CAs are all in short-lived mode, from which ACM does not issue";
+    let Some((world, authority, sim)) = World::on_sim("other-kind", why).await else { return };
+    let made = world.issued("app", &authority, json!({ "acm": [{ "name": "edge" }] })).await;
+    let (first, spec) = (arn(&made, "edge"), json!(made.spec));
+    let watch = json!({ "spec": { "management": "Observe", "acm": [{ "name": "edge", "certificateArn": first }] } });
+    let watched = |c: &Certificate| c.because(READY, "Observed");
+    world.change(&world.certificates(), "app", watch.clone()).await;
+    until(&world.certificates(), "app", "it is watched", watched).await;
+    let source = json!({ "privateCa": null, "acmManaged": { "certificateAuthority": { "arn": authority.arn } } });
+    let managed = json!({ "management": "Managed", "source": source, "secret": null, "duration": null, "acm": [{ "name": "edge" }] });
+    world.change(&world.certificates(), "app", json!({ "spec": managed })).await;
+    let told = world.stalled("app", "DifferentInAcm").await;
+    let message = told.message(STALLED);
+    assert!(message.contains(&first) && message.contains("by way of management: Observe"), "{message}");
+    assert!(!told.is(READY));
+    assert_eq!(world.acm(REGIONS[0]).await.arns().await, from_ref(&first));
+    assert!(sim.calls(&world.id, "RequestCertificate").await.is_empty());
+    // The way back; what is watched has no source of the other kind.
+    let source = json!({ "privateCa": spec["source"]["privateCa"], "acmManaged": null });
+    let mut watch = watch;
+    watch["spec"]["source"] = source;
+    world.change(&world.certificates(), "app", watch).await;
+    until(&world.certificates(), "app", "it is watched", watched).await;
+    let back = json!({ "management": "Managed", "secret": spec["secret"], "duration": spec["duration"], "acm": [{ "name": "edge" }] });
+    world.change(&world.certificates(), "app", json!({ "spec": back })).await;
+    let again = until(&world.certificates(), "app", "it is managed again", |c| c.is(READY) && c.is(DELIVERED)).await;
+    assert_one(&world, &again, &first).await;
+    world.assert_paid(1).await;
+}
+
+#[tokio::test]
+async fn an_import_without_an_answer_is_bound_to_the_account_it_was_begun_in() {
+    let Some((world, authority, sim)) = World::on_sim("moved", "moto makes no faults").await else { return };
+    let other = world.another_account("moved").await;
+    world.change(&world.accounts(), &world.account, json!({ "spec": { "accountId": null } })).await;
+    sim.fault(&world.id, "ImportCertificate", Some(1), json!({ "kind": "dropReply" })).await;
+    world.certificate("app", &authority, json!({ "acm": [{ "name": "edge" }] })).await;
+    let unknown = |c: &Certificate| c.message(READY).contains("answer is not known");
+    until(&world.certificates(), "app", "the answer is lost", unknown).await;
+    let roles = |world: &World| json!({ "spec": { "assumeRoles": [{ "roleArn": world.role() }] } });
+    world.change(&world.accounts(), &world.account, roles(&other)).await;
+    let told = world.stalled("app", "AccountChanged").await;
+    let message = told.message(STALLED);
+    assert!(message.contains(&world.id) && message.contains(&other.id), "{message}");
+    assert!(other.acm(REGIONS[0]).await.arns().await.is_empty());
+    assert!(sim.calls(&other.id, "ImportCertificate").await.is_empty());
+    world.change(&world.accounts(), &world.account, roles(&world)).await;
+    let certificate = world.ready("app").await;
+    assert_one(&world, &certificate, &arn(&certificate, "edge")).await;
+    assert_eq!(sim.effective(&world.id, "ImportCertificate").await, 1);
 }

@@ -226,7 +226,7 @@ async fn what_is_applied_with_a_uid_makes_no_object_and_changes_no_other() {
             .expect("an ARN"),
     };
     let read = Version { uid: "11111111-2222-3333-4444-555555555555".into(), resource_version: "1".into() };
-    let patch = Patch::Apply(applied(&object, &read, &[field]));
+    let patch = Patch::Apply(applied(&object, &read, &[field], false));
     let apply = async || maps.patch_metadata("arns", &PatchParams::apply("arnkeeper/app"), &patch).await;
     let missing = apply().await.expect_err("there is no such object");
     assert!(matches!(&missing, kube::Error::Api(status) if status.code == 409), "{missing}");

@@ -50,6 +50,10 @@ pub struct CertificateStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub targets: Vec<TargetStatus>,
+    /// With `management: Observe`: the places of delivery as they were when it was managed. If it is managed again, it goes on from
+    /// there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub managed_targets: Vec<TargetStatus>,
     /// The objects that ARNs were published to, or are about to be.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub published: Vec<PublishedStatus>,

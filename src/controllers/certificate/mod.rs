@@ -366,9 +366,9 @@ impl Kind for Certificates {
                 self.unchanged(o).await?;
                 self.delete_from_acm(o, &target, arn).await;
             }
-            Write::Publish { object, version, fields } => {
+            Write::Publish { object, version, fields, mark } => {
                 self.unchanged(o).await?;
-                self.publish(o, &object, &version, fields).await?;
+                self.publish(o, &object, &version, fields, mark).await?;
             }
         }
         Ok(())

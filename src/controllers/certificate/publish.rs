@@ -9,6 +9,7 @@ use crate::{
     },
     kube::kinds::KindProblem,
 };
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{
     Api,
     api::{DynamicObject, Patch, PatchParams},
@@ -39,9 +40,8 @@ impl Certificates {
         } else {
             (api.get_metadata(&object.name).await.map_err(told)?.metadata, BTreeMap::new())
         };
-        let (uid, resource_version) = (metadata.uid.unwrap_or_default(), metadata.resource_version.unwrap_or_default());
-        let annotations = metadata.annotations.unwrap_or_default();
-        Ok(PublishedSeen::Found { version: Version { uid, resource_version }, annotations, data })
+        let version = read_as(&metadata);
+        Ok(PublishedSeen::Found { version, annotations: metadata.annotations.unwrap_or_default(), data })
     }
 
     /// Applies all fields that a Certificate has in an object. If that was changed since it was read, so may be the Certificate:
@@ -52,21 +52,22 @@ impl Certificates {
         object: &ObjectRef,
         version: &Version,
         fields: Vec<PublishedField>,
+        mark: bool,
     ) -> Result<(), kube::Error> {
         let mut changed = None;
         let done = async {
             let api = self.published(&o.namespace(), object).await?;
             let how = PatchParams::apply(&published::field_manager(&o.name()));
-            let patch = Patch::Apply(published::applied(object, version, &fields));
+            let patch = Patch::Apply(published::applied(object, version, &fields, mark));
             let applied = api.patch_metadata(&object.name, &how, &patch).await;
-            applied.map(|_| ()).map_err(|error| {
+            applied.map(|applied| read_as(&applied.metadata)).map_err(|error| {
                 let trouble = self.trouble(object, &error);
                 changed = is_changed(&error).then_some(error);
                 trouble
             })
         };
         match done.await {
-            Ok(()) => published::succeeded(o, object, fields),
+            Ok(after) => published::succeeded(o, object, (version, after), fields, mark),
             Err(trouble) => published::failed(o, object, trouble, self.context.clock.now()),
         }
         changed.map_or(Ok(()), Err)
@@ -94,6 +95,12 @@ impl Certificates {
         }
         trouble
     }
+}
+
+/// The version of an object.
+fn read_as(metadata: &ObjectMeta) -> Version {
+    let text = |part: &Option<String>| part.clone().unwrap_or_default();
+    Version { uid: text(&metadata.uid), resource_version: text(&metadata.resource_version) }
 }
 
 /// The texts of a map.

@@ -148,6 +148,15 @@ pub(super) fn target(o: &Observed, entry: &TargetStatus, now: Timestamp) -> Fate
         },
         Some(Ok(_)) => {}
     }
+    // There it is not found, and what is found there is not deleted. Who takes a target out of the spec begins anew.
+    if let Some(why) = delivery::account_changed(o, entry) {
+        return match ends(o) {
+            _ if deleting_since.is_none() || overdue => Fate::LetGo(why),
+            None => Fate::Read(Read::Namespace),
+            Some(true) => Fate::LetGo(why),
+            Some(false) => Fate::Wait(why, IN_USE),
+        };
+    }
     // What was to be taken over, and was not known to be, is left to those whose it was.
     if adoption::is_under_way(entry) && !o.memory.imported.contains_key(&entry.name) {
         return Fate::Done;

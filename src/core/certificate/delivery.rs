@@ -4,9 +4,7 @@
 //! stored, and whoever finds a record without an ARN first waits until ACM would show what came of it.
 
 use super::{
-    Next, Observed, Read, Summary, TargetObserved, Write, account_in_the_way, adoption, deletes,
-    deletion::{self, Fate},
-    drift, entry,
+    Next, Observed, Read, Summary, TargetObserved, Write, account_in_the_way, adoption, drift, entry, removed,
     search::{ours, second, settles},
     source,
     under_arn::{READ_BACK, under_arn},
@@ -42,10 +40,12 @@ const SKEW: SignedDuration = SignedDuration::from_secs(5);
 const LONGEST_MESSAGE: usize = 2048;
 /// So much passes before anybody could read of it: the longest of `SWEEP_GAPS`, for a list that all share, and a little more.
 const MOMENT: SignedDuration = SignedDuration::from_secs(20);
+/// Of a Certificate that says nothing yet, so much: then it is worth the one write.
+const FIRST_MOMENT: SignedDuration = SignedDuration::from_secs(10);
 
 /// Whether a wait is not worth a write.
-pub(super) fn is_quiet(why: &Refusal, rest: SignedDuration) -> bool {
-    why.reason == LOOKING && rest <= MOMENT
+pub(super) fn is_quiet(o: &Observed, why: &Refusal, rest: SignedDuration) -> bool {
+    why.reason == LOOKING && rest <= if o.is_untold() { FIRST_MOMENT } else { MOMENT }
 }
 
 /// What the targets need, all together.
@@ -116,7 +116,7 @@ pub(super) fn next(o: &Observed, status: &mut CertificateStatus, now: Timestamp)
             Need::Save => save = true,
             Need::Quiet(rest) => put_off = Some(put_off.map_or(rest, |other: SignedDuration| other.min(rest))),
             Need::Wait(why, rest) => {
-                quiet |= is_quiet(&why, rest);
+                quiet |= is_quiet(o, &why, rest);
                 note(&mut target_status, TargetState::Waiting, &why);
                 if wait.as_ref().is_none_or(|(_, other)| rest < *other) {
                     wait = Some((why, rest));
@@ -132,7 +132,8 @@ pub(super) fn next(o: &Observed, status: &mut CertificateStatus, now: Timestamp)
         }
         entries.push(target_status);
     }
-    let removed = removed(o, status, now);
+    let removed = removed::next(o, status, now);
+    quiet &= removed.kept.iter().all(|kept| entry(status, &kept.name) == Some(kept));
     entries.extend(removed.kept);
     match removed.need {
         Need::Write(w) => write = write.or(Some(w)),
@@ -186,7 +187,7 @@ pub(super) fn fresh(o: &Observed, target: &Target) -> TargetStatus {
     }
 }
 
-fn note(status: &mut TargetStatus, state: TargetState, why: &Refusal) {
+pub(super) fn note(status: &mut TargetStatus, state: TargetState, why: &Refusal) {
     status.state = state;
     status.message = Some(plain(&why.message, LONGEST_MESSAGE));
 }
@@ -263,21 +264,40 @@ pub(super) fn elsewhere(o: &Observed, target: &Target, status: &TargetStatus) ->
     let (account, region) = o.place(target);
     if (status.account.as_str(), &status.region) != (account, region) {
         let message = format!(
-            "it was taken out of the spec and put back for the account {account} and {region} before that was seen, and its \
+            "it was taken out of the spec, or only watched, and put back for the account {account} and {region}, and its \
              certificate lies in {} and {}: give the entry another name, and what is there follows its deletionPolicy",
             status.account, status.region
         );
         return Some(Refusal { reason: "PlaceChanged", message });
     }
-    let arn = status.arn.as_ref()?;
+    account_changed(o, status)
+}
+
+/// Why the credentials of a target's account don't lead to where its certificate is, or may be: the account of its ARN, or the one
+/// that an import was begun in whose answer is not known.
+pub(super) fn account_changed(o: &Observed, status: &TargetStatus) -> Option<Refusal> {
+    let account = &status.account;
     let session = o.sessions.get(account)?.as_ref().ok()?;
-    (arn.account() != session.as_str()).then(|| {
+    let (bound, what) = match (&status.arn, &status.account_id) {
+        (Some(arn), _) => (arn.account(), format!("{arn} is not there")),
+        (None, Some(id)) if is_unanswered(o, status) => {
+            (&**id, format!("what came of the import that was begun in {id}, and had no answer, is not there"))
+        }
+        _ => return None,
+    };
+    (bound != session.as_str()).then(|| {
+        let anew = if o.is_managed() { "make another Certificate" } else { "give the entry another name" };
         let message = format!(
-            "the credentials of the account {account} lead to {session} now, and {arn} is not there: give the account its old \
-             credentials back (spec.accountId keeps it from changing), or give the entry another name to begin anew there"
+            "the credentials of the account {account} lead to {session} now, and {what}: give the account its old credentials \
+             back (spec.accountId keeps it from changing), or {anew} to begin anew there"
         );
         Refusal { reason: "AccountChanged", message }
     })
+}
+
+/// Whether there is a record of an import, or of a request to ACM, and nothing tells what came of it.
+pub(super) fn is_unanswered(o: &Observed, status: &TargetStatus) -> bool {
+    status.pending_since.is_some() && o.memory.refused.get(&status.name) != Some(&status.pending_since)
 }
 
 /// The call of this pass that failed for a target.
@@ -375,46 +395,4 @@ pub(super) fn without_arn(
     status.state = TargetState::Pending;
     status.message = None;
     Need::Save
-}
-
-/// Entries of removed targets that stay for now, what the first of them needs, and what the others leave behind.
-struct Removed {
-    kept: Vec<TargetStatus>,
-    need: Need,
-    left: Vec<(String, Event)>,
-}
-
-/// Targets that the spec does not name any more: retained ones are forgotten, the others are deleted from ACM first.
-/// What ACM may not show yet is remembered until it would: the target may be named again.
-fn removed(o: &Observed, status: &CertificateStatus, now: Timestamp) -> Removed {
-    let named = |t: &&TargetStatus| o.certificate.spec.acm.iter().any(|target| target.name == t.name);
-    let fate = |t: &TargetStatus| match settles(o, t) {
-        Some(settled) if now <= settled => {
-            let message =
-                format!("waits until ACM shows what came of the last import for the removed target {}", t.name);
-            let rest = settled.duration_since(now) + SignedDuration::from_secs(1);
-            Fate::Wait(Refusal { reason: "LookingAtAcm", message }, rest)
-        }
-        _ if deletes(t.deletion_policy) => deletion::target(o, t, now),
-        _ => Fate::Done,
-    };
-    let mut gone: Vec<&TargetStatus> = status.targets.iter().filter(|t| !named(t)).collect();
-    let (mut need, mut left) = (None, vec![]);
-    gone.retain(|old| {
-        let fate = match fate(old) {
-            Fate::Read(read) => Need::Read(read),
-            Fate::Write(write) => Need::Write(write),
-            Fate::Wait(why, rest) => Need::Wait(why, rest),
-            Fate::Quiet(rest) => Need::Quiet(rest),
-            Fate::Done => Need::Save,
-            Fate::LetGo(why) => {
-                left.extend(deletion::left(o, old, &why).map(|event| (old.name.clone(), event)));
-                Need::Save
-            }
-        };
-        let stays = !matches!(fate, Need::Save);
-        need.get_or_insert(fate);
-        stays
-    });
-    Removed { kept: gone.into_iter().cloned().collect(), need: need.unwrap_or(Need::Nothing), left }
 }

@@ -12,6 +12,7 @@ mod observed;
 mod preflight;
 pub mod published;
 mod publishing;
+mod removed;
 pub mod renewal;
 mod repair;
 pub mod search;
@@ -101,7 +102,7 @@ fn step(o: &Observed, now: Timestamp) -> Decision<CertificateStatus, Read, Write
         return watched::decide(o, before, now);
     }
     if watched::was_watched(&before) {
-        return Decision { step: Step::SaveStatus, status: watched::begun_anew(before), events: vec![] };
+        return Decision { step: Step::SaveStatus, status: watched::begun_anew(o, before), events: vec![] };
     }
     if o.certificate.metadata.deletion_timestamp.is_some() {
         let step = deletion::next(o, &mut after, now);

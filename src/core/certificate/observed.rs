@@ -439,5 +439,7 @@ pub enum Write {
         version: Box<Version>,
         /// All fields.
         fields: Vec<PublishedField>,
+        /// With a mark besides, which the next write takes away.
+        mark: bool,
     },
 }

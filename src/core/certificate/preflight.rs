@@ -71,14 +71,14 @@ pub(super) fn next(o: &Observed, authority: &KnownAuthority, algorithm: KeyAlgor
             return Some(Next::Wait(why, failure.wait()));
         }
         if let Some(need) = delivery::failed(o, &target.name) {
-            return waits(need);
+            return waits(o, need);
         }
         if let Some(arn) = adopts {
             match adoption::preflight(o, target, &known, arn, &planned, now) {
                 Ok(true) => continue,
                 Ok(false) => {}
                 Err(Need::Stalled(why, _)) if changed && why.reason != adoption::MISFIT => continue,
-                Err(need) => return waits(need),
+                Err(need) => return waits(o, need),
             }
         }
         let serial = o.current().map(|pair| &pair.chain.leaf.serial);
@@ -90,9 +90,14 @@ pub(super) fn next(o: &Observed, authority: &KnownAuthority, algorithm: KeyAlgor
                     Some((summary, _)) => summary.arn.clone(),
                     None => continue,
                 },
-                Err(need) => return waits(need),
+                Err(need) => return waits(o, need),
             },
         };
+        let there =
+            o.targets.get(&target.name).and_then(|seen| seen.installed.as_ref()).and_then(|there| there.as_ref());
+        if there.is_some_and(|there| !there.description.imported) {
+            return Some(Next::Stalled(search::of_other_kind(o, target, &arn), FOR_A_PERSON));
+        }
         let problems = match current(o, &target.name) {
             Current::Whole(current) => {
                 let mut problems = reimport_problems(&current, &planned);
@@ -114,10 +119,10 @@ pub(super) fn next(o: &Observed, authority: &KnownAuthority, algorithm: KeyAlgor
     None
 }
 
-fn waits(need: Need) -> Option<Next> {
+fn waits(o: &Observed, need: Need) -> Option<Next> {
     match need {
         Need::Read(read) => Some(Next::Read(read)),
-        Need::Wait(why, rest) if rest <= MOMENT || delivery::is_quiet(&why, rest) => Some(Next::Quiet(rest)),
+        Need::Wait(why, rest) if rest <= MOMENT || delivery::is_quiet(o, &why, rest) => Some(Next::Quiet(rest)),
         Need::Quiet(rest) => Some(Next::Quiet(rest)),
         Need::Wait(why, rest) => Some(Next::Wait(why, rest)),
         Need::Stalled(why, rest) => Some(Next::Stalled(why, rest)),

@@ -17,6 +17,8 @@ use std::{
     hash::{DefaultHasher, Hash, Hasher},
 };
 
+/// The annotation that an object has for a moment, so that no write that was begun before is taken any more.
+pub const MARK: &str = "arnkeeper.dev/withdrawn";
 /// Under this name the last look at what was published is remembered. No target has such a name.
 pub const LOOK: &str = "publish/";
 /// The longest name of a manager (Kubernetes API reference, ApplyOptions).
@@ -47,6 +49,10 @@ pub enum PublishedSeen {
     },
     /// It has these fields now, and none other of ours.
     Applied(Vec<PublishedField>),
+    /// It had them before, so nothing changed: a write that is on its way to this version would still be taken.
+    Unmoved(Version, Vec<PublishedField>),
+    /// It has a mark for a moment, which made it this version.
+    Marked(Version),
 }
 
 /// Why an ARN could not be written.
@@ -109,17 +115,20 @@ pub fn field_manager(certificate: &str) -> String {
     format!("{}-{hash}", &whole[..cut])
 }
 
-/// What is applied: the object, as it was read, with these fields and no other.
+/// What is applied: the object, as it was read, with these fields and no other; for a moment with the mark.
 #[must_use]
-pub fn applied(object: &ObjectRef, version: &Version, fields: &[PublishedField]) -> Value {
+pub fn applied(object: &ObjectRef, version: &Version, fields: &[PublishedField], mark: bool) -> Value {
     let values = |key: fn(&PublishedField) -> Option<&String>| -> Map<String, Value> {
         fields.iter().filter_map(|f| Some((key(f)?.clone(), Value::from(f.arn.as_str())))).collect()
     };
-    let (annotations, data) = (values(|f| f.annotation.as_ref()), values(|f| f.config_map_key.as_ref()));
+    let (mut annotations, data) = (values(|f| f.annotation.as_ref()), values(|f| f.config_map_key.as_ref()));
     let mut whole = json!({
         "apiVersion": object.api_version, "kind": object.kind,
         "metadata": { "name": object.name, "uid": version.uid, "resourceVersion": version.resource_version },
     });
+    if mark {
+        annotations.insert(MARK.into(), version.resource_version.as_str().into());
+    }
     if !annotations.is_empty() {
         whole["metadata"]["annotations"] = annotations.into();
     }
@@ -143,10 +152,21 @@ pub fn failed(o: &mut Observed, object: &ObjectRef, trouble: Trouble, now: Times
     o.memory.unpublished.push(Unpublished { object: object.clone(), trouble, count, at: now, version });
 }
 
-/// An attempt succeeded.
-pub fn succeeded(o: &mut Observed, object: &ObjectRef, fields: Vec<PublishedField>) {
+/// An attempt at an object that was read as one version succeeded, and made it another, or left it as it was.
+pub fn succeeded(
+    o: &mut Observed,
+    object: &ObjectRef,
+    (before, after): (&Version, Version),
+    fields: Vec<PublishedField>,
+    mark: bool,
+) {
     o.memory.unpublished.retain(|f| !f.object.is_same(object));
-    saw(o, object, PublishedSeen::Applied(fields));
+    let seen = match (mark, *before == after) {
+        (true, _) => PublishedSeen::Marked(after),
+        (false, true) => PublishedSeen::Unmoved(after, fields),
+        (false, false) => PublishedSeen::Applied(fields),
+    };
+    saw(o, object, seen);
 }
 
 /// Puts what was seen of an object into view.

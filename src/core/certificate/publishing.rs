@@ -7,7 +7,7 @@ use super::{
     Next, Observed, Read, Write,
     delivery::Need,
     drift, entry,
-    published::{LOOK, PublishedSeen, Unpublished, Version, failure, seen},
+    published::{LOOK, PublishedSeen, Version, failure, seen},
 };
 use crate::{
     api::{
@@ -139,8 +139,10 @@ fn need(
     if fields.is_empty() && (seen == Some(&PublishedSeen::Missing) || told.fields.is_empty()) {
         return None;
     }
-    // What was never written needs not be taken back, and what is in the way of that is no trouble.
-    let never = told.published_at.is_none() && failure(o, object).is_some_and(Unpublished::is_told);
+    // What was never written needs not be taken back, and what is in the way of that is no trouble. A call without an answer may
+    // have written it.
+    let never = told.published_at.is_none()
+        && failure(o, object).is_some_and(|f| f.is_told() && f.trouble.state != PublishState::Unavailable);
     if fields.is_empty() && never {
         return None;
     }
@@ -162,12 +164,16 @@ fn need(
         }
         return Some(Need::Later(rest));
     }
-    let write = |version: &Version| {
+    let write = |version: &Version, mark| {
         let (object, version, fields) = (object.clone(), Box::new(version.clone()), fields.to_vec());
-        Some(Need::Write(Write::Publish { object, version, fields }))
+        Some(Need::Write(Write::Publish { object, version, fields, mark }))
     };
+    // Who recorded a field and was frozen before it wrote it, writes it to the version that it read, long after it is withdrawn.
+    let withdraws = told.fields.iter().any(|told| !fields.iter().any(|f| f.is_at(&told.place())));
     match seen {
-        Some(PublishedSeen::Applied(there)) if there == fields => {
+        Some(PublishedSeen::Unmoved(version, there)) if there == fields && withdraws => write(version, true),
+        Some(PublishedSeen::Marked(version)) => write(version, false),
+        Some(PublishedSeen::Applied(there) | PublishedSeen::Unmoved(_, there)) if there == fields => {
             if fields.is_empty() {
                 return None;
             }
@@ -187,7 +193,7 @@ fn need(
                     (told.state, told.message) = (PublishState::Pending, Some(message));
                     Some(Need::Save)
                 }
-                _ => write(version),
+                _ => write(version, false),
             }
         }
         None if settled && !looks(o, now) && failure(o, object).is_none() => Some(Need::Later(next_look(o, now))),

@@ -1,8 +1,8 @@
 //! What ACM has of a target, and from when on ACM can be believed to show all of it.
 
 use super::{
-    Imported, Lookup, Observed, Read, Summary,
-    delivery::{LOOKING, Need},
+    Imported, Lookup, Observed, Read, Summary, adoption,
+    delivery::{LOOKING, Need, is_unanswered},
     source,
     write::{TAG_SERIAL, ownership_tags},
 };
@@ -12,7 +12,7 @@ use crate::{
         names::CertificateArn,
         shared::Tags,
     },
-    core::access::Refusal,
+    core::{access::Refusal, backoff::FOR_A_PERSON},
     pki::certificate::Serial,
 };
 use jiff::{SignedDuration, Timestamp};
@@ -33,6 +33,8 @@ pub fn known_names(o: &Observed) -> Vec<String> {
     names
 }
 
+/// The reason of a target whose ARN has something in ACM that it can't go on with.
+pub(super) const OTHER_IN_ACM: &str = "DifferentInAcm";
 /// ACM shows an import in its list after at most this long.
 pub(super) const CONSISTENT: SignedDuration = SignedDuration::from_secs(60);
 
@@ -40,8 +42,7 @@ pub(super) const CONSISTENT: SignedDuration = SignedDuration::from_secs(60);
 pub(super) fn settles(o: &Observed, status: &TargetStatus) -> Option<Timestamp> {
     let seen = o.targets.get(&status.name);
     // AWS refused what the record told of: nothing was made.
-    let refused = o.memory.refused.get(&status.name).is_some_and(|record| *record == status.pending_since);
-    let record = status.pending_since.as_ref().filter(|_| !refused).map(|t| t.0);
+    let record = status.pending_since.as_ref().filter(|_| is_unanswered(o, status)).map(|t| t.0);
     let imported = status.imported_at.as_ref().map(|t| t.0);
     let last = [record, imported, seen.and_then(|s| s.begun)].into_iter().flatten().max()?;
     Some(last.saturating_add(CONSISTENT).unwrap_or(Timestamp::MAX))
@@ -82,11 +83,16 @@ pub(super) fn ours<'a>(
         None => return Err(Need::Read(Read::Lookup(target.name.clone(), settled.max(created)))),
         Some(Lookup::NotYet(until)) => {
             let rest = until.duration_since(now).max(SignedDuration::from_millis(200));
-            let message = "waits for a new list of what ACM has".into();
+            let message = "waits for a new list of what ACM has: at most six a minute are made, which all share".into();
             return Err(Need::Wait(Refusal { reason: LOOKING, message }, rest));
         }
         Some(Lookup::Found(candidates)) => candidates,
     };
+    // To make one beside it would be a second ARN with this target's tags.
+    let other = |(summary, tags): &&(Summary, Tags)| !is_of_kind(o, summary) && is_ours(o, target, tags);
+    if let Some((summary, _)) = candidates.iter().find(other) {
+        return Err(Need::Stalled(of_other_kind(o, target, &summary.arn), FOR_A_PERSON));
+    }
     let mut ours: Vec<_> = candidates
         .iter()
         .filter(|(summary, tags)| {
@@ -109,7 +115,17 @@ pub fn is_clear(o: &Observed, name: &str, found: &[(Summary, Tags)], newer_than:
     let stored = o.certificate.status.iter().flat_map(|s| &s.targets).find(|t| t.name == name);
     let stored = stored.and_then(|t| t.arn.as_ref());
     let ours = || found.iter().filter(|(summary, tags)| is_of_kind(o, summary) && is_ours(o, target, tags));
-    ours().count() <= 1 || ours().all(|(summary, _)| summary.in_use || Some(&summary.arn) == stored)
+    // What is left alone is owed nothing: to wait for its end would be to look for ever.
+    let goes = |(summary, tags): &(Summary, Tags)| {
+        !summary.in_use && Some(&summary.arn) != stored && !is_spared(&summary.arn, tags)
+    };
+    !o.keeps_arn(target) || ours().count() <= 1 || !ours().any(goes)
+}
+
+/// Whether a second certificate with a target's tags is left alone: with a serial number in its tags it is an earlier revision,
+/// and what was taken over is nobody's to delete so.
+pub(super) fn is_spared(arn: &CertificateArn, tags: &Tags) -> bool {
+    tags.contains_key(TAG_SERIAL) || adoption::is_adopted(arn, tags)
 }
 
 /// When ACM shows what came of an import of this process that had no answer, while the status has an ARN: it was frozen in
@@ -158,6 +174,28 @@ pub(super) fn surplus<'a>(o: &'a Observed, target: &Target) -> Option<(&'a Certi
 /// Whether it came to ACM as this Certificate's do: what was imported is not ACM's to renew, and what ACM issued takes no import.
 pub(super) fn is_of_kind(o: &Observed, summary: &Summary) -> bool {
     summary.imported != o.is_managed()
+}
+
+/// What is told of a certificate with a target's tags that came to ACM in the other way: its ARN can't be gone on with, and
+/// another one is not made beside it.
+pub(super) fn of_other_kind(o: &Observed, target: &Target, arn: &CertificateArn) -> Refusal {
+    let name = &target.name;
+    let message = if o.is_managed() {
+        format!(
+            "{arn} has the tags of the target {name} and was imported, and ACM issues nothing under the ARN of an import; a second \
+             ARN with these tags is not made: go back to the source that it had, by way of management: Observe, or make another \
+             Certificate, which has an ARN of its own; or delete it in ACM when nothing uses it, and ACM is asked for one within ten \
+             minutes"
+        )
+    } else {
+        format!(
+            "{arn} has the tags of the target {name} and was issued by ACM, which takes no import in its place; a second ARN with \
+             these tags is not made: go back to source.acmManaged, by way of management: Observe, or give the entry of acm another \
+             name, which has an ARN of its own; or delete it in ACM when nothing uses it, and the certificate is imported within ten \
+             minutes"
+        )
+    };
+    Refusal { reason: OTHER_IN_ACM, message }
 }
 
 /// Whether tags name this cluster, namespace, Certificate and target.

@@ -3,7 +3,7 @@
 
 use super::{
     FINALIZER, Installed, Next, Observed, Read, TargetObserved, Write, adoption, deletion, delivery::Need, issuing,
-    preflight::described,
+    preflight::described, removed::is_named,
 };
 use crate::{
     api::{
@@ -335,7 +335,8 @@ pub(super) fn not_delivering(
     now: Timestamp,
 ) -> Option<Finding> {
     o.certificate.spec.source_secret()?;
-    let delivered = !after.targets.is_empty() && after.targets.iter().all(|t| t.serial_number.is_some());
+    let mut named = after.targets.iter().filter(|t| is_named(o, &t.name)).peekable();
+    let delivered = named.peek().is_some() && named.all(|t| t.serial_number.is_some());
     let ends = after.not_after.as_ref().map(|t| t.0).filter(|ends| delivered && *ends > now);
     Some(match ends {
         None => Finding::no(READY, why.reason, &*why.message),

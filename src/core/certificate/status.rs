@@ -5,6 +5,7 @@ use super::{
     delivery::Outcome,
     drift::DRIFT,
     publishing,
+    removed::is_named,
     renewal::{self, Due},
     source, wanted, watched,
     write::TRIGGER_ANNOTATION,
@@ -83,7 +84,7 @@ pub(super) fn tell(
     after.next = next_step(o, after, waits.as_ref(), &delivery, now);
     after.observed_generation = Some(generation);
     after.conditions = conditions(&before.conditions, &findings, generation, now);
-    note_arrival(after, now);
+    note_arrival(o, after, now);
     match (delivery.next, publishing) {
         (Next::Save, _) | (_, Next::Save) => Step::SaveStatus,
         _ => Step::Rest(rest),
@@ -165,8 +166,10 @@ fn findings(
     let spec = &o.certificate.spec;
     let leaf = o.current().map(|pair| &pair.chain.leaf);
     let valid = leaf.is_some_and(|leaf| leaf.not_after > now);
-    let pending = after.targets.iter().find(|t| t.state != TargetState::Delivered);
-    let never = after.targets.iter().find(|t| t.serial_number.is_none());
+    // What is taken out of the spec is not waited for.
+    let named = || after.targets.iter().filter(|t| is_named(o, &t.name));
+    let pending = named().find(|t| t.state != TargetState::Delivered);
+    let never = named().find(|t| t.serial_number.is_none());
     // Of what is stalled as a whole, no import is under way.
     let silent = stalled.map_or("the import is under way", |_| "nothing is imported: the condition Stalled says why");
     let target_message = |t: &TargetStatus| {
@@ -195,7 +198,7 @@ fn findings(
         ),
         (Some(_), _, stalled) => match (never, stalled) {
             (Some(target), Some((_, why)))
-                if after.targets.iter().any(|t| t.serial_number.is_none() && t.state == TargetState::Failed) =>
+                if named().any(|t| t.serial_number.is_none() && t.state == TargetState::Failed) =>
             {
                 Finding::no(READY, why.reason, target_message(target))
             }
@@ -260,7 +263,7 @@ fn next_step(
     delivery: &Outcome,
     now: Timestamp,
 ) -> Option<NextStep> {
-    let undelivered = after.targets.iter().any(|t| t.state != TargetState::Delivered);
+    let undelivered = after.targets.iter().any(|t| is_named(o, &t.name) && t.state != TargetState::Delivered);
     let step = |action: &str, at, blocked_by| Some(NextStep { action: action.to_owned(), at, blocked_by });
     if !o.certificate.spec.enabled {
         return step("Nothing", None, Some("spec.enabled is false".into()));
@@ -294,13 +297,14 @@ fn next_step(
 }
 
 /// Whether every target has the newest one; a target that was delivered may have the one before still.
-fn all_delivered(status: &CertificateStatus) -> bool {
-    status.targets.iter().all(|t| t.state == TargetState::Delivered && t.serial_number == status.serial_number)
+fn all_delivered(o: &Observed, status: &CertificateStatus) -> bool {
+    let mut named = status.targets.iter().filter(|t| is_named(o, &t.name));
+    named.all(|t| t.state == TargetState::Delivered && t.serial_number == status.serial_number)
 }
 
 /// Notes when the newest revision was everywhere for the first time.
-pub(super) fn note_arrival(status: &mut CertificateStatus, now: Timestamp) {
-    let delivered = is_true(&status.conditions, READY) && all_delivered(status);
+pub(super) fn note_arrival(o: &Observed, status: &mut CertificateStatus, now: Timestamp) {
+    let delivered = is_true(&status.conditions, READY) && all_delivered(o, status);
     if let Some(newest) = status.history.first_mut().filter(|newest| delivered && newest.delivered_at.is_none()) {
         newest.delivered_at = Some(Time(whole_seconds(now)));
     }

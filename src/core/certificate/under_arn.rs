@@ -4,7 +4,7 @@ use super::{
     Lookup, Observed, Read, Summary, TargetObserved, Write, adoption,
     delivery::{Need, in_turn, without_arn},
     drift,
-    search::{CONSISTENT, is_of_kind, is_ours, settles, surplus, unanswered},
+    search::{CONSISTENT, is_of_kind, is_ours, is_spared, of_other_kind, settles, surplus, unanswered},
     source,
     write::{TAG_SERIAL, ownership_tags, spec_tags},
 };
@@ -67,6 +67,10 @@ pub(super) fn under_arn(
     match &seen.installed {
         None => Need::Read(Read::Installed(target.name.clone(), arn.clone())),
         Some(None) => gone(o, target, seen, status, arn, serial, now),
+        Some(Some(installed)) if !installed.description.imported => {
+            (status.serial_number, status.content_digest) = (None, None);
+            Need::Stalled(of_other_kind(o, target, arn), FOR_A_PERSON)
+        }
         Some(Some(installed)) => {
             if installed.serial.as_ref() == Some(serial) {
                 match source::is_another(o, target, seen, status, arn) {
@@ -155,13 +159,11 @@ fn twin<'a>(
     if !o.keeps_arn(target) {
         return None;
     }
-    // With a serial number in its tags it is an earlier revision, left alone; what was taken over is nobody's to delete so.
-    let spared = |arn: &CertificateArn, tags: &Tags| tags.contains_key(TAG_SERIAL) || adoption::is_adopted(arn, tags);
     let twin = |(summary, tags): &&(Summary, Tags)| {
         summary.arn != *arn
             && !summary.in_use
             && is_of_kind(o, summary)
-            && !spared(&summary.arn, tags)
+            && !is_spared(&summary.arn, tags)
             && is_ours(o, target, tags)
     };
     candidates.iter().find(twin).map(|(summary, _)| &summary.arn)

@@ -73,15 +73,37 @@ pub(super) fn was_watched(status: &CertificateStatus) -> bool {
     status.found.is_some()
 }
 
-/// It is to be managed from now on: what ACM was seen to have is to be taken over, and nothing of it was delivered by us.
-pub(super) fn begun_anew(status: CertificateStatus) -> CertificateStatus {
-    let (conditions, accounts) = (status.conditions, status.accounts);
+/// It is to be managed from now on: what ACM was seen to have is to be taken over. What was delivered when it was managed before
+/// is gone on with: whoever forgot it would make a second ARN with the same tags.
+pub(super) fn begun_anew(o: &Observed, status: CertificateStatus) -> CertificateStatus {
+    let CertificateStatus { observed_generation, conditions, accounts, published, managed, managed_targets, .. } =
+        status;
+    let named = |t: &TargetStatus| o.certificate.spec.acm.iter().any(|target| target.name == t.name);
+    let targets = managed_targets.into_iter().filter(named);
+    let targets = targets.map(|t| TargetStatus { state: TargetState::Pending, message: None, ..t }).collect();
+    // What ACM was asked for counts for the budget still, and is not asked for again.
+    let managed = managed.filter(|_| o.is_managed());
     CertificateStatus {
-        observed_generation: status.observed_generation,
-        conditions,
+        observed_generation,
+        targets,
+        published,
+        managed,
         accounts,
+        conditions,
         ..CertificateStatus::default()
     }
+}
+
+/// The targets of what was managed until now; an import whose answer is known only here counts, too.
+fn managed_targets(o: &Observed, targets: &[TargetStatus]) -> Vec<TargetStatus> {
+    let mut kept = targets.to_vec();
+    for target in kept.iter_mut().filter(|target| target.arn.is_none()) {
+        if let Some(imported) = o.memory.imported.get(&target.name) {
+            target.arn = Some(imported.arn.clone());
+            (target.imported_at, target.pending_since) = (Some(Time(whole_seconds(imported.at))), None);
+        }
+    }
+    kept
 }
 
 /// What a look gives.
@@ -189,6 +211,9 @@ fn take(
     installed: Option<&Installed>,
     after: &mut CertificateStatus,
 ) {
+    if after.found.is_none() {
+        after.managed_targets = managed_targets(o, &after.targets);
+    }
     let mut entry = TargetStatus {
         account_id: Some(arn.account().to_owned()),
         arn: Some(arn.clone()),

@@ -1,6 +1,6 @@
 //! What is done about a certificate of ACM whose ARN is known: is it ours, is it issued, is it exported, is it to be renewed.
 
-use super::{CAME_TO_NOTHING, ISSUED, RENEWING, RENEWS_BEFORE, Way, of_need, reasons, spent, wanted_algorithm};
+use super::{CAME_TO_NOTHING, ISSUED, RENEWING, RENEWS_BEFORE, Way, reasons, spent, wanted_algorithm};
 use crate::{
     api::{
         RENEW_ANNOTATION,
@@ -15,7 +15,7 @@ use crate::{
             Installed, Next, RECORD_FRESH, Read, Write,
             delivery::Need,
             drift,
-            search::{CONSISTENT, is_ours, settles},
+            search::{CONSISTENT, OTHER_IN_ACM, is_ours, of_other_kind, settles},
             under_arn::{READ_BACK, not_ours, retag_or_done},
         },
     },
@@ -61,11 +61,15 @@ impl Way<'_> {
             if matches!(need, Need::Stalled(..)) {
                 told.state = TargetState::Pending;
             }
-            return of_need(need);
+            return self.of_need(need);
+        }
+        if description.imported {
+            (told.state, told.serial_number, told.content_digest) = (TargetState::Pending, None, None);
+            return Next::Stalled(of_other_kind(self.o, self.target, arn), FOR_A_PERSON);
         }
         if let Some(message) = self.misfit(description, arn) {
             told.state = TargetState::Pending;
-            return Next::Stalled(Refusal { reason: "DifferentInAcm", message }, FOR_A_PERSON);
+            return Next::Stalled(Refusal { reason: OTHER_IN_ACM, message }, FOR_A_PERSON);
         }
         if CAME_TO_NOTHING.contains(&state) {
             return self.came_to_nothing(told, managed, arn);
@@ -89,7 +93,7 @@ impl Way<'_> {
                  named the old one has to name that"
             );
             if let Some(need) = drift::tell(told, message) {
-                return of_need(need);
+                return self.of_need(need);
             }
         }
         spent::forget(told, managed);
@@ -158,7 +162,7 @@ impl Way<'_> {
         };
         match retag_or_done(self.o, self.target, seen, told, arn, serial, self.now) {
             Need::Nothing => {}
-            need => return of_need(need),
+            need => return self.of_need(need),
         }
         let stalled = |reason, message| Next::Stalled(Refusal { reason, message }, FOR_A_PERSON);
         match &*managed.state {

@@ -160,7 +160,7 @@ impl Way<'_> {
         match delivery::failed(o, &self.target.name) {
             // Only a look: what passes is not worth a word.
             Some(Need::Wait(_, rest) | Need::Quiet(rest)) if settled => return Next::Settled(rest),
-            Some(need) => return self.unfinished(told, of_need(need)),
+            Some(need) => return self.unfinished(told, self.of_need(need)),
             None => {}
         }
         if settled && !self.looks() {
@@ -327,20 +327,20 @@ impl Way<'_> {
             _ => SignedDuration::from_mins(30),
         }
     }
-}
 
-/// What a target needs, as a step.
-fn of_need(need: Need) -> Next {
-    match need {
-        Need::Nothing => Next::Settled(LONG),
-        Need::Later(rest) => Next::Settled(rest),
-        Need::Read(read) => Next::Read(read),
-        Need::Write(write) => Next::Write(write),
-        Need::Save => Next::Save,
-        // So much passes before anybody could read of it.
-        Need::Wait(why, rest) if delivery::is_quiet(&why, rest) => Next::Quiet(rest),
-        Need::Wait(why, rest) => Next::Wait(why, rest),
-        Need::Stalled(why, rest) => Next::Stalled(why, rest),
-        Need::Quiet(rest) => Next::Quiet(rest),
+    /// What a target needs, as a step.
+    fn of_need(&self, need: Need) -> Next {
+        match need {
+            Need::Nothing => Next::Settled(LONG),
+            Need::Later(rest) => Next::Settled(rest),
+            Need::Read(read) => Next::Read(read),
+            Need::Write(write) => Next::Write(write),
+            Need::Save => Next::Save,
+            // So much passes before anybody could read of it.
+            Need::Wait(why, rest) if delivery::is_quiet(self.o, &why, rest) => Next::Quiet(rest),
+            Need::Wait(why, rest) => Next::Wait(why, rest),
+            Need::Stalled(why, rest) => Next::Stalled(why, rest),
+            Need::Quiet(rest) => Next::Quiet(rest),
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! The way to an ARN: what ACM has of ours, else RequestCertificate, right after a record of it.
 
-use super::{Way, of_need, wanted_algorithm};
+use super::{Way, wanted_algorithm};
 use crate::{
     api::{
         certificate::{ManagedStatus, TargetState, TargetStatus},
@@ -57,7 +57,7 @@ impl Way<'_> {
         }
         let ours = match ours(o, self.target, told, None, self.now) {
             Ok(ours) => ours,
-            Err(need) => return of_need(need),
+            Err(need) => return self.of_need(need),
         };
         if let Some((first, rest)) = ours.split_first() {
             if let Some((surplus, _)) = rest.iter().find(|(summary, _)| !summary.in_use) {

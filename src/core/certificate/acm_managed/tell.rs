@@ -51,7 +51,7 @@ pub(super) fn tell(
     after.next = next_step(o, after, waits);
     after.observed_generation = Some(generation);
     after.conditions = conditions(&before.conditions, &findings, generation, now);
-    status::note_arrival(after, now);
+    status::note_arrival(o, after, now);
     match (next, publishing) {
         (Next::Save, _) | (_, Next::Save) => Step::SaveStatus,
         _ => Step::Rest(rest),

@@ -9,7 +9,7 @@ use crate::{
         conditions::PUBLISHED,
         publish::{ObjectRef, Place, PublishState},
     },
-    core::certificate::published::{Version, applied, field_manager},
+    core::certificate::published::{self, MARK, Trouble, Version, applied, field_manager},
 };
 
 mod any;
@@ -263,6 +263,72 @@ fn who_was_frozen_in_its_write_undoes_nothing_that_came_after() {
 }
 
 #[test]
+fn who_was_frozen_before_a_first_write_writes_nothing_that_was_withdrawn_meanwhile() {
+    let one = || json!([entries()[0], entries()[1]]);
+    // Withdrawn before anybody wrote it: alone in its object, or beside what stands there already.
+    for (before, wanted) in [(json!([]), entries()), (one(), entries())] {
+        for fault in [Fault::Fine, Fault::CrashBefore, Fault::CrashAfter, Fault::AnswerLost, Fault::Unsent] {
+            for moment in 0..7 {
+                let mut world = World::new(&two_targets());
+                world.put_on_shelf(ingress());
+                world.put_on_shelf(config());
+                publish(&mut world, before.clone());
+                world.converge();
+                publish(&mut world, wanted.clone());
+                faulty(&mut world, &[Fault::Fine, Fault::CrashBefore]);
+                // Its record is stored, and its call on the way.
+                let recorded = world.certificate.status.clone().unwrap().published;
+                let late: Vec<_> = recorded
+                    .iter()
+                    .filter(|p| p.state == PublishState::Pending)
+                    .map(|p| (p.object(), world.shelved(&p.object()).unwrap().version.clone(), p.fields.clone()))
+                    .collect();
+                assert!(!late.is_empty());
+                publish(&mut world, before.clone());
+                let mut calls = 0;
+                world.pass(|| {
+                    calls += 1;
+                    if calls == moment { fault } else { Fault::Fine }
+                });
+                world.converge();
+                for (object, version, fields) in late {
+                    let mut o = world.observe();
+                    world.publish(&mut o, &object, &version, fields, false);
+                    world.conflicts = 0;
+                }
+                people::assert_as_wanted(&mut world, false);
+                assert!(world.shelf.iter().all(|s| s.value(&annotation(MARK)).is_none()), "{fault:?} at {moment}");
+                assert_silent(&mut world);
+            }
+        }
+    }
+}
+
+#[test]
+fn what_may_have_been_written_without_an_answer_is_taken_back() {
+    let mut world = World::new(&two_targets());
+    world.put_on_shelf(ingress());
+    world.put_on_shelf(config());
+    world.converge();
+    publish(&mut world, entries());
+    // The record, and one write.
+    faulty(&mut world, &[Fault::Fine, Fault::AnswerLost]);
+    assert!(world.shelf.iter().any(|s| !s.fields.is_empty()));
+    let mut o = world.observe();
+    for object in [ingress(), config()] {
+        for _ in 0..5 {
+            let trouble = Trouble { state: PublishState::Unavailable, message: "no answer".into() };
+            published::failed(&mut o, &object, trouble, world.now);
+        }
+    }
+    world.process.memory.insert(o.uid(), o.memory);
+    publish(&mut world, json!([]));
+    world.converge();
+    assert!(world.shelf.iter().all(|s| s.fields.is_empty()));
+    assert!(world.certificate.status.as_ref().unwrap().published.is_empty());
+}
+
+#[test]
 fn a_withdrawn_entry_of_an_object_that_is_gone_is_forgotten() {
     let mut world = publishing();
     world.converge();
@@ -324,20 +390,24 @@ fn what_is_applied_is_the_fields_and_nothing_else() {
     let edge = arn(&world, "edge");
     let read = Version { uid: "u".into(), resource_version: "7".into() };
     assert_eq!(
-        applied(&ingress.object(), &read, &ingress.fields),
+        applied(&ingress.object(), &read, &ingress.fields, false),
         json!({ "apiVersion": "networking.k8s.io/v1", "kind": "Ingress",
             "metadata": { "name": "web", "uid": "u", "resourceVersion": "7", "annotations": { ARN: edge } } })
     );
     assert_eq!(
-        applied(&config.object(), &read, &config.fields),
+        applied(&config.object(), &read, &config.fields, false),
         json!({ "apiVersion": "v1", "kind": "ConfigMap",
             "metadata": { "name": "arns", "uid": "u", "resourceVersion": "7" },
             "data": { "edge": edge, "far": arn(&world, "far") } })
     );
     assert_eq!(
-        applied(&config.object(), &read, &[]),
+        applied(&config.object(), &read, &[], false),
         json!({ "apiVersion": "v1", "kind": "ConfigMap",
             "metadata": { "name": "arns", "uid": "u", "resourceVersion": "7" } })
+    );
+    assert_eq!(
+        applied(&config.object(), &read, &[], true)["metadata"],
+        json!({ "name": "arns", "uid": "u", "resourceVersion": "7", "annotations": { MARK: "7" } })
     );
 }
 

@@ -427,3 +427,36 @@ fn credentials_that_change_within_a_pass_leave_nothing_of_what_was_seen() {
     assert!(!o.is_still("prod", &other));
     assert!(o.targets["edge"].lookup.is_none() && o.sessions.is_empty());
 }
+
+#[test]
+fn a_new_one_tells_of_a_long_wait_for_acms_list_by_one_write_and_of_a_short_one_by_none() {
+    let managed = json!({
+        "accountRef": { "name": "prod" }, "region": "eu-west-1", "duration": "2160h",
+        "source": { "acmManaged": { "certificateAuthority": { "name": "Example Private CA" } } },
+        "subject": { "domainName": "app.pay.example" }, "acm": [{ "name": "edge" }],
+    });
+    for spec in [one_target(), managed] {
+        let mut writes = vec![];
+        for wait in [0, 9, 15] {
+            let mut world = World::new(&spec);
+            // As the API server fills it in.
+            world.certificate.status = Some(serde_json::from_value(json!({ "observedGeneration": -1 })).unwrap());
+            if spec["source"]["acmManaged"].is_null() {
+                until(&mut world, |w| w.requests.values().any(|r| r.status.is_some()));
+            }
+            world.next_list = world.now + SignedDuration::from_secs(wait);
+            world.pass(|| Fault::Fine);
+            if wait > 0 {
+                let conditions = &world.certificate.status.as_ref().unwrap().conditions;
+                let told = conditions.iter().find(|c| c.type_ == READY);
+                let told = told.map(|c| c.message.contains("waits for a new list of what ACM has"));
+                assert_eq!(told, (wait == 15).then_some(true), "{wait} s: {conditions:#?}");
+            }
+            world.converge();
+            assert!(ready(&world) && world.acm.len() == 1, "{:#?}", world.certificate.status);
+            writes.push(world.changes);
+            assert_silent(&mut world);
+        }
+        assert_eq!([writes[1] - writes[0], writes[2] - writes[0]], [0, 1]);
+    }
+}

@@ -100,6 +100,8 @@ pub struct World {
     pub requests: BTreeMap<i64, CertificateRequest>,
     pub acm: Vec<InAcm>,
     pub account: AwsAccount,
+    /// The AWS account that its credentials lead to.
+    pub leads_to: &'static str,
     /// The account's budget is used up.
     pub account_spent: Option<Spent>,
     /// The running process.
@@ -151,6 +153,8 @@ pub struct World {
     pub tag_reads: usize,
     pub describes: usize,
     pub lists: usize,
+    /// No list is made before.
+    pub next_list: Timestamp,
     /// Writes to other objects that found them changed, of the step that was taken last.
     pub conflicts: usize,
     /// What people do while a process is frozen and the other one works.
@@ -187,6 +191,7 @@ impl World {
             requests: BTreeMap::new(),
             acm: vec![],
             account: account(),
+            leads_to: "111122223333",
             account_spent: None,
             process: Process::default(),
             other: Process::default(),
@@ -216,6 +221,7 @@ impl World {
             tag_reads: 0,
             describes: 0,
             lists: 0,
+            next_list: Timestamp::MIN,
             conflicts: 0,
             meanwhile: None,
             shelf: vec![],

@@ -9,7 +9,7 @@ use super::{
     Fault, InAcm, LAG, World,
 };
 use crate::{
-    api::names::CertificateArn,
+    api::names::{CertificateArn, Located},
     aws::{
         error::{AwsError, Kind},
         port::{Description, Issuance, Summary},
@@ -24,9 +24,14 @@ use kube::ResourceExt;
 use std::{collections::BTreeMap, sync::Arc};
 
 impl World {
+    /// Whether it is in the account that the credentials lead to.
+    pub(super) fn is_here(&self, c: &InAcm) -> bool {
+        c.arn.account() == self.leads_to
+    }
+
     /// What ACM tells of an ARN.
     pub(super) fn shown(&self, arn: &CertificateArn) -> Option<&InAcm> {
-        self.acm.iter().find(|c| c.arn == *arn && self.now >= c.created + self.hidden)
+        self.acm.iter().find(|c| c.arn == *arn && self.is_here(c) && self.now >= c.created + self.hidden)
     }
 
     pub(super) fn fail(o: &mut Observed, target: &str, kind: Kind) {
@@ -56,7 +61,7 @@ impl World {
             Read::Namespace => o.namespace_labels = Some(BTreeMap::new()),
             Read::Session(account) => {
                 let kept_out = self.kept_out.clone();
-                o.sessions.insert(account, kept_out.map_or_else(|| Ok("111122223333".parse().unwrap()), Err));
+                o.sessions.insert(account, kept_out.map_or_else(|| Ok(self.leads_to.parse().unwrap()), Err));
             }
             Read::Authority => {
                 o.authority = Some(Ok(self.ca.known()));
@@ -83,8 +88,9 @@ impl World {
             Read::Shown(target) => {
                 // Others make lists all the time: what is a minute old is in them.
                 let names: Vec<String> = o.current().iter().flat_map(|p| p.chain.leaf.names.dns.clone()).collect();
-                let shown =
-                    |c: &&InAcm| self.now >= c.created + LAG && c.leaf.names.dns.iter().any(|n| names.contains(n));
+                let shown = |c: &&InAcm| {
+                    self.is_here(c) && self.now >= c.created + LAG && c.leaf.names.dns.iter().any(|n| names.contains(n))
+                };
                 let found = self.acm.iter().filter(shown).map(|c| (summary(c), c.tags.clone())).collect();
                 o.targets.entry(target).or_default().shown = Some(found);
             }
@@ -134,12 +140,15 @@ impl World {
     fn lookup(&mut self, o: &mut Observed, target: String, newer_than: Timestamp) {
         let names = search::known_names(o);
         let found = |c: &&InAcm| {
-            (self.now >= c.created + LAG || self.process.own.contains(&c.arn))
+            self.is_here(c)
+                && (self.now >= c.created + LAG || self.process.own.contains(&c.arn))
                 && c.leaf.names.dns.iter().any(|name| names.contains(name))
         };
-        let lookup = if self.now > newer_than {
-            self.lists += 1;
+        let lookup = if self.now < self.next_list {
+            Lookup::NotYet(self.next_list)
+        } else if self.now > newer_than {
             let found: Vec<_> = self.acm.iter().filter(found).map(|c| (summary(c), c.tags.clone())).collect();
+            self.lists += 1;
             if search::is_clear(o, &target, &found, newer_than) {
                 self.process.begun.remove(&target);
             }
@@ -279,7 +288,7 @@ impl World {
                 o.targets.entry(target).or_default().tags = Some(Some(there.tags.clone()));
             }
             Write::DeleteFromAcm(target, arn) => self.delete_from_acm(o, target, &arn),
-            Write::Publish { object, version, fields } => self.publish(o, &object, &version, fields),
+            Write::Publish { object, version, fields, mark } => self.publish(o, &object, &version, fields, mark),
         }
     }
 
@@ -333,7 +342,9 @@ impl World {
         let region = spec.region.as_ref().unwrap_or(&self.certificate.spec.region);
         let n = self.new_imports;
         let arn: CertificateArn =
-            format!("arn:aws:acm:{region}:111122223333:certificate/00000000-0000-0000-0000-{n:012}").parse().unwrap();
+            format!("arn:aws:acm:{region}:{}:certificate/00000000-0000-0000-0000-{n:012}", self.leads_to)
+                .parse()
+                .unwrap();
         let leaf = self.leaf_to_import(o);
         self.acm.push(InAcm {
             arn: arn.clone(),

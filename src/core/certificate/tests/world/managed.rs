@@ -120,7 +120,7 @@ impl World {
             self.new_imports += 1;
             let n = self.new_imports;
             let arn: CertificateArn =
-                format!("arn:aws:acm:eu-west-1:111122223333:certificate/10000000-0000-0000-0000-{n:012}")
+                format!("arn:aws:acm:eu-west-1:{}:certificate/10000000-0000-0000-0000-{n:012}", self.leads_to)
                     .parse()
                     .unwrap();
             let (leaf, key) = self.issue(&order);

@@ -3,7 +3,7 @@
 use super::{
     super::super::{
         Observed,
-        published::{self, PublishedSeen, Trouble, Version},
+        published::{self, MARK, PublishedSeen, Trouble, Version},
     },
     World,
 };
@@ -114,6 +114,7 @@ impl World {
         object: &ObjectRef,
         version: &Version,
         fields: Vec<PublishedField>,
+        mark: bool,
     ) {
         self.shelf_writes += 1;
         let trouble = |state| Trouble { state, message: "no".into() };
@@ -131,7 +132,8 @@ impl World {
             }
             let before = there.fields.clone();
             for (place, (_, managers)) in &mut there.fields {
-                if !fields.iter().any(|f| f.is_at(place)) {
+                let stays = fields.iter().any(|f| f.is_at(place)) || (mark && *place == annotation(MARK));
+                if !stays {
                     managers.remove(OURS);
                 }
             }
@@ -141,13 +143,16 @@ impl World {
                 *value = field.arn.to_string();
                 managers.insert(OURS);
             }
+            if mark {
+                there.fields.insert(annotation(MARK), (version.resource_version.clone(), BTreeSet::from([OURS])));
+            }
             if there.fields != before {
                 there.changed();
             }
-            Ok(())
+            Ok(there.version.clone())
         });
         match done {
-            Ok(()) => published::succeeded(o, object, fields),
+            Ok(after) => published::succeeded(o, object, (version, after), fields, mark),
             Err(trouble) => published::failed(o, object, trouble, self.now),
         }
     }
