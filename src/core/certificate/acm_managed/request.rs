@@ -55,7 +55,7 @@ impl Way<'_> {
             }
             return Next::Write(Write::RequestNew(self.target.name.clone()));
         }
-        let ours = match ours(o, self.target, told, None, self.now) {
+        let ours = match ours(o, self.target, &self.asked_of(told, managed), None, self.now) {
             Ok(ours) => ours,
             Err(need) => return self.of_need(need),
         };
@@ -93,6 +93,15 @@ impl Way<'_> {
         told.pending_since = Some(at);
         (told.state, told.message) = (TargetState::Pending, None);
         Next::Save
+    }
+
+    /// A target as its status tells of it and, where that was wiped, as this process knows that ACM was asked for it: a list of before
+    /// may not show what came of that. A time to come is of a clock that was set back since, and would be waited for too long.
+    fn asked_of(&self, told: &TargetStatus, managed: &ManagedStatus) -> TargetStatus {
+        // What was counted in this pass is not asked for yet.
+        let counted = self.o.counted.as_ref().map(|(at, _)| *at);
+        let asked = managed.asked.iter().rfind(|asked| Some(asked.0) != counted && asked.0 <= self.now).cloned();
+        TargetStatus { imported_at: told.imported_at.clone().max(asked), ..told.clone() }
     }
 
     /// What has to be looked at, or what is in the way, before ACM is asked.

@@ -46,6 +46,29 @@ fn a_restored_one_that_failed_is_requested_again() {
     assert_silent(&mut world);
 }
 
+/// ACM's list does not show yet what was asked for a moment ago.
+#[test]
+fn a_status_that_is_wiped_right_after_the_request_makes_no_second_arn() {
+    let mut world = World::new(&managed(false));
+    world.now += SignedDuration::from_mins(5);
+    while world.of_target("edge").is_empty() {
+        world.pass(|| Fault::Fine);
+    }
+    world.crash();
+    // The new process learns from the status that ACM was asked.
+    world.pass(|| Fault::Fine);
+    world.certificate.status = None;
+    world.touch();
+    for _ in 0..6 {
+        assert_eq!(world.of_target("edge").len(), 1, "{:#?}", world.certificate.status);
+        if let Pass::Rested(rest) = world.pass(|| Fault::Fine) {
+            world.now += rest.min(SignedDuration::from_secs(30));
+        }
+    }
+    world.converge();
+    assert_eq!((world.of_target("edge").len(), ready(&world)), (1, true), "{:#?}", world.certificate.status);
+}
+
 #[test]
 fn a_restored_one_that_acm_never_issues_is_looked_at_ever_less() {
     let mut world = World::new(&managed(true));

@@ -87,7 +87,7 @@ impl World {
             Read::Lookup(target, newer_than) => self.lookup(o, target, newer_than),
             Read::Shown(target) => {
                 // Others make lists all the time: what is a minute old is in them.
-                let names: Vec<String> = o.current().iter().flat_map(|p| p.chain.leaf.names.dns.clone()).collect();
+                let names = search::known_names(o);
                 let shown = |c: &&InAcm| {
                     self.is_here(c) && self.now >= c.created + LAG && c.leaf.names.dns.iter().any(|n| names.contains(n))
                 };
