@@ -1,6 +1,8 @@
 //! A Certificate that is only watched: what ACM says of it is told, and nothing is written to AWS.
 
-use super::{FINALIZER, Installed, LONG, Observed, PATIENCE, Read, Write, age, delivery::fresh, drift};
+use super::{
+    FINALIZER, Installed, LONG, Observed, PATIENCE, Read, Write, age, delivery::fresh, drift, removed::is_named,
+};
 use crate::{
     api::{
         ACM_VERSION_ANNOTATION, DISCOVERED_BY_LABEL,
@@ -78,8 +80,7 @@ pub(super) fn was_watched(status: &CertificateStatus) -> bool {
 pub(super) fn begun_anew(o: &Observed, status: CertificateStatus) -> CertificateStatus {
     let CertificateStatus { observed_generation, conditions, accounts, published, managed, managed_targets, .. } =
         status;
-    let named = |t: &TargetStatus| o.certificate.spec.acm.iter().any(|target| target.name == t.name);
-    let targets = managed_targets.into_iter().filter(named);
+    let targets = managed_targets.into_iter().filter(|t| is_named(o, &t.name));
     let targets = targets.map(|t| TargetStatus { state: TargetState::Pending, message: None, ..t }).collect();
     // What ACM was asked for counts for the budget still, and is not asked for again.
     let managed = managed.filter(|_| o.is_managed());
