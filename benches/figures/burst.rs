@@ -45,8 +45,24 @@ impl Meter {
     }
 }
 
-/// `many` Certificates at once, ECDSA P-256, one target.
-pub async fn burst(stand: &Stand, many: usize) -> Outcome<Vec<Row>> {
+/// So often it is done: what else a machine does at times must not decide.
+const ROUNDS: usize = 5;
+
+/// The operator's way once, and the bare client's right after it.
+struct Round {
+    wall: f64,
+    cpu: f64,
+    told: String,
+    peak: f64,
+    requests: f64,
+    lists: f64,
+    bare: f64,
+    same: f64,
+}
+
+#[expect(clippy::cast_precision_loss, reason = "some thousand")]
+async fn round(stand: &Stand, many: usize) -> Outcome<Round> {
+    stand.wipe().await?;
     let operator = Operator::start(stand, &[]).await?;
     let authority = stand.account("bench", ACCOUNT, false, "EC_prime256v1").await?;
     // One first: what is shared, and what the bare client repeats.
@@ -61,26 +77,55 @@ pub async fn burst(stand: &Stand, many: usize) -> Outcome<Vec<Row>> {
     ready?;
     let wall = began.elapsed().as_secs_f64();
     let (cpu, told, (_, peak)) = (meter.used("operator"), meter.told(), operator.process().memory());
-    let requests = log.ours_in(NAMESPACE)?.len();
-    let lists = busiest_minute(&stand.ledger().await?, "acm:ListCertificates");
+    let requests = log.ours_in(NAMESPACE)?.len() as f64 / many as f64;
+    let lists = busiest_minute(&stand.ledger().await?, "acm:ListCertificates") as f64;
     operator.stop().await?;
+    let meter = Meter::new(stand, None)?;
     let (bare, same) = replay::replay(stand, many).await?;
+    let told = format!("{told}; with the bare client {}", meter.told());
+    Ok(Round { wall, cpu, told, peak, requests, lists, bare, same })
+}
+
+/// `many` Certificates at once, ECDSA P-256, one target.
+pub async fn burst(stand: &Stand, many: usize) -> Outcome<Vec<Row>> {
+    let mut rounds = Vec::new();
+    for _ in 0..ROUNDS {
+        rounds.push(round(stand, many).await?);
+    }
+    let of = |figure: fn(&Round) -> f64| {
+        let mut all: Vec<f64> = rounds.iter().map(figure).collect();
+        all.sort_by(f64::total_cmp);
+        all
+    };
+    let middle = |figure: fn(&Round) -> f64| percentile(&of(figure), 50);
+    let most = |figure: fn(&Round) -> f64| percentile(&of(figure), 100);
+    let span = |figure: fn(&Round) -> f64| {
+        let all = of(figure);
+        format!("{:.1} to {:.1}", percentile(&all, 0), percentile(&all, 100))
+    };
     #[expect(clippy::cast_precision_loss, reason = "some thousand")]
-    let (each, scale) = (requests as f64 / many as f64, many as f64 / 1000.0);
+    let scale = many as f64 / 1000.0;
     let what = |what: &str| format!("{many} at once, ECDSA P-256, one target: {what}");
     let (time, cpu_goal, memory) = (PEERS.0 * 0.4 * scale, PEERS.1 / 5.0 * scale, PEERS.2 / 4.0);
-    let ratio = wall / bare;
-    Ok(vec![
-        Row::new(&what("time to all Ready"), &format!("≤ {time:.1} s (0.4 ×)"), format!("{wall:.1} s"), wall <= time)
-            .peers("123.8 s, without ACM"),
+    let (wall, cpu, peak, lists) = (middle(|r| r.wall), middle(|r| r.cpu), most(|r| r.peak), most(|r| r.lists));
+    let (bare, ratios) = (middle(|r| r.bare), of(|r| r.wall / r.bare));
+    let ratio = percentile(&ratios, 50);
+    let each: Vec<String> = ratios.iter().map(|ratio| format!("{ratio:.2}")).collect();
+    let mut rows = vec![
+        Row::new(
+            &what("time to all Ready"),
+            &format!("≤ {time:.1} s (0.4 ×)"),
+            format!("{wall:.1} s ({})", span(|r| r.wall)),
+            wall <= time,
+        )
+        .peers("123.8 s, without ACM"),
         Row::new(
             &what("CPU of the operator"),
             &format!("≤ {cpu_goal:.1} s (1/5)"),
-            format!("{cpu:.1} s"),
+            format!("{cpu:.1} s ({})", span(|r| r.cpu)),
             cpu <= cpu_goal,
         )
         .peers("63.5 s"),
-        Row::told(&what("CPU seconds of each"), told).peers("API server 113.7, etcd 25.0"),
         Row::new(
             &what("peak resident memory"),
             &format!("≤ {memory:.0} MiB (1/4)"),
@@ -88,15 +133,25 @@ pub async fn burst(stand: &Stand, many: usize) -> Outcome<Vec<Row>> {
             peak <= memory,
         )
         .peers("152 + 53 MiB"),
-        Row::told(&what("API requests each"), format!("{each:.1}")).peers("21.8"),
+        Row::told(&what("API requests each"), format!("{:.1}", most(|r| r.requests))).peers("21.8"),
         Row::new(
             &what("against the same requests by a bare client"),
             "≤ 1.25",
-            format!("{ratio:.2} ({wall:.1} s against {bare:.1} s for {same:.0} requests each)"),
+            format!(
+                "{ratio:.2}, the middle one of {}; the bare client {bare:.1} s ({}) for {:.0} requests each",
+                each.join(", "),
+                span(|r| r.bare),
+                most(|r| r.same)
+            ),
             ratio <= 1.25,
         ),
-        Row::new(&what("ListCertificates in the busiest minute"), "≤ 6", lists.to_string(), lists <= 6),
-    ])
+        Row::new(&what("ListCertificates in the busiest minute"), "≤ 6", format!("{lists:.0}"), lists <= 6.0),
+    ];
+    for round in rounds {
+        let ratio = format!("{:.1} s, {:.1} s", round.wall, round.bare);
+        rows.push(Row::told(&what(&format!("CPU seconds of each, {ratio}")), round.told));
+    }
+    Ok(rows)
 }
 
 /// The most calls of an operation in any minute.

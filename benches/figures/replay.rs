@@ -144,6 +144,7 @@ pub async fn replay(stand: &Stand, many: usize) -> Outcome<(f64, f64)> {
     let made = log
         .read()?
         .iter()
+        .filter(|r| !r.is_ours())
         .filter(|r| {
             r.object.namespace == NAMESPACE && r.object.name.contains("again-") || r.object.resource == "events"
         })
