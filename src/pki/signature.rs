@@ -1,10 +1,18 @@
 //! Whether a signature was made with a key.
 
 use super::{Problem, algorithm::KeyAlgorithm};
-use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA384_ASN1, ECDSA_P256_SHA512_ASN1, ECDSA_P384_SHA256_ASN1,
-    ECDSA_P384_SHA384_ASN1, ECDSA_P384_SHA512_ASN1, ECDSA_P521_SHA256_ASN1, ECDSA_P521_SHA384_ASN1,
-    ECDSA_P521_SHA512_ASN1, UnparsedPublicKey, VerificationAlgorithm,
+use aws_lc_rs::{
+    digest::{Context, SHA256},
+    signature::{
+        ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA384_ASN1, ECDSA_P256_SHA512_ASN1, ECDSA_P384_SHA256_ASN1,
+        ECDSA_P384_SHA384_ASN1, ECDSA_P384_SHA512_ASN1, ECDSA_P521_SHA256_ASN1, ECDSA_P521_SHA384_ASN1,
+        ECDSA_P521_SHA512_ASN1, UnparsedPublicKey, VerificationAlgorithm,
+    },
+};
+use std::{
+    collections::HashSet,
+    mem,
+    sync::{LazyLock, Mutex, PoisonError},
 };
 use x509_parser::{
     der_parser::asn1_rs::BitString,
@@ -18,6 +26,75 @@ use x509_parser::{
 
 /// Checks a signature over `data`. SHA-1 and whatever AWS Private CA does not sign with is refused.
 pub(super) fn verify(
+    key: &SubjectPublicKeyInfo<'_>,
+    algorithm: &AlgorithmIdentifier<'_>,
+    signature: &BitString<'_>,
+    data: &[u8],
+) -> Result<(), Problem> {
+    let digest = digest(key, algorithm, signature, data);
+    let fitted = || FITTED.lock().unwrap_or_else(PoisonError::into_inner);
+    if fitted().has(&digest) {
+        return Ok(());
+    }
+    check(key, algorithm, signature, data)?;
+    fitted().put(digest);
+    Ok(())
+}
+
+/// Every pass looks at the same request and chain once more, and every chain has the same root: what fitted once is not
+/// computed again.
+static FITTED: LazyLock<Mutex<Fitted>> = LazyLock::new(Mutex::default);
+
+/// Digests of what fitted lately. At most two sets of this many are kept, 32 bytes each; what is asked for stays.
+const MOST: usize = 4096;
+
+#[derive(Default)]
+struct Fitted {
+    young: HashSet<[u8; 32]>,
+    old: HashSet<[u8; 32]>,
+}
+
+impl Fitted {
+    fn has(&mut self, digest: &[u8; 32]) -> bool {
+        if self.young.contains(digest) {
+            return true;
+        }
+        let was = self.old.contains(digest);
+        if was {
+            self.put(*digest);
+        }
+        was
+    }
+
+    fn put(&mut self, digest: [u8; 32]) {
+        if self.young.len() >= MOST {
+            self.old = mem::take(&mut self.young);
+        }
+        self.young.insert(digest);
+    }
+}
+
+/// The SHA-256 of all that decides whether a signature fits, each part behind its length.
+fn digest(
+    key: &SubjectPublicKeyInfo<'_>,
+    algorithm: &AlgorithmIdentifier<'_>,
+    signature: &BitString<'_>,
+    data: &[u8],
+) -> [u8; 32] {
+    let parameters = algorithm.parameters.as_ref();
+    let tag = parameters.map_or(0, |any| any.tag().0).to_be_bytes();
+    let parameters = parameters.map_or(&[][..], |any| any.data);
+    let mut context = Context::new(&SHA256);
+    for part in [key.raw, algorithm.algorithm.as_bytes(), &tag, parameters, &signature.data, data] {
+        context.update(&part.len().to_be_bytes());
+        context.update(part);
+    }
+    let mut digest = [0; 32];
+    digest.copy_from_slice(context.finish().as_ref());
+    digest
+}
+
+fn check(
     key: &SubjectPublicKeyInfo<'_>,
     algorithm: &AlgorithmIdentifier<'_>,
     signature: &BitString<'_>,
@@ -61,4 +138,26 @@ fn ecdsa(
         (KeyAlgorithm::EcSecp521r1, _) => &ECDSA_P521_SHA512_ASN1,
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn number(n: usize) -> [u8; 32] {
+        let mut digest = [0; 32];
+        digest[..8].copy_from_slice(&n.to_be_bytes());
+        digest
+    }
+
+    #[test]
+    fn what_is_asked_for_stays_and_the_rest_goes() {
+        let mut fitted = Fitted::default();
+        for n in 0..10 * MOST {
+            fitted.put(number(n));
+            assert!(fitted.has(&number(0)), "after {n}");
+            assert!(fitted.young.len() + fitted.old.len() <= 2 * MOST);
+        }
+        assert!(fitted.has(&number(10 * MOST - 1)) && !fitted.has(&number(MOST)));
+    }
 }

@@ -37,6 +37,24 @@ fn requests_are_read_back() {
 }
 
 #[test]
+fn a_request_that_was_read_says_nothing_of_one_that_is_changed() {
+    let text = create_csr(&SCENE.key, &subject(), None).unwrap();
+    let der = pem::blocks(&text, 32_768).unwrap().remove(0).der.to_vec();
+    let of = |name: &[u8]| der.windows(name.len()).position(|at| at == name).unwrap();
+    // A letter of its name, a byte of its key, the last byte of its signature.
+    let key = of(&SCENE.key.public_key_der()) + SCENE.key.public_key_der().len() - 1;
+    for place in [of(b"a.example.com"), key, der.len() - 1] {
+        let mut changed = der.clone();
+        changed[place] ^= 1;
+        let changed = pem::encode("CERTIFICATE REQUEST", &changed);
+        for _ in 0..2 {
+            assert!(Csr::parse(&text).is_ok());
+            assert!(Csr::parse(&changed).is_err(), "with another byte {place}");
+        }
+    }
+}
+
+#[test]
 fn subjects() {
     let key = &SCENE.key;
     let make = |subject: &SubjectRequest| create_csr(key, subject, None).and_then(|text| Csr::parse(&text));
