@@ -36,6 +36,9 @@ struct Args {
     /// How many Certificates are applied at once, and how many RSA keys are made at once.
     #[arg(long, default_value_t = 1000)]
     many: usize,
+    /// How often the burst is run, and the bare client after it; the middle one counts.
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
     /// How many certificates are discovered.
     #[arg(long, default_value_t = 10_000)]
     found: u32,
@@ -80,7 +83,7 @@ async fn measure(figure: &str, stand: &Stand, args: &Args) -> Outcome<Vec<Row>> 
         "size" => machine::size(stand),
         "counts" => counts::counts(stand).await,
         "rest" => counts::rest(stand, args.rest_seconds).await,
-        "burst" => burst::burst(stand, args.many).await,
+        "burst" => burst::burst(stand, args.many, args.rounds).await,
         "delay" => burst::delay(stand).await,
         "quotas" => quotas::quotas(stand).await,
         "rsa" => burst::rsa(stand, args.many).await,
