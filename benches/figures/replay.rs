@@ -3,7 +3,11 @@
 use super::stand::{NAMESPACE, Outcome, Stand, told};
 use arnkeeper::api::{AwsAccount, Certificate, CertificateRequest};
 use futures::{StreamExt, TryStreamExt};
-use kube::{Api, api::WatchParams};
+use kube::{
+    Api, Client, Config,
+    api::WatchParams,
+    config::{KubeConfigOptions, Kubeconfig},
+};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::{fmt::Debug, time::Instant};
@@ -21,16 +25,24 @@ struct Pattern {
     event: Value,
 }
 
-async fn get(stand: &Stand, path: &str) -> Outcome<Value> {
+/// A client with the operator's own rights: what they cost the API server is part of a request.
+async fn as_operator(stand: &Stand) -> Outcome<Client> {
+    let what = "the operator's kubeconfig";
+    let file = Kubeconfig::read_from(stand.dir.join("arnkeeper-0.kubeconfig")).map_err(told(what))?;
+    let config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await.map_err(told(what))?;
+    Client::try_from(config).map_err(told(what))
+}
+
+async fn get(client: &Client, path: &str) -> Outcome<Value> {
     let request = http::Request::get(path).body(vec![]).map_err(told(path))?;
-    let text = stand.client.request_text(request).await.map_err(told(path))?;
+    let text = client.request_text(request).await.map_err(told(path))?;
     serde_json::from_str(&text).map_err(told(path))
 }
 
-async fn send(stand: &Stand, method: &str, path: &str, body: &Value) -> Outcome<Value> {
+async fn send(client: &Client, method: &str, path: &str, body: &Value) -> Outcome<Value> {
     let request = http::Request::builder().method(method).uri(path).header("content-type", "application/json");
     let body = if body.is_null() { vec![] } else { body.to_string().into_bytes() };
-    let text = stand.client.request_text(request.body(body).map_err(told(path))?).await;
+    let text = client.request_text(request.body(body).map_err(told(path))?).await;
     let text = text.map_err(|error| format!("{method} {path}: {error}"))?;
     serde_json::from_str(&text).map_err(told(path))
 }
@@ -48,28 +60,28 @@ fn renamed(object: &Value, name: &str) -> Outcome<Value> {
 }
 
 impl Pattern {
-    async fn of_sample(stand: &Stand) -> Outcome<Self> {
-        let events = get(stand, "/apis/events.k8s.io/v1/namespaces/bench/events").await?;
+    async fn of_sample(client: &Client) -> Outcome<Self> {
+        let events = get(client, "/apis/events.k8s.io/v1/namespaces/bench/events").await?;
         let event = events["items"].as_array().into_iter().flatten().find(|e| e["regarding"]["name"] == "sample");
         Ok(Self {
-            certificate: get(stand, &format!("{GROUP}/awscertificates/sample")).await?,
-            request: get(stand, &format!("{GROUP}/awscertificaterequests/sample-1")).await?,
-            secret: get(stand, &format!("{CORE}/secrets/sample-tls")).await?,
+            certificate: get(client, &format!("{GROUP}/awscertificates/sample")).await?,
+            request: get(client, &format!("{GROUP}/awscertificaterequests/sample-1")).await?,
+            secret: get(client, &format!("{CORE}/secrets/sample-tls")).await?,
             event: event.cloned().ok_or("the sample has no event")?,
         })
     }
 
     /// One first issuance: a user's request and eleven of the operator's.
-    async fn replay(&self, stand: &Stand, name: &str) -> Outcome<()> {
+    async fn replay(&self, user: &Client, client: &Client, name: &str) -> Outcome<()> {
         let certificates = format!("{GROUP}/awscertificates");
         let requests = format!("{GROUP}/awscertificaterequests");
         let secrets = format!("{CORE}/secrets");
         let mut certificate = renamed(&self.certificate, name)?;
         let status = certificate["status"].take();
-        let mut certificate = send(stand, "POST", &certificates, &certificate).await?;
+        let mut certificate = send(user, "POST", &certificates, &certificate).await?;
         let owner = certificate["metadata"]["uid"].clone();
         let secret = format!("{secrets}/{name}-tls");
-        if get(stand, &secret).await.is_ok() {
+        if get(client, &secret).await.is_ok() {
             return Err(format!("{secret} is there already"));
         }
         let with_owner = |mut object: Value| {
@@ -80,11 +92,11 @@ impl Pattern {
         let mut staged = with_owner(renamed(&self.secret, name)?);
         staged["metadata"]["name"] = json!(format!("{name}-1-key"));
         staged["type"] = json!("Opaque");
-        send(stand, "POST", &secrets, &staged).await?;
+        send(client, "POST", &secrets, &staged).await?;
         let mut request = with_owner(renamed(&self.request, name)?);
         let mut signed = request["status"].take();
-        let mut request = send(stand, "POST", &requests, &request).await?;
-        get(stand, &format!("{certificates}/{name}")).await?;
+        let mut request = send(client, "POST", &requests, &request).await?;
+        get(client, &format!("{certificates}/{name}")).await?;
         let whole = signed.clone();
         for key in ["certificate", "chain", "serialNumber", "notBefore", "notAfter"] {
             signed.as_object_mut().map(|status| status.remove(key));
@@ -93,22 +105,22 @@ impl Pattern {
         for status in [signed, whole] {
             request["metadata"]["managedFields"] = json!([]);
             request["status"] = status;
-            request = send(stand, "PUT", &path, &request).await?;
+            request = send(client, "PUT", &path, &request).await?;
         }
-        send(stand, "POST", &secrets, &renamed(&self.secret, name)?).await?;
-        send(stand, "DELETE", &format!("{secrets}/{name}-1-key"), &Value::Null).await?;
+        send(client, "POST", &secrets, &renamed(&self.secret, name)?).await?;
+        send(client, "DELETE", &format!("{secrets}/{name}-1-key"), &Value::Null).await?;
         let path = format!("{certificates}/{name}/status");
         let mut before = status.clone();
         before["targets"][0].as_object_mut().map(|target| target.remove("arn"));
         for status in [before, status] {
             certificate["metadata"]["managedFields"] = json!([]);
             certificate["status"] = status;
-            certificate = send(stand, "PUT", &path, &certificate).await?;
+            certificate = send(client, "PUT", &path, &certificate).await?;
         }
         let mut event = renamed(&self.event, name)?;
         event["regarding"]["uid"] = owner;
         event["regarding"]["resourceVersion"] = certificate["metadata"]["resourceVersion"].clone();
-        send(stand, "POST", "/apis/events.k8s.io/v1/namespaces/bench/events", &event).await.map(drop)
+        send(client, "POST", "/apis/events.k8s.io/v1/namespaces/bench/events", &event).await.map(drop)
     }
 }
 
@@ -121,11 +133,12 @@ async fn listen<K: Clone + DeserializeOwned + Debug>(api: Api<K>) {
 
 /// The requests of so many first issuances; returns the seconds, and how many requests each of them took.
 pub async fn replay(stand: &Stand, many: usize) -> Outcome<(f64, f64)> {
-    let pattern = Pattern::of_sample(stand).await?;
+    let client = as_operator(stand).await?;
+    let pattern = Pattern::of_sample(&stand.client).await?;
     let watches = [
-        tokio::spawn(listen::<AwsAccount>(Api::all(stand.client.clone()))),
-        tokio::spawn(listen::<Certificate>(Api::all(stand.client.clone()))),
-        tokio::spawn(listen::<CertificateRequest>(Api::all(stand.client.clone()))),
+        tokio::spawn(listen::<AwsAccount>(Api::all(client.clone()))),
+        tokio::spawn(listen::<Certificate>(Api::all(client.clone()))),
+        tokio::spawn(listen::<CertificateRequest>(Api::all(client.clone()))),
         // As who waits for all to be Ready.
         tokio::spawn(listen::<Certificate>(stand.certificates())),
     ];
@@ -133,8 +146,8 @@ pub async fn replay(stand: &Stand, many: usize) -> Outcome<(f64, f64)> {
     let began = Instant::now();
     let names: Vec<String> = (0..many).map(|n| format!("again-{n}")).collect();
     let chain = |name: String| {
-        let pattern = &pattern;
-        async move { pattern.replay(stand, &name).await }
+        let (pattern, client) = (&pattern, &client);
+        async move { pattern.replay(&stand.client, client, &name).await }
     };
     futures::stream::iter(names).map(chain).buffer_unordered(PARALLEL).try_collect::<()>().await?;
     let seconds = began.elapsed().as_secs_f64();
