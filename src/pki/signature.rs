@@ -45,9 +45,10 @@ pub(super) fn verify(
 /// computed again.
 static FITTED: LazyLock<Mutex<Fitted>> = LazyLock::new(Mutex::default);
 
-/// Digests of what fitted lately. At most two sets of this many are kept, 32 bytes each; what is asked for stays.
+/// Neither set holds more; the two take half a MiB at most.
 const MOST: usize = 4096;
 
+/// Digests of what fitted lately; what is asked for stays.
 #[derive(Default)]
 struct Fitted {
     young: HashSet<[u8; 32]>,
