@@ -161,7 +161,7 @@ comma := ,
 RELEASE := --release --locked --target $(shell rustc -vV | sed -n 's/^host: //p')
 .PHONY: bench
 bench: export RUSTFLAGS := -C target-feature=+crt-static
-bench: ## The figures, in one table, a quarter of an hour; ONLY=counts,burst for some, BENCH="--rest-seconds 600" for flags
+bench: ## The figures, in one table, twenty minutes; ONLY=counts,burst for some, BENCH="--rest-seconds 600" for flags
 	$(need) cargo cc go python3 openssl curl jq setsid
 	@for figure in $(subst $(comma), ,$(ONLY)); do \
 	  grep -q "^    \"$$figure\",$$" benches/figures/main.rs || \

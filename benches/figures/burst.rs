@@ -1,8 +1,8 @@
 //! Many Certificates at once: time, CPU, memory, with the same requests by a bare client beside it.
 
 use super::{
-    process::Process,
-    replay,
+    process::{Process, processors},
+    replay::{Pattern, replay},
     stand::{NAMESPACE, Operator, Outcome, Stand, certificate},
     table::Row,
 };
@@ -53,6 +53,8 @@ struct Round {
     peak: f64,
     requests: f64,
     lists: f64,
+    /// Percent of the processors that nobody used: what the operator waits for is not the API server then.
+    idle: f64,
     /// Seconds of the bare client, and its requests for each.
     bare: f64,
     same: f64,
@@ -67,21 +69,25 @@ async fn round(stand: &Stand, many: usize) -> Outcome<Round> {
     stand.apply(vec![certificate("sample", "bench", &authority, json!({}))]).await?;
     stand.ready(1, BOUND).await?;
     stand.sim("DELETE", "ledger", Value::Null).await?;
-    let (meter, log) = (Meter::new(stand, Some(&operator))?, stand.audit());
+    let (meter, log, (all_before, idle_before)) = (Meter::new(stand, Some(&operator))?, stand.audit(), processors());
     let began = Instant::now();
     let all = (0..many).map(|n| certificate(&format!("burst-{n}"), "bench", &authority, json!({})));
     let (applied, ready) = tokio::join!(stand.apply(all.collect()), stand.ready(many + 1, BOUND));
     applied?;
     ready?;
-    let wall = began.elapsed().as_secs_f64();
+    let (wall, (all, idle)) = (began.elapsed().as_secs_f64(), processors());
+    let idle = (idle - idle_before) / (all - all_before) * 100.0;
     let (cpu, told, (_, peak)) = (meter.used("operator"), meter.told(), operator.process().memory());
     let requests = log.ours_in(NAMESPACE)?.len() as f64 / many as f64;
     let lists = busiest_minute(&stand.ledger().await?, "acm:ListCertificates") as f64;
     operator.stop().await?;
+    let pattern = Pattern::of_sample(&stand.client).await?;
+    // The cluster is empty and has settled, as the operator had it.
+    stand.wipe().await?;
     let meter = Meter::new(stand, None)?;
-    let (bare, same) = replay::replay(stand, many).await?;
+    let (bare, same) = replay(stand, &pattern, many).await?;
     let told = format!("{told}; with the bare client {}", meter.told());
-    Ok(Round { wall, cpu, told, peak, requests, lists, bare, same })
+    Ok(Round { wall, cpu, told, peak, requests, lists, idle, bare, same })
 }
 
 /// `many` Certificates at once, ECDSA P-256, one target, so often: what else a machine does at times must not decide.
@@ -146,6 +152,8 @@ pub async fn burst(stand: &Stand, many: usize, rounds: usize) -> Outcome<Vec<Row
         ),
         Row::new(&what("ListCertificates in the busiest minute"), "≤ 6", format!("{lists:.0}"), lists <= 6.0),
     ];
+    let idle = format!("{:.0} %", most(|r| r.idle));
+    rows.push(Row::told(&what("processors idle meanwhile"), idle));
     for round in done {
         let figure = format!("CPU seconds of each in {:.1} s, the bare client {:.1} s", round.wall, round.bare);
         rows.push(Row::told(&what(&figure), round.told).peers("API server 113.7, etcd 25.0"));

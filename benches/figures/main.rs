@@ -131,7 +131,11 @@ async fn run(args: &Args) -> Outcome<bool> {
     if let Some(file) = &args.markdown {
         fs::write(file, &text).map_err(stand::told("--markdown"))?;
     }
-    Ok(whole)
+    let missed: Vec<&str> = rows.iter().filter(|row| row.met == Some(false)).map(|row| row.figure.as_str()).collect();
+    if !missed.is_empty() {
+        println!("not met: {}", missed.join("; "));
+    }
+    Ok(whole && missed.is_empty())
 }
 
 fn main() -> ExitCode {

@@ -9,6 +9,16 @@ pub struct Process(pub u32);
 /// The clock ticks of `/proc/PID/stat` in a second: 100 on every Linux (proc(5), USER_HZ).
 const TICKS: f64 = 100.0;
 
+/// CPU seconds that all processors had since the machine began, and how many of them they were idle or waited for a disk.
+pub fn processors() -> (f64, f64) {
+    let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
+    // user, nice, system, idle, iowait, irq, softirq, steal; the guests' are in user and nice already (proc(5)).
+    let fields = stat.lines().next().unwrap_or_default().split_whitespace().skip(1).take(8);
+    let ticks: Vec<f64> = fields.filter_map(|field| field.parse().ok()).collect();
+    let idle: f64 = ticks.iter().skip(3).take(2).sum();
+    (ticks.iter().sum::<f64>() / TICKS, idle / TICKS)
+}
+
 impl Process {
     /// The process of a pid file.
     pub fn of_file(path: &Path) -> Result<Self, String> {

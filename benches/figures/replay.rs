@@ -18,7 +18,7 @@ const GROUP: &str = "/apis/arnkeeper.dev/v1beta1/namespaces/bench";
 const CORE: &str = "/api/v1/namespaces/bench";
 
 /// What the sample left in the cluster, as a pattern: its name stands for all names.
-struct Pattern {
+pub struct Pattern {
     certificate: Value,
     request: Value,
     secret: Value,
@@ -60,7 +60,8 @@ fn renamed(object: &Value, name: &str) -> Outcome<Value> {
 }
 
 impl Pattern {
-    async fn of_sample(client: &Client) -> Outcome<Self> {
+    /// Of the Certificate `sample`.
+    pub async fn of_sample(client: &Client) -> Outcome<Self> {
         let events = get(client, "/apis/events.k8s.io/v1/namespaces/bench/events").await?;
         let event = events["items"].as_array().into_iter().flatten().find(|e| e["regarding"]["name"] == "sample");
         Ok(Self {
@@ -132,9 +133,8 @@ async fn listen<K: Clone + DeserializeOwned + Debug>(api: Api<K>) {
 }
 
 /// The requests of so many first issuances; returns the seconds, and how many requests each of them took.
-pub async fn replay(stand: &Stand, many: usize) -> Outcome<(f64, f64)> {
+pub async fn replay(stand: &Stand, pattern: &Pattern, many: usize) -> Outcome<(f64, f64)> {
     let client = as_operator(stand).await?;
-    let pattern = Pattern::of_sample(&stand.client).await?;
     let watches = [
         tokio::spawn(listen::<AwsAccount>(Api::all(client.clone()))),
         tokio::spawn(listen::<Certificate>(Api::all(client.clone()))),
@@ -142,13 +142,11 @@ pub async fn replay(stand: &Stand, many: usize) -> Outcome<(f64, f64)> {
         // As who waits for all to be Ready.
         tokio::spawn(listen::<Certificate>(stand.certificates())),
     ];
-    // As before the operator's: what it left, and what the watches begin with, is no part of it.
-    stand.settle().await?;
     let log = stand.audit();
     let began = Instant::now();
     let names: Vec<String> = (0..many).map(|n| format!("again-{n}")).collect();
     let chain = |name: String| {
-        let (pattern, client) = (&pattern, &client);
+        let client = &client;
         async move { pattern.replay(&stand.client, client, &name).await }
     };
     futures::stream::iter(names).map(chain).buffer_unordered(PARALLEL).try_collect::<()>().await?;

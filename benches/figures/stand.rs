@@ -111,7 +111,7 @@ impl Stand {
     }
 
     /// Until the API server and etcd are done with what was deleted: a twentieth of a processor, for a second.
-    pub async fn settle(&self) -> Outcome<()> {
+    async fn settle(&self) -> Outcome<()> {
         let (servers, began) = ([self.process("kube-apiserver")?, self.process("etcd")?], Instant::now());
         let used = || servers.iter().map(|server| server.cpu()).sum::<f64>();
         loop {
