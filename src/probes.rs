@@ -141,7 +141,9 @@ mod tests {
         let health = Arc::new(Health::default());
         let (pulse, other) = (health.pulse("the watch of AwsAccounts"), health.pulse("the leader election"));
         let began = Instant::now();
-        *pulse.0.lock().unwrap() = began;
+        for pulse in [&pulse, &other] {
+            *pulse.0.lock().unwrap() = began;
+        }
         // The probe's clock goes on, not that of the machine, which may have been started a moment ago.
         let livez = |at: Instant| asked(routes(health.clone(), move || at), "/livez");
         assert_eq!(livez(began + SILENCE).await, (StatusCode::OK, "ok\n".to_owned()));

@@ -46,7 +46,6 @@ async fn a_call_is_given_up_after_ten_seconds() {
         ("IssueCertificate", given_up(async |sdk| sdk.issue(&order()).await).await),
         ("acm-pca:GetCertificate", given_up(async |sdk| sdk.issued(&issued).await).await),
         ("ListCertificateAuthorities", given_up(async |sdk| sdk.list_authorities(&region()).await).await),
-        ("DescribeOrganization", given_up(async |sdk| sdk.organization().await).await),
         ("SimulatePrincipalPolicy", given_up(async |sdk| sdk.simulate(&question).await).await),
     ] {
         assert_eq!(took, Duration::from_secs(10), "{call}");
