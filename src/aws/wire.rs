@@ -13,7 +13,7 @@ use std::{
     collections::BTreeMap,
     fmt,
     future::{pending, poll_fn},
-    pin::{Pin, pin},
+    pin::Pin,
     sync::{Arc, Mutex},
     task::{Context, Poll},
     time::Duration,
@@ -91,9 +91,9 @@ impl Time {
     }
 
     /// Works until nothing goes on, then lets the next timer go off, and so on to the end of the work.
-    pub async fn run<T>(&self, work: impl Future<Output = T>) -> T {
-        let mut work = pin!(work);
-        poll_fn(|context| {
+    pub fn run<T>(&self, work: impl Future<Output = T>) -> impl Future<Output = T> {
+        let mut work = Box::pin(work);
+        poll_fn(move |context| {
             loop {
                 if let Poll::Ready(end) = work.as_mut().poll(context) {
                     return Poll::Ready(end);
@@ -104,7 +104,6 @@ impl Time {
                 }
             }
         })
-        .await
     }
 
     /// Goes on to when the next timer goes off; false: there is none.

@@ -91,7 +91,7 @@ async fn context(quotas: Value, certificates: &[(&str, Option<Timestamp>)]) -> (
             accounts: Arc::new(|_| None),
         }),
     });
-    assert!(context.session(Some(&account)).await.is_ok());
+    assert!(Box::pin(context.session(Some(&account))).await.is_ok());
     (Arc::new(context), aws)
 }
 
