@@ -81,10 +81,14 @@ impl Health {
 
 /// The routes of the probes.
 pub fn router(health: Arc<Health>) -> Router {
+    routes(health, Instant::now)
+}
+
+fn routes(health: Arc<Health>, now: impl Fn() -> Instant + Clone + Send + Sync + 'static) -> Router {
     let parts = health.clone();
     let livez = move || {
         let mut told = String::new();
-        for (part, silence) in parts.silent(Instant::now()) {
+        for (part, silence) in parts.silent(now()) {
             tracing::error!(part, seconds = silence.as_secs(), "a part of the process gives no sign of life");
             let _ = writeln!(told, "{part}: no sign of life for {} s", silence.as_secs());
         }
@@ -111,8 +115,14 @@ mod tests {
     use tower::ServiceExt as _;
 
     async fn status(health: &Arc<Health>, path: &str) -> StatusCode {
-        let request = Request::get(path).body(Body::empty()).unwrap();
-        router(health.clone()).oneshot(request).await.unwrap().status()
+        asked(router(health.clone()), path).await.0
+    }
+
+    async fn asked(router: Router, path: &str) -> (StatusCode, String) {
+        let answer = router.oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
+        let status = answer.status();
+        let words = axum::body::to_bytes(answer.into_body(), 1000).await.unwrap();
+        (status, String::from_utf8(words.to_vec()).unwrap())
     }
 
     #[tokio::test]
@@ -129,15 +139,20 @@ mod tests {
     #[tokio::test]
     async fn a_part_that_is_silent_for_a_minute_is_dead_until_it_beats() {
         let health = Arc::new(Health::default());
-        let pulse = health.pulse("the watch of AwsAccounts");
-        let other = health.pulse("the leader election");
-        let Some(long_ago) = Instant::now().checked_sub(SILENCE + Duration::from_secs(1)) else { return };
-        *pulse.0.lock().unwrap() = long_ago;
-        other.beat();
-        let silent = health.silent(Instant::now());
-        assert_eq!(silent.iter().map(|(part, _)| part.as_str()).collect::<Vec<_>>(), ["the watch of AwsAccounts"]);
-        assert_eq!(status(&health, "/livez").await, StatusCode::INTERNAL_SERVER_ERROR);
+        let (pulse, other) = (health.pulse("the watch of AwsAccounts"), health.pulse("the leader election"));
+        let began = Instant::now();
+        for pulse in [&pulse, &other] {
+            *pulse.0.lock().unwrap() = began;
+        }
+        // The probe's clock goes on, not that of the machine, which may have been started a moment ago.
+        let livez = |at: Instant| asked(routes(health.clone(), move || at), "/livez");
+        assert_eq!(livez(began + SILENCE).await, (StatusCode::OK, "ok\n".to_owned()));
+        let later = began + SILENCE + Duration::from_secs(1);
+        *other.0.lock().unwrap() = later;
+        let told = "the watch of AwsAccounts: no sign of life for 61 s\n".to_owned();
+        assert_eq!(livez(later).await, (StatusCode::INTERNAL_SERVER_ERROR, told));
         pulse.beat();
+        assert!(pulse.last() > began);
         assert_eq!(status(&health, "/livez").await, StatusCode::OK);
     }
 }

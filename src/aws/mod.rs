@@ -19,5 +19,7 @@ pub mod provider;
 pub mod secrets_manager;
 pub mod sessions;
 #[cfg(test)]
-mod stand_in;
+pub(crate) mod stand_in;
 pub mod vault;
+#[cfg(test)]
+mod wire;

@@ -5,8 +5,15 @@ use axum::{
     body::Body,
     http::{HeaderMap, StatusCode},
     response::Response,
+    serve::ListenerExt as _,
 };
-use std::sync::{Arc, Mutex};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 /// A call that came in.
 #[derive(Clone, Debug)]
@@ -34,31 +41,64 @@ impl Call {
 pub struct Fake {
     /// Its base URL.
     pub url: String,
-    calls: Arc<Mutex<Vec<Call>>>,
+    log: Arc<Mutex<Log>>,
+    connections: Arc<AtomicUsize>,
+}
+
+/// The calls that came in.
+#[derive(Default)]
+pub(super) struct Log {
+    calls: Vec<Call>,
+    /// By operation.
+    numbers: HashMap<String, usize>,
+}
+
+impl Log {
+    /// Writes a call down; its number among those of the same operation, from 0.
+    pub(super) fn note(&mut self, call: Call) -> usize {
+        let next = self.numbers.entry(call.operation.clone()).or_default();
+        let number = *next;
+        *next += 1;
+        self.calls.push(call);
+        number
+    }
+
+    /// All of them.
+    pub(super) fn calls(&self) -> Vec<Call> {
+        self.calls.clone()
+    }
 }
 
 impl Fake {
     /// Serves; `answer` gets the call and its number among those of the same operation, from 0.
     pub async fn start(answer: impl Fn(&Call, usize) -> (u16, String) + Send + Sync + 'static) -> Self {
-        let calls = Arc::new(Mutex::new(Vec::<Call>::new()));
-        let (log, answer) = (Arc::clone(&calls), Arc::new(answer));
+        let (log, connections, answer) =
+            (Arc::<Mutex<Log>>::default(), Arc::<AtomicUsize>::default(), Arc::new(answer));
+        let noted = Arc::clone(&log);
         let handle = move |headers: HeaderMap, body: String| {
-            let call = call(&headers, body);
-            let mut calls = log.lock().unwrap();
-            let number = calls.iter().filter(|c| c.operation == call.operation).count();
-            calls.push(call.clone());
+            let call = call(|name| headers.get(name).and_then(|value| value.to_str().ok()), body);
+            let number = noted.lock().unwrap().note(call.clone());
             let (status, body) = answer(&call, number);
             async move { Response::builder().status(StatusCode::from_u16(status).unwrap()).body(Body::from(body)).unwrap() }
         };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
+        let counted = Arc::clone(&connections);
+        let listener = listener.tap_io(move |_| {
+            counted.fetch_add(1, Ordering::SeqCst);
+        });
         tokio::spawn(async move { axum::serve(listener, Router::new().fallback(handle)).await });
-        Self { url, calls }
+        Self { url, log, connections }
     }
 
     /// The calls so far.
     pub fn calls(&self) -> Vec<Call> {
-        self.calls.lock().unwrap().clone()
+        self.log.lock().unwrap().calls()
+    }
+
+    /// How many connections were made so far.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
     }
 
     /// The names of the operations called so far.
@@ -68,8 +108,8 @@ impl Fake {
 }
 
 /// JSON services name the operation in a header, STS in the form.
-fn call(headers: &HeaderMap, body: String) -> Call {
-    let header = |name| headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
+pub(super) fn call<'a>(header: impl Fn(&'static str) -> Option<&'a str>, body: String) -> Call {
+    let header = |name| header(name).unwrap_or_default().to_owned();
     let target = header("x-amz-target");
     let operation = target.split_once('.').map(|(_, name)| name.to_owned());
     let form = || body.split('&').find_map(|pair| pair.strip_prefix("Action=")).unwrap_or_default().to_owned();

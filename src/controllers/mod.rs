@@ -12,3 +12,6 @@ mod news;
 pub mod recent;
 pub mod request;
 pub mod wake;
+
+#[cfg(test)]
+mod tests;

@@ -86,6 +86,10 @@ async fn a_quota_that_is_used_up_is_told_and_not_hammered() {
     world.certificate("app", &authority, to_acm()).await;
     let certificate = world.stalled("app", "QuotaUsedUp").await;
     assert!(certificate.message(STALLED).contains("ask AWS for more"), "{}", certificate.message(STALLED));
+    // Another one of the account that is issued and renewed shows that time went by.
+    world.issued("other", &authority, json!({})).await;
+    world.renew("other").await;
+    world.revision("other", 2).await;
     assert_eq!(
         sim.calls(&world.id, "ImportCertificate").await.len(),
         1,

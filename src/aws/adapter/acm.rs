@@ -201,7 +201,8 @@ pub(super) async fn import_new(client: &Client, material: &Material, tags: &Tags
         .ok_or_else(|| unexpected(IMPORT, "ARN of the certificate"))
 }
 
-/// How a call that makes a new ARN is made: shorter than others, so that it is known soon that nothing comes of it any more.
+/// How a call that makes a new ARN is made: with more time for its one attempt than others have, since one that is given up may have
+/// made one; and no more, so that it is known soon that nothing comes of it any more.
 pub(super) fn once(client: &Client) -> aws_sdk_acm::config::Builder {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(CONNECT)

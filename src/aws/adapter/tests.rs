@@ -1,4 +1,5 @@
 mod endpoints;
+mod hanging;
 mod nonsense;
 
 use super::*;
@@ -15,6 +16,8 @@ use crate::{
 };
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
+use aws_smithy_async::rt::sleep::{AsyncSleep, SharedAsyncSleep, TokioSleep};
+use aws_smithy_runtime_api::client::http::HttpClient;
 use serde_json::json;
 use std::sync::Arc;
 use zeroize::Zeroizing;
@@ -26,18 +29,23 @@ const AUTHORITY: &str =
 
 async fn sdk(answer: impl Fn(&Call, usize) -> (u16, String) + Send + Sync + 'static) -> (Sdk, Fake) {
     let fake = Fake::start(answer).await;
+    (over(http_client(&Network::default()), &fake.url, TokioSleep::new()), fake)
+}
+
+/// An account at this URL, with these timers.
+fn over(http: impl HttpClient + 'static, url: &str, timers: impl AsyncSleep + 'static) -> Sdk {
     let keys = Credentials::new("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", None, None, "test");
     let config = SdkConfig::builder()
         .behavior_version(BehaviorVersion::v2026_01_12())
-        .http_client(http_client(&Network::default()))
-        .endpoint_url(&fake.url)
+        .http_client(http)
+        .endpoint_url(url)
         .timeout_config(timeouts())
-        .sleep_impl(aws_smithy_async::rt::sleep::SharedAsyncSleep::new(aws_smithy_async::rt::sleep::TokioSleep::new()))
+        .sleep_impl(SharedAsyncSleep::new(timers))
         .build();
     let identity =
         Identity { account: "111122223333".parse().unwrap(), arn: "arn:aws:iam::111122223333:user/arnkeeper".into() };
     let gate = Gate::new(Arc::default(), identity.account.clone(), Quotas::default());
-    (Sdk::new(identity, Arc::new(Clients::new(&config)), SharedCredentialsProvider::new(keys), gate), fake)
+    Sdk::new(identity, Arc::new(Clients::new(&config)), SharedCredentialsProvider::new(keys), gate)
 }
 
 fn region() -> Region {
@@ -46,6 +54,17 @@ fn region() -> Region {
 
 fn certificate() -> CertificateArn {
     CERTIFICATE.parse().unwrap()
+}
+
+fn order() -> Issue {
+    Issue {
+        authority: AUTHORITY.parse().unwrap(),
+        authority_algorithm: KeyAlgorithm::EcSecp384r1,
+        csr: "csr".into(),
+        template: "arn:aws:acm-pca:::template/EndEntityServerAuthCertificate/V1".parse().unwrap(),
+        not_after: Timestamp::from_second(1_790_000_000).unwrap(),
+        idempotency_token: "token".into(),
+    }
 }
 
 fn material() -> Material {
@@ -225,14 +244,7 @@ async fn a_certificate_is_issued_and_fetched_when_it_is_ready() {
         _ => (200, json!({ "Certificate": "leaf", "CertificateChain": "root" }).to_string()),
     })
     .await;
-    let issue = Issue {
-        authority: AUTHORITY.parse().unwrap(),
-        authority_algorithm: KeyAlgorithm::EcSecp384r1,
-        csr: "csr".into(),
-        template: "arn:aws:acm-pca:::template/EndEntityServerAuthCertificate/V1".parse().unwrap(),
-        not_after: Timestamp::from_second(1_790_000_000).unwrap(),
-        idempotency_token: "token".into(),
-    };
+    let issue = order();
     let arn = sdk.issue(&issue).await.unwrap();
     assert_eq!(
         fake.calls()[0].json(),

@@ -36,6 +36,7 @@ use aws_config::{
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_runtime::env_config::file::EnvConfigFiles;
 use aws_sdk_sts::config::retry::RetryPartition;
+use aws_smithy_async::rt::sleep::{SharedAsyncSleep, TokioSleep};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use kube::ResourceExt;
 use std::{
@@ -162,6 +163,8 @@ pub struct Sessions {
     entering: Semaphore,
     network: Network,
     http: SharedHttpClient,
+    /// The timers of time-outs and repeats.
+    sleep: SharedAsyncSleep,
     base: OnceCell<Base>,
     slots: Mutex<HashMap<String, Arc<Slot>>>,
     changes: Mutex<HashMap<String, u64>>,
@@ -190,6 +193,7 @@ impl Sessions {
             serial: AtomicU64::new(0),
             entering: Semaphore::new(ENTERED_AT_ONCE),
             http: http_client(&network),
+            sleep: SharedAsyncSleep::new(TokioSleep::new()),
             network,
             base: OnceCell::new(),
             slots: Mutex::default(),
@@ -409,6 +413,7 @@ impl Sessions {
         let region = aws_config::Region::new(region);
         let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
             .http_client(self.http.clone())
+            .sleep_impl(self.sleep.clone())
             .region(RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new()).or_else(region))
             .timeout_config(timeouts())
             .retry_config(RetryConfig::standard())

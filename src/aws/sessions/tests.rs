@@ -1,3 +1,4 @@
+mod hanging;
 mod partitions;
 mod profiles;
 mod roles;
@@ -5,7 +6,10 @@ mod secrets_manager;
 mod vault;
 
 use super::*;
-use crate::aws::stand_in::{Call, Fake};
+use crate::aws::{
+    stand_in::{Call, Fake},
+    wire::{Time, Wire},
+};
 use serde_json::json;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
 
@@ -43,6 +47,28 @@ impl SecretSource for Secrets {
     }
 }
 
+/// With access keys.
+fn parts(url: &str) -> (Arc<Secrets>, SessionParts) {
+    let secrets = Arc::new(Secrets { content: Mutex::new(Ok(None)), reads: AtomicUsize::new(0) });
+    secrets.set(Ok(Some(&[("accessKeyId", ID), ("secretAccessKey", SECRET)])));
+    let parts = SessionParts {
+        secrets: Arc::clone(&secrets) as _,
+        endpoint_url: Some(url.to_owned()),
+        network: Network::default(),
+        pacer: Arc::default(),
+        metrics: Arc::default(),
+        vault_token: None,
+        accounts: Arc::new(|name| (name == "org").then(|| Arc::new(organization()))),
+    };
+    (secrets, parts)
+}
+
+/// Sessions without a network.
+fn over(wire: &Wire, time: &Time) -> Sessions {
+    let (http, sleep) = (SharedHttpClient::new(wire.clone()), SharedAsyncSleep::new(time.clone()));
+    Sessions { http, sleep, ..Sessions::new(parts("http://127.0.0.1:1").1) }
+}
+
 struct Stand {
     sessions: Sessions,
     secrets: Arc<Secrets>,
@@ -53,17 +79,7 @@ struct Stand {
 impl Stand {
     async fn new(answer: impl Fn(&Call, usize) -> (u16, String) + Send + Sync + 'static) -> Self {
         let sts = Fake::start(answer).await;
-        let secrets = Arc::new(Secrets { content: Mutex::new(Ok(None)), reads: AtomicUsize::new(0) });
-        secrets.set(Ok(Some(&[("accessKeyId", ID), ("secretAccessKey", SECRET)])));
-        let parts = SessionParts {
-            secrets: Arc::clone(&secrets) as _,
-            endpoint_url: Some(sts.url.clone()),
-            network: Network::default(),
-            pacer: Arc::default(),
-            metrics: Arc::default(),
-            vault_token: None,
-            accounts: Arc::new(|name| (name == "org").then(|| Arc::new(organization()))),
-        };
+        let (secrets, parts) = parts(&sts.url);
         let (start, seconds) = (Instant::now(), Arc::new(AtomicU64::new(0)));
         let clock = Arc::clone(&seconds);
         let now = Box::new(move || start + Duration::from_secs(clock.load(Ordering::SeqCst)));
@@ -89,9 +105,13 @@ fn who(arn: &str) -> (u16, String) {
 }
 
 fn role(key: &str) -> (u16, String) {
+    role_until(key, "2199-01-01T00:00:00Z")
+}
+
+fn role_until(key: &str, end: &str) -> (u16, String) {
     let body = format!(
         "<AssumeRoleResponse><AssumeRoleResult><Credentials><AccessKeyId>{key}</AccessKeyId><SecretAccessKey>secret</SecretAccessKey>\
-         <SessionToken>token-{key}</SessionToken><Expiration>2199-01-01T00:00:00Z</Expiration></Credentials>\
+         <SessionToken>token-{key}</SessionToken><Expiration>{end}</Expiration></Credentials>\
          </AssumeRoleResult></AssumeRoleResponse>"
     );
     (200, body)

@@ -23,7 +23,7 @@ async fn calls(proxy: &str, partition: &str, place: &str, set: impl Fn(SdkConfig
         .retry_config(RetryConfig::disabled())
         .region(aws_config::Region::new(place.to_owned()))
         .timeout_config(timeouts())
-        .sleep_impl(aws_smithy_async::rt::sleep::SharedAsyncSleep::new(aws_smithy_async::rt::sleep::TokioSleep::new()))
+        .sleep_impl(SharedAsyncSleep::new(TokioSleep::new()))
         .build();
     let config = set(config);
     let (region, account) = (place.parse::<Region>().unwrap(), "111122223333".parse().unwrap());

@@ -71,42 +71,67 @@ async fn a_changed_account_uses_its_credentials_on_as_long_as_they_come_the_same
     assert_eq!(assumed(), 3, "what did not work is not used on");
 }
 
-/// The SDK's own cache of identities holds 64 (aws-smithy-runtime, identity cache); each account has its own here.
-#[tokio::test]
-async fn hundreds_of_accounts_keep_their_credentials() {
-    const MANY: usize = 300;
-    let stand = Stand::new(|call, number| match &*call.operation {
+/// Each with a role of its own.
+fn accounts(many: usize) -> impl Iterator<Item = AwsAccount> {
+    (0..many).map(|n| {
+        let role = format!("arn:aws:iam::444455556666:role/arnkeeper-{n}");
+        let quotas = json!({ "ListTagsForCertificate": 10_000 });
+        let mut account = account_with(1, &json!({ "assumeRoles": [{ "roleArn": role }], "quotas": quotas }));
+        account.metadata.name = Some(format!("account-{n}"));
+        account
+    })
+}
+
+fn answer(call: &Call, number: usize) -> (u16, String) {
+    match &*call.operation {
         "AssumeRole" => role(&format!("ASIA{number}")),
         "GetCallerIdentity" => who("arn:aws:sts::444455556666:assumed-role/arnkeeper/arnkeeper"),
         _ => (200, json!({ "Tags": [] }).to_string()),
-    })
-    .await;
-    let accounts: Vec<AwsAccount> = (0..MANY)
-        .map(|n| {
-            let role = format!("arn:aws:iam::444455556666:role/arnkeeper-{n}");
-            let quotas = json!({ "ListTagsForCertificate": 10_000 });
-            let mut account = account_with(1, &json!({ "assumeRoles": [{ "roleArn": role }], "quotas": quotas }));
-            account.metadata.name = Some(format!("account-{n}"));
-            account
-        })
-        .collect();
-    let arn = "arn:aws:acm:eu-west-1:444455556666:certificate/11111111-2222-3333-4444-555555555555".parse().unwrap();
-    for _ in 0..2 {
-        for account in &accounts {
-            stand.sessions.open(account).await.ok().unwrap().tags(&arn).await.unwrap();
-        }
     }
-    let count = |operation: &str| stand.sts.operations().iter().filter(|o| *o == operation).count();
+}
+
+fn some_certificate() -> crate::api::names::CertificateArn {
+    "arn:aws:acm:eu-west-1:444455556666:certificate/11111111-2222-3333-4444-555555555555".parse().unwrap()
+}
+
+/// The SDK's own cache of identities holds 64 (aws-smithy-runtime, identity cache); each account has its own here.
+#[tokio::test]
+async fn a_thousand_accounts_keep_their_credentials() {
+    const MANY: usize = 1000;
+    let wire = Wire::new(|call, number| Some(answer(call, number)));
+    let sessions = over(&wire, &Time::default());
+    let count = |operation: &str| wire.calls().iter().filter(|call| call.operation == operation).count();
+    let mut ways = vec![];
+    for account in accounts(MANY) {
+        ways.push(sessions.open(&account).await.ok().unwrap());
+    }
+    for (account, way) in accounts(MANY).zip(&ways) {
+        assert!(Arc::ptr_eq(way, &sessions.open(&account).await.ok().unwrap()), "it is opened again");
+    }
+    // The first and the last ones, and some in between; twice.
+    let some: Vec<_> = ways.iter().step_by(29).chain(ways.last()).collect();
+    for way in some.iter().chain(&some) {
+        way.tags(&some_certificate()).await.unwrap();
+    }
     assert_eq!((count("AssumeRole"), count("GetCallerIdentity")), (MANY, MANY));
-    assert_eq!(count("ListTagsForCertificate"), 2 * MANY);
-    let keys: std::collections::HashSet<String> = stand
-        .sts
-        .calls()
-        .into_iter()
-        .filter(|call| call.operation == "ListTagsForCertificate")
-        .map(|c| c.key)
-        .collect();
-    assert_eq!(keys.len(), MANY, "each account has its own");
+    let calls = wire.calls().into_iter().filter(|call| call.operation == "ListTagsForCertificate");
+    let keys: Vec<String> = calls.map(|call| call.key).collect();
+    assert_eq!(keys.len(), 2 * some.len());
+    let different: std::collections::HashSet<&String> = keys.iter().collect();
+    assert_eq!(different.len(), some.len(), "each account has its own");
+}
+
+/// All accounts call through one HTTP client: one after the other, they use the same connection.
+#[tokio::test]
+async fn the_number_of_connections_does_not_grow_with_that_of_accounts() {
+    const MANY: usize = 100;
+    let stand = Stand::new(answer).await;
+    for account in accounts(MANY) {
+        stand.sessions.open(&account).await.ok().unwrap().tags(&some_certificate()).await.unwrap();
+    }
+    assert_eq!(stand.sts.calls().len(), 3 * MANY);
+    let connections = stand.sts.connections();
+    assert!(connections <= 10, "{connections} connections");
 }
 
 #[tokio::test]

@@ -1,6 +1,24 @@
-//! An import in trouble: answers that are lost or late, lists that lag behind, processes that end, are frozen or overtaken.
+//! Imports: how urgent they are; and in trouble: answers that are lost or late, lists that lag behind, processes that end, are frozen or
+//! overtaken.
 
 use super::*;
+
+/// What is served now counts, not what is about to take its place.
+#[test]
+fn an_import_is_as_urgent_as_the_end_of_what_it_replaces() {
+    let mut world = World::new(&one_target());
+    world.converge();
+    assert_eq!(world.turns, [None], "there was nothing yet");
+    for _ in 0..2 {
+        world.turns.clear();
+        world.now += SignedDuration::from_mins(5);
+        let ends = world.acm[0].leaf.not_after;
+        force_renewal(&mut world);
+        world.converge();
+        assert_eq!(world.turns, [Some(ends)]);
+        assert!(world.acm[0].leaf.not_after > ends);
+    }
+}
 
 #[test]
 fn an_import_that_acm_does_not_show_yet_is_not_made_again_by_the_next_process() {

@@ -153,6 +153,8 @@ pub struct World {
     pub tag_reads: usize,
     pub describes: usize,
     pub lists: usize,
+    /// The turns to import that were asked for: when what is to be replaced ends.
+    pub turns: Vec<Option<Timestamp>>,
     /// No list is made before.
     pub next_list: Timestamp,
     /// Writes to other objects that found them changed, of the step that was taken last.
@@ -221,6 +223,7 @@ impl World {
             tag_reads: 0,
             describes: 0,
             lists: 0,
+            turns: vec![],
             next_list: Timestamp::MIN,
             conflicts: 0,
             meanwhile: None,

@@ -120,7 +120,10 @@ impl World {
                 }
                 o.targets.entry(target).or_default().installed = Some(found);
             }
-            Read::Turn(target, _) => o.targets.entry(target).or_default().turn = Some(SignedDuration::ZERO),
+            Read::Turn(target, ends) => {
+                self.turns.push(ends);
+                o.targets.entry(target).or_default().turn = Some(SignedDuration::ZERO);
+            }
             Read::Body(target, arn) => {
                 let found = self.shown(&arn).map(|c| c.leaf.der.clone());
                 let seen = o.targets.entry(target).or_default();
