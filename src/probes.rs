@@ -9,20 +9,27 @@ use std::{
     },
     time::{Duration, Instant},
 };
+use tokio::time::Interval;
 
 /// A part of the process that gives no sign for so long is taken for dead.
 pub const SILENCE: Duration = Duration::from_mins(1);
 /// How often a part that has nothing to do gives a sign.
 pub const BEAT: Duration = Duration::from_secs(10);
 
-/// The last sign of life of one part of the process.
+/// The last sign of life of one part of the process, and how often it gives one that has nothing to do.
 #[derive(Clone, Debug)]
-pub struct Pulse(Arc<Mutex<Instant>>);
+pub struct Pulse(Arc<Mutex<Instant>>, Duration);
 
 impl Pulse {
     /// A sign of life.
     pub fn beat(&self) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    /// Ticks as often as a part that has nothing to do has to beat; the first one at once.
+    #[must_use]
+    pub fn beats(&self) -> Interval {
+        tokio::time::interval(self.1)
     }
 
     fn last(&self) -> Instant {
@@ -31,17 +38,29 @@ impl Pulse {
 }
 
 /// What the probes ask.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Health {
     filled: AtomicBool,
     stopping: AtomicBool,
     pulses: Mutex<Vec<(String, Pulse)>>,
+    beat: Duration,
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self::beating(BEAT)
+    }
 }
 
 impl Health {
+    /// With another [`BEAT`], for tests.
+    pub(crate) fn beating(beat: Duration) -> Self {
+        Self { filled: AtomicBool::default(), stopping: AtomicBool::default(), pulses: Mutex::default(), beat }
+    }
+
     /// From now on this part has to give a sign at least once in [`SILENCE`].
     pub fn pulse(&self, part: impl Into<String>) -> Pulse {
-        let pulse = Pulse(Arc::new(Mutex::new(Instant::now())));
+        let pulse = Pulse(Arc::new(Mutex::new(Instant::now())), self.beat);
         self.pulses.lock().unwrap_or_else(PoisonError::into_inner).push((part.into(), pulse.clone()));
         pulse
     }
@@ -81,10 +100,15 @@ impl Health {
 
 /// The routes of the probes.
 pub fn router(health: Arc<Health>) -> Router {
+    router_at(health, Instant::now)
+}
+
+/// The same by another clock.
+fn router_at(health: Arc<Health>, now: impl Fn() -> Instant + Clone + Send + Sync + 'static) -> Router {
     let parts = health.clone();
     let livez = move || {
         let mut told = String::new();
-        for (part, silence) in parts.silent(Instant::now()) {
+        for (part, silence) in parts.silent(now()) {
             tracing::error!(part, seconds = silence.as_secs(), "a part of the process gives no sign of life");
             let _ = writeln!(told, "{part}: no sign of life for {} s", silence.as_secs());
         }
@@ -103,6 +127,9 @@ pub fn router(health: Arc<Health>) -> Router {
     };
     Router::new().route("/livez", get(livez)).route("/readyz", get(readyz))
 }
+
+#[cfg(test)]
+pub mod stand_in;
 
 #[cfg(test)]
 mod tests {
