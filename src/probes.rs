@@ -129,7 +129,7 @@ fn router_at(health: Arc<Health>, now: impl Fn() -> Instant + Clone + Send + Syn
 }
 
 #[cfg(test)]
-pub mod stand_in;
+pub(crate) mod stand_in;
 
 #[cfg(test)]
 mod tests {

@@ -8,6 +8,6 @@ pub mod leader;
 pub mod lease;
 pub mod packed;
 #[cfg(test)]
-pub mod stand_in;
+pub(crate) mod stand_in;
 pub mod store;
 pub mod watch;

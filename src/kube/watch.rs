@@ -176,10 +176,12 @@ mod tests {
             })
             .await;
             let moment = Instant::now();
-            let mut changed = request();
-            changed.metadata.resource_version = Some(version.to_owned());
-            assert_eq!(api.tell("MODIFIED", &serde_json::to_value(&changed).unwrap()), 1);
-            until("that is a sign of life", async || after(&health, moment).await.0 == StatusCode::OK).await;
+            let mut newer = request();
+            newer.metadata.resource_version = Some(version.to_owned());
+            assert_eq!(api.tell("MODIFIED", &serde_json::to_value(&newer).unwrap()), 1);
+            // Sooner than the watch is opened again, which is a sign, too.
+            let alive = until("it lives", async || after(&health, moment).await.0 == StatusCode::OK);
+            tokio::time::timeout(Duration::from_secs(30), alive).await.expect("that is a sign of life");
         }
         assert_eq!(store.keys(|_, _| true).len(), 1);
         follow.abort();

@@ -39,5 +39,5 @@ pub async fn until(what: &str, mut is: impl AsyncFnMut() -> bool) {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(60), all).await.unwrap_or_else(|_| panic!("not in time: {what}"));
+    tokio::time::timeout(Duration::from_mins(1), all).await.unwrap_or_else(|_| panic!("not in time: {what}"));
 }

@@ -101,7 +101,7 @@ async fn who_waits_for_the_stores_is_not_dead() {
 async fn ends(api: &FakeApi) -> String {
     let clients = Clients::all(&api.client());
     let run = run_with(config(), clients, Arc::default(), std::future::pending());
-    let ended = tokio::time::timeout(Duration::from_secs(60), run).await.expect("the process ends");
+    let ended = tokio::time::timeout(Duration::from_mins(1), run).await.expect("the process ends");
     ended.expect_err("that is no orderly end").to_string()
 }
 
@@ -144,7 +144,7 @@ async fn the_process_ends_when_one_of_its_controllers_does() {
         let mut started = Started::new(&FakeApi::default());
         started.operator.drivers.spawn(part, std::future::ready(()));
         let ends = started.operator.ends(&mut started.election);
-        let problem = tokio::time::timeout(Duration::from_secs(60), ends).await.expect("that is noticed");
+        let problem = tokio::time::timeout(Duration::from_mins(1), ends).await.expect("that is noticed");
         assert_eq!(problem.to_string(), format!("{part} ended by itself, which it never should: it begins anew"));
     }
 }

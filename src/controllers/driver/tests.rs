@@ -218,13 +218,13 @@ fn a_driver_gives_signs_of_life_until_its_loop_is_stuck_or_dead() {
         all_but(&health, &[]).await;
 
         let (release, released) = std::sync::mpsc::channel::<()>();
-        let (held, hold) = oneshot::channel();
+        let (held, is_held) = oneshot::channel();
         let holder = std::thread::spawn(move || {
             let _held = brake.lock();
             held.send(()).unwrap();
-            drop(released.recv());
+            let _ = released.recv();
         });
-        hold.await.unwrap();
+        is_held.await.unwrap();
         // One more beat may be under way when the brake is pulled.
         until("it is stuck", async || {
             let moment = Instant::now();
