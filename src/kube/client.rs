@@ -152,7 +152,7 @@ where
 impl Clients {
     /// All of them this one.
     #[cfg(test)]
-    pub fn all(client: &Client) -> Self {
+    pub(crate) fn all(client: &Client) -> Self {
         let (calls, lease, watches) = (client.clone(), client.clone(), client.clone());
         Self { calls, lease, metrics: Arc::default(), watches }
     }
