@@ -9,20 +9,27 @@ use std::{
     },
     time::{Duration, Instant},
 };
+use tokio::time::Interval;
 
 /// A part of the process that gives no sign for so long is taken for dead.
 pub const SILENCE: Duration = Duration::from_mins(1);
 /// How often a part that has nothing to do gives a sign.
 pub const BEAT: Duration = Duration::from_secs(10);
 
-/// The last sign of life of one part of the process.
+/// The last sign of life of one part of the process, and how often it gives one that has nothing to do.
 #[derive(Clone, Debug)]
-pub struct Pulse(Arc<Mutex<Instant>>);
+pub struct Pulse(Arc<Mutex<Instant>>, Duration);
 
 impl Pulse {
     /// A sign of life.
     pub fn beat(&self) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    /// Ticks as often as a part that has nothing to do has to beat; the first one at once.
+    #[must_use]
+    pub fn beats(&self) -> Interval {
+        tokio::time::interval(self.1)
     }
 
     fn last(&self) -> Instant {
@@ -31,17 +38,29 @@ impl Pulse {
 }
 
 /// What the probes ask.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Health {
     filled: AtomicBool,
     stopping: AtomicBool,
     pulses: Mutex<Vec<(String, Pulse)>>,
+    beat: Duration,
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self::beating(BEAT)
+    }
 }
 
 impl Health {
+    /// With another [`BEAT`], for tests.
+    pub(crate) fn beating(beat: Duration) -> Self {
+        Self { filled: AtomicBool::default(), stopping: AtomicBool::default(), pulses: Mutex::default(), beat }
+    }
+
     /// From now on this part has to give a sign at least once in [`SILENCE`].
     pub fn pulse(&self, part: impl Into<String>) -> Pulse {
-        let pulse = Pulse(Arc::new(Mutex::new(Instant::now())));
+        let pulse = Pulse(Arc::new(Mutex::new(Instant::now())), self.beat);
         self.pulses.lock().unwrap_or_else(PoisonError::into_inner).push((part.into(), pulse.clone()));
         pulse
     }
@@ -81,10 +100,11 @@ impl Health {
 
 /// The routes of the probes.
 pub fn router(health: Arc<Health>) -> Router {
-    routes(health, Instant::now)
+    router_at(health, Instant::now)
 }
 
-fn routes(health: Arc<Health>, now: impl Fn() -> Instant + Clone + Send + Sync + 'static) -> Router {
+/// The same by another clock.
+fn router_at(health: Arc<Health>, now: impl Fn() -> Instant + Clone + Send + Sync + 'static) -> Router {
     let parts = health.clone();
     let livez = move || {
         let mut told = String::new();
@@ -107,6 +127,9 @@ fn routes(health: Arc<Health>, now: impl Fn() -> Instant + Clone + Send + Sync +
     };
     Router::new().route("/livez", get(livez)).route("/readyz", get(readyz))
 }
+
+#[cfg(test)]
+pub(crate) mod stand_in;
 
 #[cfg(test)]
 mod tests {
@@ -145,7 +168,7 @@ mod tests {
             *pulse.0.lock().unwrap() = began;
         }
         // The probe's clock goes on, not that of the machine, which may have been started a moment ago.
-        let livez = |at: Instant| asked(routes(health.clone(), move || at), "/livez");
+        let livez = |at: Instant| asked(router_at(health.clone(), move || at), "/livez");
         assert_eq!(livez(began + SILENCE).await, (StatusCode::OK, "ok\n".to_owned()));
         let later = began + SILENCE + Duration::from_secs(1);
         *other.0.lock().unwrap() = later;

@@ -44,6 +44,7 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time
 use tokio::{
     net::TcpListener,
     sync::{oneshot, watch as flag},
+    task::JoinHandle,
 };
 
 /// What is under way at the end may take this long; the chart gives the pod 30 s.
@@ -119,8 +120,16 @@ pub enum Problem {
 /// If it can't start, or a part of it ends by itself.
 pub async fn run(config: Config, stop: impl Future<Output = ()> + Send + 'static) -> Result<(), Problem> {
     let clock = Arc::new(ServerClock::ahead(config.ahead));
-    let metrics = Arc::new(Metrics::new());
-    let clients = connect(configuration().await?, &clock, metrics.clone())?;
+    let clients = connect(configuration().await?, &clock, Arc::new(Metrics::new()))?;
+    run_with(config, clients, clock, stop).await
+}
+
+async fn run_with(
+    config: Config,
+    clients: Clients,
+    clock: Arc<ServerClock>,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), Problem> {
     let cluster = match config.cluster.clone() {
         Some(id) => id,
         None => cluster_id(&clients.calls).await?,
@@ -132,7 +141,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()> + Send + 'static
     let mandate = if config.election.is_some() { Mandate::none() } else { Mandate::alone() };
     let mut operator = Operator::start(&config, &clients, &clock, cluster, &health, &stopped, mandate);
     let scrape = Scrape {
-        metrics,
+        metrics: clients.metrics.clone(),
         context: operator.context.clone(),
         namespaces: config.namespaces.iter().cloned().collect(),
         per_certificate: config.metrics_per_certificate,
@@ -143,12 +152,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()> + Send + 'static
     let mut election = tokio::spawn(operator.election(&config, &clients, &clock, &health, told)?);
     let problem = tokio::select! {
         () = stop => None,
-        ended = operator.tasks.ended() => Some(Problem::Ended(ended)),
-        ended = operator.drivers.ended() => Some(Problem::Ended(ended)),
-        lost = &mut election => Some(match lost {
-            Ok(Some(other)) => Problem::Lost(other),
-            Ok(None) | Err(_) => Problem::Ended("the leader election ended".to_owned()),
-        }),
+        problem = operator.ends(&mut election) => Some(problem),
     };
     if let Some(problem) = &problem {
         tracing::error!("{problem}");
@@ -293,6 +297,18 @@ impl Operator {
         Self { tasks, drivers, filled, context, waker }
     }
 
+    /// Waits until a part of the process has ended, though none was told to.
+    async fn ends(&mut self, election: &mut JoinHandle<Option<String>>) -> Problem {
+        tokio::select! {
+            ended = self.tasks.ended() => Problem::Ended(ended),
+            ended = self.drivers.ended() => Problem::Ended(ended),
+            lost = election => match lost {
+                Ok(Some(other)) => Problem::Lost(other),
+                Ok(None) | Err(_) => Problem::Ended("the leader election ended".to_owned()),
+            },
+        }
+    }
+
     /// Stands for the Lease as soon as the stores are filled: before that this replica is of no use as a leader.
     fn election(
         &self,
@@ -404,3 +420,6 @@ impl SecretSource for KubeSecrets {
             .map(|secret| secret.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0)).collect()))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,7 +12,7 @@ use crate::{
     },
     metrics::{Metrics, Outcome},
     pki::algorithm::KeyAlgorithm,
-    probes::{BEAT, Pulse},
+    probes::Pulse,
     text::plain,
 };
 use async_trait::async_trait;
@@ -146,7 +146,7 @@ impl<T: Kind> Driver<T> {
             // They end with this.
             let mut running = JoinSet::new();
             let (mut stop, mut stopping) = (std::pin::pin!(stop), false);
-            let mut beats = tokio::time::interval(BEAT);
+            let mut beats = pulse.beats();
             while !stopping || !running.is_empty() {
                 tokio::select! {
                     () = &mut stop, if !stopping => stopping = true,

@@ -76,13 +76,21 @@ fn directly(config: &mut Config, for_aws: Option<&str>) {
 /// # Errors
 /// If the configuration makes no TLS client.
 pub fn connect(config: Config, clock: &Arc<ServerClock>, metrics: Arc<Metrics>) -> Result<Clients, kube::Error> {
-    let mut config = config;
+    connect_with(config, clock, metrics, WATCH_SILENCE)
+}
+
+fn connect_with(
+    mut config: Config,
+    clock: &Arc<ServerClock>,
+    metrics: Arc<Metrics>,
+    watch_silence: Duration,
+) -> Result<Clients, kube::Error> {
     config.headers.push((USER_AGENT, HeaderValue::from_static(AGENT)));
     // Else the time that a connection was idle counts for the next call on it.
     config.reset_reader_on_write = true;
     config.connect_timeout = Some(OPEN_TIMEOUT);
     let mut patient = config.clone();
-    patient.read_timeout = Some(WATCH_SILENCE);
+    patient.read_timeout = Some(watch_silence);
     // The watcher tries again by itself, and tells of it.
     patient.default_retry = false;
     let watches = Client::try_from(patient)?;
@@ -142,6 +150,13 @@ where
 }
 
 impl Clients {
+    /// All of them this one.
+    #[cfg(test)]
+    pub(crate) fn all(client: &Client) -> Self {
+        let (calls, lease, watches) = (client.clone(), client.clone(), client.clone());
+        Self { calls, lease, metrics: Arc::default(), watches }
+    }
+
     /// A client for one watch. Whatever it sends and is answered is a sign of life.
     #[must_use]
     pub fn watch(&self, pulse: &Pulse) -> Client {
@@ -169,29 +184,4 @@ fn date(headers: &HeaderMap) -> Option<Timestamp> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_proxy_for_aws_is_not_the_api_servers() {
-        let with = |proxy: Option<&str>, for_aws: Option<&str>| {
-            let mut config = Config::new("https://127.0.0.1:6443".parse().unwrap());
-            config.proxy_url = proxy.map(|url| url.parse().unwrap());
-            directly(&mut config, for_aws);
-            config.proxy_url.map(|url| url.to_string())
-        };
-        let proxy = Some("http://proxy.example:3128");
-        assert_eq!(with(proxy, proxy), None);
-        assert_eq!(with(None, proxy), None);
-        assert_eq!(with(None, None), None);
-        let of_kubeconfig = with(Some("http://bastion.example:3128"), proxy);
-        assert_eq!(of_kubeconfig.as_deref(), Some("http://bastion.example:3128/"), "it is a person's wish");
-    }
-
-    #[test]
-    fn the_date_of_an_answer_is_read() {
-        let mut headers = HeaderMap::new();
-        headers.insert(DATE, "Sun, 06 Nov 1994 08:49:37 GMT".parse().unwrap());
-        assert_eq!(date(&headers).unwrap().to_string(), "1994-11-06T08:49:37Z");
-    }
-}
+mod tests;

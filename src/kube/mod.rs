@@ -7,5 +7,7 @@ pub mod kinds;
 pub mod leader;
 pub mod lease;
 pub mod packed;
+#[cfg(test)]
+pub(crate) mod stand_in;
 pub mod store;
 pub mod watch;

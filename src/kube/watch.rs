@@ -122,8 +122,17 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::CertificateRequest;
+    use crate::{
+        api::CertificateRequest,
+        kube::stand_in::{Act, FakeApi},
+        probes::{
+            Health,
+            stand_in::{after, until},
+        },
+    };
+    use axum::http::StatusCode;
     use serde_json::json;
+    use std::time::Instant;
 
     fn request() -> CertificateRequest {
         serde_json::from_value(json!({
@@ -148,5 +157,33 @@ mod tests {
         assert_eq!(waits, [500, 1000, 2000, 4000, 8000, 8000, 8000]);
         patience.reset();
         assert_eq!(patience.next(), Some(Duration::from_millis(500)));
+    }
+
+    /// That it is asked for and answered are signs, too: see [`Clients::watch`].
+    #[tokio::test]
+    async fn what_a_watch_tells_is_a_sign_of_life() {
+        let (api, health) = (FakeApi::default(), Arc::new(Health::default()));
+        let clients = Clients::all(&api.client());
+        api.does("/awscertificaterequests", Act::KeepOpen);
+        let (store, changes) = watch::<CertificateRequest>(&clients, &health.pulse("the watch"));
+        let follow = tokio::spawn(changes.for_each(|_| std::future::ready(())));
+        until("the watch is open", async || api.open() == 1).await;
+        for version in ["5", "6"] {
+            until("what was told before has come", async || {
+                let moment = Instant::now();
+                tokio::task::yield_now().await;
+                after(&health, moment).await == (StatusCode::INTERNAL_SERVER_ERROR, vec!["the watch".to_owned()])
+            })
+            .await;
+            let moment = Instant::now();
+            let mut newer = request();
+            newer.metadata.resource_version = Some(version.to_owned());
+            assert_eq!(api.tell("MODIFIED", &serde_json::to_value(&newer).unwrap()), 1);
+            // Sooner than the watch is opened again, which is a sign, too.
+            let alive = until("it lives", async || after(&health, moment).await.0 == StatusCode::OK);
+            tokio::time::timeout(Duration::from_secs(30), alive).await.expect("that is a sign of life");
+        }
+        assert_eq!(store.keys(|_, _| true).len(), 1);
+        follow.abort();
     }
 }

@@ -50,9 +50,18 @@ fn error(kind: Kind) -> AwsError {
 
 /// The text of these objects.
 fn text(metrics: &Metrics, certificates: &[(Key, Gist)], per_certificate: bool) -> String {
+    text_with(metrics, &account("True"), certificates, per_certificate)
+}
+
+fn text_with(
+    metrics: &Metrics,
+    account: &Arc<AwsAccount>,
+    certificates: &[(Key, Gist)],
+    per_certificate: bool,
+) -> String {
     let imported = [("111122223333".parse().unwrap(), "eu-west-1".parse().unwrap(), 7)];
     let view = View {
-        accounts: &[account("True")],
+        accounts: std::slice::from_ref(account),
         certificates,
         requests: &[],
         imported: &imported,
@@ -105,6 +114,28 @@ fn certificates_are_counted_by_state_end_and_lateness() {
     has(&text, "arnkeeper_account_budget_issues{account=\"prod\"} 1000");
     has(&text, "arnkeeper_account_budget_spent_issues{account=\"prod\"} 7");
     assert!(!text.contains("payments"), "a name that was not asked for");
+}
+
+#[test]
+fn credentials_are_valid_or_not_or_not_tried() {
+    let series = "arnkeeper_account_credentials_valid{account=\"prod\"}";
+    for (status, value) in [("True", 1), ("False", 0)] {
+        let text = text_with(&Metrics::new(), &account(status), &[], false);
+        has(&text, &format!("{series} {value}"));
+        has(&text, &format!("arnkeeper_account_ready{{account=\"prod\"}} {value}"));
+    }
+    let mut new = account("True");
+    Arc::make_mut(&mut new).status = None;
+    assert!(!text_with(&Metrics::new(), &new, &[], false).contains("credentials_valid{"));
+}
+
+#[test]
+fn who_leads_is_told() {
+    let metrics = Metrics::new();
+    for (leads, value) in [(true, 1), (false, 0)] {
+        metrics.leads(leads);
+        has(&text(&metrics, &[], false), &format!("arnkeeper_leader {value}"));
+    }
 }
 
 #[test]

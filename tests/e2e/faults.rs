@@ -452,7 +452,7 @@ async fn a_namespace_that_ends_does_not_wait_for_a_permission() {
     assert_eq!(world.acm(REGIONS[0]).await.arns().await, [arn(&certificate, "edge")]);
 }
 
-/// The account goes first, with what would have deleted: nothing hangs, and nothing more is paid for.
+/// The account goes first, with what would have deleted: nothing hangs, and nothing more is paid for, whatever is asked.
 #[tokio::test]
 async fn an_account_and_its_credentials_that_go_first() {
     let Some((world, authority, sim)) = world("account-first").await else { return };
@@ -460,15 +460,33 @@ async fn an_account_and_its_credentials_that_go_first() {
         json!({ "acm": [{ "name": "edge", "deletionPolicy": "Delete" }], "secret": { "deletionPolicy": "Delete" } });
     let certificate = world.issued("app", &authority, spec).await;
     sim.error(&world.id, "acm-pca:GetCertificate", None, 400, "RequestInProgressException").await;
-    let (_, csr) = csr(&[&world.domain("req")]);
-    world.request("req", &authority, json!({ "csr": csr })).await;
+    let request = async |name: &str| {
+        let (_, csr) = csr(&[&world.domain(name)]);
+        world.request(name, &authority, json!({ "csr": csr })).await;
+    };
+    request("req").await;
     let asked = |r: &CertificateRequest| r.status.as_ref().is_some_and(|s| s.certificate_arn.is_some());
     until(&world.requests(), "req", "the CA was asked", asked).await;
-    world.accounts().delete(&world.account, &kube::api::DeleteParams::default()).await.expect("it can be deleted");
+    world.assert_paid(2).await;
+    let calls = sim.calls(&world.id, "IssueCertificate").await.len();
+    let how = kube::api::DeleteParams::default();
+    world.accounts().delete(&world.account, &how).await.expect("it can be deleted");
+    world.credentials().delete(&world.account, &how).await.expect("it can be deleted");
     crate::wait::gone(&world.accounts(), &world.account).await;
-    let stalled = until(&world.requests(), "req", "the request says so", |r: &CertificateRequest| r.is(STALLED)).await;
-    assert!(stalled.because(STALLED, "AccountNotAvailable"));
-    world.namespaces().delete(&world.namespace, &kube::api::DeleteParams::default()).await.expect("it can be deleted");
+    world.renew("app").await;
+    world.certificate("late", &authority, json!({})).await;
+    request("other").await;
+    for name in ["req", "other"] {
+        let stalled =
+            until(&world.requests(), name, "the request says so", |r: &CertificateRequest| r.is(STALLED)).await;
+        assert!(stalled.because(STALLED, "AccountNotAvailable"), "{name}");
+    }
+    for name in ["app", "late"] {
+        says(&world, name, &["AccountNotAvailable"]).await;
+    }
+    world.namespaces().delete(&world.namespace, &how).await.expect("it can be deleted");
     crate::wait::gone(&world.namespaces(), &world.namespace).await;
     assert_eq!(world.acm(REGIONS[0]).await.arns().await, [arn(&certificate, "edge")], "nobody could delete it");
+    world.assert_paid(2).await;
+    assert_eq!(sim.calls(&world.id, "IssueCertificate").await.len(), calls, "it was not even asked again");
 }

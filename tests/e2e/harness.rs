@@ -179,8 +179,13 @@ impl World {
     async fn put_keys(&self, keys: Value) {
         let object = json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": self.account },
             "stringData": keys });
-        let api: Api<Secret> = Api::namespaced(self.stand.client.clone(), SYSTEM);
-        api.patch(&self.account, &PatchParams::apply("e2e").force(), &Patch::Apply(object)).await.expect("credentials");
+        let how = PatchParams::apply("e2e").force();
+        self.credentials().patch(&self.account, &how, &Patch::Apply(object)).await.expect("credentials");
+    }
+
+    /// The Secrets with credentials.
+    pub fn credentials(&self) -> Api<Secret> {
+        Api::namespaced(self.stand.client.clone(), SYSTEM)
     }
 
     pub fn accounts(&self) -> Api<AwsAccount> {

@@ -1,6 +1,7 @@
 //! What the operator tells Prometheus.
 
 use crate::{
+    accounts::{account_ready, account_refused},
     harness::{REGIONS, World},
     wait::eventually,
 };
@@ -61,6 +62,30 @@ async fn an_issuance_and_a_renewal_are_counted() {
     assert!(text.ends_with("# EOF\n"));
     assert!(!text.contains(&world.namespace), "nobody asked for names of Certificates");
     assert!(!text.contains("BEGIN") && !text.contains(crate::harness::BASE_KEY.1), "nothing secret is told");
+}
+
+/// The alert ArnkeeperCredentialsInvalid asks for this series.
+#[tokio::test]
+async fn refused_credentials_are_told_until_they_are_taken() {
+    let world = World::bare("refused").await;
+    let Some(sim) = world.stand.sim_because("moto takes any access key") else { return };
+    let series = format!("arnkeeper_account_credentials_valid{{account=\"{}\"}}", world.account);
+    let told = async |value: &str| {
+        let line = &format!("{series} {value}");
+        eventually(line, || async move {
+            let text = scrape().await;
+            text.lines().any(|told| told == line).then_some(()).ok_or(text)
+        })
+        .await;
+    };
+    world.put_credentials("AKIAI44QH8DHBEXAMPLE", "je7MtGbClwBF/2Zp9Utk/h3yCo8nvbEXAMPLEKEY").await;
+    world.make_account(json!({ "assumeRoles": null })).await;
+    account_refused(&world, "CredentialsInvalid").await;
+    told("0").await;
+    let key = sim.access_key(&world.id, false).await;
+    world.put_credentials(&key.access_key_id, &key.secret_access_key).await;
+    account_ready(&world).await;
+    told("1").await;
 }
 
 #[tokio::test]

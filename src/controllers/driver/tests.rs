@@ -1,5 +1,12 @@
 use super::*;
-use crate::{clock::ServerClock, kube::store::Gist, probes::Health};
+use crate::{
+    clock::ServerClock,
+    kube::store::Gist,
+    probes::{
+        Health,
+        stand_in::{after, all_but, until},
+    },
+};
 use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::runtime::{events::Reporter, watcher};
@@ -118,6 +125,11 @@ fn key(name: &str) -> Key {
 
 impl Running {
     fn new(names: &[String]) -> Self {
+        Self::beating(names, Health::default().pulse("the controller of the test"), Arc::default())
+    }
+
+    /// One that beats here; whoever holds `brake` stops its loop.
+    fn beating(names: &[String], pulse: Pulse, brake: Arc<Mutex<()>>) -> Self {
         let (store, mut writer) = Store::new();
         writer.apply(watcher::Event::Init);
         for name in names {
@@ -143,12 +155,13 @@ impl Running {
             line: Arc::default(),
             entries: Mutex::default(),
         });
-        let (stop, stopped) = oneshot::channel();
-        let run = driver.clone().run(
-            store,
-            async move { drop(stopped.await) },
-            Health::default().pulse("the controller of the test"),
-        );
+        let (stop, mut stopped) = oneshot::channel();
+        // The loop asks for its end in each of its rounds.
+        let end = std::future::poll_fn(move |cx| {
+            drop(brake.lock());
+            stopped.poll_unpin(cx).map(drop)
+        });
+        let run = driver.clone().run(store, end, pulse);
         Self { driver, log, stop, ended: tokio::spawn(run) }
     }
 
@@ -186,6 +199,58 @@ async fn objects_whose_keys_are_made_hold_no_place() {
         running.driver.forget(&key(name));
     }
     running.end().await;
+}
+
+/// A controller is alive as long as its loop goes round, whether or not there is anything to do.
+#[test]
+fn a_driver_gives_signs_of_life_until_its_loop_is_stuck_or_dead() {
+    // A thread of its own: what is stuck there must not hold the test.
+    let island = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let here = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    here.block_on(async {
+        let health = Arc::new(Health::beating(Duration::from_millis(2)));
+        let other = Running::beating(&[], health.pulse("the other one"), Arc::default());
+        let brake = Arc::new(Mutex::new(()));
+        let running = {
+            let _there = island.enter();
+            Running::beating(&[], health.pulse("the stuck one"), brake.clone())
+        };
+        all_but(&health, &[]).await;
+
+        let (release, released) = std::sync::mpsc::channel::<()>();
+        let (held, is_held) = oneshot::channel();
+        let holder = std::thread::spawn(move || {
+            let _held = brake.lock();
+            held.send(()).unwrap();
+            let _ = released.recv();
+        });
+        is_held.await.unwrap();
+        // One more beat may be under way when the brake is pulled.
+        until("it is stuck", async || {
+            let moment = Instant::now();
+            beats_after(&health, moment, "the other one").await;
+            after(&health, moment).await.1 == ["the stuck one"]
+        })
+        .await;
+        for _ in 0..10 {
+            all_but(&health, &["the stuck one"]).await;
+        }
+        release.send(()).unwrap();
+        holder.join().unwrap();
+        all_but(&health, &[]).await;
+
+        running.ended.abort();
+        assert!(running.ended.await.unwrap_err().is_cancelled());
+        for _ in 0..10 {
+            all_but(&health, &["the stuck one"]).await;
+        }
+        other.end().await;
+    });
+}
+
+/// Waits until this part gave a sign after that moment.
+async fn beats_after(health: &Arc<Health>, moment: Instant, part: &str) {
+    until(&format!("{part} beat"), async || !after(health, moment).await.1.iter().any(|told| told == part)).await;
 }
 
 proptest! {
