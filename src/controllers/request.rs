@@ -16,22 +16,17 @@ use crate::{
         access::Refusal,
         backoff::Failure,
         certificate::{budget, still_wanted},
-        request::{Observed, Plan, Read, Write, decide, staged_name, write},
+        request::{Observed, Plan, Read, Write, decide, pause, staged_name, write},
     },
     pki::algorithm::KeyAlgorithm,
 };
 use async_trait::async_trait;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use kube::{Api, Client, ResourceExt};
 use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-
-/// AWS needs about a second to sign; asking at once would be one call for nothing.
-const FIRST_LOOK: SignedDuration = SignedDuration::from_millis(500);
-/// The longest time between looks.
-const SLOWEST_LOOK: SignedDuration = SignedDuration::from_secs(30);
 
 /// A key that this process staged within this time need not be looked for before its certificate is paid for.
 const STAGED_JUST_NOW: Duration = Duration::from_secs(10);
@@ -112,7 +107,8 @@ impl Requests {
                 tracing::info!(request = %o.request.name_any(), namespace = o.request.namespace(), %arn, "the private CA signs");
                 o.memory.issued = Some(arn);
                 o.memory.failure = None;
-                o.memory.poll_at = self.0.clock.now().checked_add(FIRST_LOOK).ok();
+                // AWS needs about a second to sign; asking at once would be one call for nothing.
+                o.memory.poll_at = self.0.clock.now().checked_add(pause(0)).ok();
             }
             Err(error) => {
                 // Only answers that say no, all of them, prove that nothing was paid for.
@@ -148,13 +144,7 @@ impl Requests {
                 o.answer = Some(answer);
                 o.memory.failure = None;
             }
-            Ok(None) => {
-                let wait = FIRST_LOOK
-                    .checked_mul(1 << o.memory.polls.min(6))
-                    .map_or(SLOWEST_LOOK, |wait| wait.min(SLOWEST_LOOK));
-                o.memory.polls = o.memory.polls.saturating_add(1);
-                o.memory.poll_at = self.0.clock.now().checked_add(wait).ok();
-            }
+            Ok(None) => o.memory.not_yet(self.0.clock.now()),
             Err(error) => self.fail(o, error),
         }
     }

@@ -12,7 +12,7 @@ use futures::future::join_all;
 use k8s_openapi::api::core::v1::{Event, Secret};
 use kube::{
     ResourceExt,
-    api::{ListParams, PostParams},
+    api::{DeleteParams, ListParams, PostParams},
 };
 use serde_json::{Value, json};
 
@@ -132,6 +132,52 @@ async fn a_pair_that_somebody_put_there_is_replaced_and_never_delivered() {
     assert_eq!(sim.effective(&world.id, "ImportCertificate").await, 3);
     assert_eq!(world.acm(REGIONS[0]).await.certificate(&edge).await, *world.tls("app").await.leaf());
     world.assert_paid(3).await;
+}
+
+/// Its key is gone with it, so a new certificate is needed, and one alone; nobody touches the Certificate.
+#[tokio::test]
+async fn a_secret_that_somebody_deleted_is_made_again_under_the_same_arn() {
+    let why = "moto loses the tags of a certificate that is imported again";
+    let Some((world, authority, sim)) = World::on_sim("deleted", why).await else { return };
+    let (edge, before) = delivered(&world, &authority, "app").await;
+    world.secrets().delete(&secret_name("app"), &DeleteParams::default()).await.expect("it can be deleted");
+    let after = world.revision("app", 2).await;
+    assert_eq!(after.status.as_ref().expect("a status").history[0].trigger, "SecretLost");
+    assert_eq!(after.metadata.generation, Some(1), "nobody touched it");
+    let (again, leaf) = (secret(&world, "app").await, world.tls("app").await.leaf().clone());
+    assert_ne!(again.metadata.uid, before.metadata.uid);
+    assert_eq!(again.labels(), before.labels());
+    assert!(leaf.is_signed_by(&authority.certificate));
+    let acm = world.acm(REGIONS[0]).await;
+    assert_eq!((arn(&after, "edge"), acm.arns().await), (edge.clone(), vec![edge.clone()]));
+    assert_eq!(acm.certificate(&edge).await, leaf);
+    assert_eq!(sim.effective(&world.id, "ImportCertificate").await, 2);
+    world.assert_paid(2).await;
+}
+
+/// ACM holds the key of what it issued: that is exported again, and nothing is paid for.
+#[tokio::test]
+async fn a_deleted_secret_of_what_acm_issued_is_filled_again_and_nothing_is_paid_for() {
+    let why = "moto's CAs are all in short-lived mode, from which ACM does not issue";
+    let Some((world, authority, sim)) = World::on_sim("deleted-acm", why).await else { return };
+    let source = json!({ "privateCa": null, "acmManaged": { "certificateAuthority": { "arn": authority.arn } } });
+    let spec = json!({ "duration": null, "source": source, "acm": [{ "name": "edge" }] });
+    world.certificate("app", &authority, spec).await;
+    let edge = arn(&world.revision("app", 1).await, "edge");
+    let before = world.tls("app").await;
+    world.secrets().delete(&secret_name("app"), &DeleteParams::default()).await.expect("it can be deleted");
+    eventually("the Secret is there again", || async {
+        world.secrets().get(&secret_name("app")).await.map(drop).map_err(|e| e.to_string())
+    })
+    .await;
+    let (after, again) = (world.revision("app", 1).await, world.tls("app").await);
+    assert_eq!((&again.certificates, &again.key), (&before.certificates, &before.key));
+    assert_eq!((arn(&after, "edge"), world.acm(REGIONS[0]).await.arns().await), (edge.clone(), vec![edge]));
+    assert_eq!(after.metadata.generation, Some(1), "nobody touched it");
+    let made = [("RequestCertificate", 1), ("RenewCertificate", 0), ("IssueCertificate", 0), ("ImportCertificate", 0)];
+    for (operation, times) in made {
+        assert_eq!(sim.effective(&world.id, operation).await, times, "{operation}");
+    }
 }
 
 #[tokio::test]

@@ -30,7 +30,7 @@ use std::{
 const WHY: &str = "moto's CAs are all in short-lived mode, from which ACM does not issue";
 
 /// What goes over the usual spec.
-fn managed(authority: &Authority, more: &Value) -> Value {
+pub fn managed(authority: &Authority, more: &Value) -> Value {
     let mut spec = json!({
         "duration": null, "secret": null, "acm": [{ "name": "edge", "tags": { "team": "pay" } }],
         "source": { "privateCa": null, "acmManaged": { "certificateAuthority": { "arn": authority.arn } } },
@@ -47,7 +47,8 @@ async fn world(test: &str) -> Option<(World, Authority, Sim, View)> {
     Some((world, authority, sim, acm))
 }
 
-fn exported() -> Value {
+/// A Secret for the Certificate `app`, into which it is exported.
+pub fn exported() -> Value {
     json!({ "secret": { "name": secret_name("app") } })
 }
 
@@ -229,7 +230,7 @@ async fn a_loop_that_asks_for_what_fails_is_stopped_at_the_budget() {
 }
 
 /// How often ACM was asked, by the status.
-fn asked(certificate: &Certificate) -> usize {
+pub fn asked(certificate: &Certificate) -> usize {
     certificate.status.as_ref().and_then(|s| s.managed.as_ref()).map_or(0, |m| m.asked.len())
 }
 

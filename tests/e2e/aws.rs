@@ -239,6 +239,13 @@ impl View {
         self.client.add_tags_to_certificate().certificate_arn(arn).tags(tag).send().await.expect("it is tagged");
     }
 
+    /// Takes tags away, whatever their values.
+    pub async fn untag(&self, arn: &str, keys: &[&str]) {
+        let tags = keys.iter().map(|key| Tag::builder().key(*key).build().expect("a tag")).collect();
+        let remove = self.client.remove_tags_from_certificate().certificate_arn(arn).set_tags(Some(tags));
+        remove.send().await.expect("tags can be removed");
+    }
+
     /// Imports what a Secret holds once more, with the tags of another ARN; returns the new ARN.
     pub async fn import_twin(&self, like: &str, tls: &Tls, authority: &Authority) -> String {
         let pem = |cert: &Cert| pem("CERTIFICATE", &cert.0);

@@ -2,6 +2,7 @@
 
 use crate::{
     harness::{World, secret_name},
+    odd_sources::{corpus, limbo, odd_chains},
     tls::{Cert, csr, pem},
     wait::{Conditions, until},
 };
@@ -32,46 +33,36 @@ fn odd_certificates() -> (String, String) {
     (many, params.self_signed(&key).expect("a certificate").pem())
 }
 
-/// The corpora that others made, where they lie beside the checkout or where ARNKEEPER_CORPORA says.
-fn corpus(file: &str) -> Option<Vec<u8>> {
-    let named = std::env::var_os("ARNKEEPER_CORPORA").map(std::path::PathBuf::from);
-    let above = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
-    let beside = || above.map(|folder| folder.join("shared/corpora")).find(|folder| folder.is_dir());
-    let found = named.or_else(beside).map(|folder| std::fs::read(folder.join(file)).expect("a file of the corpora"));
-    println!("{file}: {}", if found.is_some() { "read" } else { "not here, what is made alike stands alone" });
-    found
-}
-
-/// Chains of x509-limbo, each with its key: some that are whole, some that are not.
-fn limbo() -> Vec<(String, Value)> {
-    let Some(bytes) = corpus("x509-limbo.json") else { return vec![] };
-    let all: Value = serde_json::from_slice(&bytes).expect("JSON");
-    let cases = all["testcases"].as_array().expect("cases").iter().filter(|c| c["peer_certificate_key"].is_string());
-    let texts = |case: &Value, field: &str| -> String {
-        case[field].as_array().into_iter().flatten().filter_map(Value::as_str).collect()
-    };
-    cases
-        .step_by(7)
-        .take(8)
-        .map(|case| {
-            let leaf = case["peer_certificate"].as_str().unwrap_or_default();
-            let chain = format!("{leaf}{}", texts(case, "untrusted_intermediates"));
-            let data = json!({ "tls.crt": chain, "ca.crt": texts(case, "trusted_certs"), "tls.key": case["peer_certificate_key"] });
-            (case["id"].as_str().unwrap_or_default().to_owned(), data)
-        })
-        .collect()
+/// DER in DER in DER: each sequence holds nothing but the next.
+fn nested(levels: usize) -> Vec<u8> {
+    let mut reversed: Vec<u8> = Vec::new();
+    for _ in 0..levels {
+        let length = u32::try_from(reversed.len()).expect("short");
+        reversed.extend(length.to_le_bytes());
+        reversed.extend([0x84, 0x30]);
+    }
+    reversed.reverse();
+    reversed
 }
 
 /// What somebody puts into a Secret, told by a word.
 fn spoilt() -> Vec<(String, Value)> {
     let mut all = nonsense();
-    all.extend(limbo());
+    // Some of many.
+    let chains = limbo().into_iter().step_by(7).take(8).map(|(what, _, data)| (what, data));
+    all.extend(chains);
+    // A chain in the wrong order, one of a stranger, one that ends nowhere.
+    let made = odd_chains(&["app.example".to_owned()])
+        .into_iter()
+        .filter(|case| ["order", "stranger", "ring"].contains(&case.name));
+    all.extend(made.map(|case| (case.name.to_owned(), case.data)));
     all
 }
 
 /// The same, where no pair is good.
 pub fn nonsense() -> Vec<(String, Value)> {
     let (many, long) = odd_certificates();
+    let (begin, end) = ("-----BEGIN CERTIFICATE-----\n", "-----END CERTIFICATE-----\n");
     let mut all: Vec<(String, Value)> = [
         ("headers without an end", json!({ "tls.crt": endless(900_000) })),
         ("a key without an end", json!({ "tls.key": endless(900_000) })),
@@ -83,6 +74,9 @@ pub fn nonsense() -> Vec<(String, Value)> {
         ("a megabyte of trust", json!({ "ca.crt": endless(1_000_000) })),
         ("extensions by the thousand", json!({ "tls.crt": many })),
         ("a serial number without an end", json!({ "tls.crt": long })),
+        ("blocks within blocks", json!({ "tls.crt": format!("{}AAAA\n{}", begin.repeat(17_000), end.repeat(17_000)) })),
+        ("sequences within sequences", json!({ "tls.crt": pem("CERTIFICATE", &nested(100_000)) })),
+        ("lengths that are none", json!({ "tls.crt": pem("CERTIFICATE", &[0x30_u8, 0x80].repeat(300_000)) })),
         ("nothing", json!({ "tls.crt": "", "tls.key": "" })),
     ]
     .map(|(name, data)| (name.to_owned(), data))

@@ -17,7 +17,8 @@ use futures::future::join_all;
 use kube::ResourceExt;
 use serde_json::{Value, json};
 
-async fn world(test: &str) -> Option<(World, Authority, Sim)> {
+/// A world on aws-sim whose account was looked at.
+pub async fn world(test: &str) -> Option<(World, Authority, Sim)> {
     let (world, authority, sim) = World::on_sim(test, "moto makes no faults").await?;
     // What was denied is tried again once the account is found ready.
     world.account_looked_at().await;
@@ -47,7 +48,7 @@ async fn says(world: &World, name: &str, words: &[&str]) -> String {
 }
 
 /// Whoever waits for a person is looked at every ten minutes; a change of the object makes that be now.
-async fn nudge(world: &World, name: &str) {
+pub async fn nudge(world: &World, name: &str) {
     let now = json!({ "metadata": { "annotations": { "example.com/looked-at": jiff::Timestamp::now().to_string() } } });
     world.change(&world.certificates(), name, now.clone()).await;
     for request in world.requests().list(&kube::api::ListParams::default()).await.expect("a list") {

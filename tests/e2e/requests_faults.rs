@@ -5,12 +5,13 @@ use crate::{
     harness::World,
     sim::Sim,
     tls::csr,
-    wait::{Conditions, until},
+    wait::{Conditions, eventually, until},
 };
 use arnkeeper::api::{
     Certificate,
     conditions::{DELIVERED, READY, STALLED},
 };
+use futures::future::join_all;
 use serde_json::json;
 
 /// A world on aws-sim, and the CSR for a request in it.
@@ -30,6 +31,70 @@ async fn a_certificate_that_is_in_progress_is_waited_for() {
     world.assert_paid(1).await;
     let calls = sim.calls(&world.id, "GetCertificate").await;
     assert!(calls.iter().filter(|c| c.outcome == "RequestInProgressException").count() >= 3, "{calls:?}");
+}
+
+/// The CA takes its time: each pause is longer than the one before. Ten minutes of it are in the unit tests.
+#[tokio::test]
+async fn what_takes_long_is_asked_for_less_and_less() {
+    let Some((world, authority, sim, csr)) = faulty("slow").await else { return };
+    sim.error(&world.id, "GetCertificate", None, 400, "RequestInProgressException").await;
+    world.request("app", &authority, json!({ "csr": csr })).await;
+    let looks = eventually("four looks", || async {
+        let looks = sim.calls(&world.id, "GetCertificate").await;
+        if looks.len() >= 4 { Ok(looks) } else { Err(format!("{looks:?}")) }
+    })
+    .await;
+    let pauses: Vec<_> = looks.windows(2).map(|pair| pair[1].at.duration_since(pair[0].at).as_millis()).collect();
+    assert!(pauses.iter().zip([500, 1000, 2000]).all(|(pause, least)| *pause >= least - 20), "{pauses:?}");
+    let waiting = world.requests().get("app").await.expect("the request");
+    assert!(waiting.because(READY, "Issuing") && waiting.condition(STALLED).is_none());
+    assert!(waiting.message(READY).contains("fetched as soon as it is there"), "{}", waiting.message(READY));
+    sim.heal(&world.id).await;
+    world.signed("app").await;
+    world.assert_paid(1).await;
+}
+
+/// Which keys a CA signs for is not known here (one that this operator takes is signed by a CA of either family): its answer tells. It
+/// holds for this CSR, and for no other.
+#[tokio::test]
+async fn a_key_that_the_ca_does_not_sign_for_is_told_once_and_another_is_signed() {
+    let codes = ["MalformedCSRException", "InvalidArgsException", "ValidationException"];
+    let each = codes.into_iter().enumerate().map(async |(n, code)| {
+        let Some((world, authority, sim, csr)) = faulty(&format!("unsigned-{n}")).await else { return };
+        // The account's own news would wake whoever waits for a person.
+        world.account_looked_at().await;
+        let words = "The public key of the CSR is not supported";
+        // Once: whoever asks again is let in.
+        let refusal = json!({ "kind": "error", "code": code, "status": 400, "message": words });
+        sim.fault(&world.id, "IssueCertificate", Some(1), refusal.clone()).await;
+        world.request("app", &authority, json!({ "csr": csr })).await;
+        let told = world.request_stalled("app", "RefusedByAws").await;
+        for word in ["acm-pca:IssueCertificate", code, words, "correct what these words name"] {
+            assert!(told.message(STALLED).contains(word), "{}", told.message(STALLED));
+        }
+        assert!(!told.is(READY));
+        let (_, another) = crate::tls::csr(&[&world.domain("another")]);
+        world.request("another", &authority, json!({ "csr": another })).await;
+        world.signed("another").await;
+        // The same of a Certificate; with another key it goes on.
+        sim.fault(&world.id, "IssueCertificate", Some(1), refusal).await;
+        world.certificate("kept", &authority, json!({ "acm": [{ "name": "edge" }] })).await;
+        let stalled = world.stalled("kept", "RequestStalled").await;
+        let message = stalled.message(STALLED);
+        assert!(message.contains(code) && message.contains("acm-pca:IssueCertificate"), "{message}");
+        assert_eq!(sim.calls(&world.id, "IssueCertificate").await.len(), 3, "{code}: asked for again");
+        let key = json!({ "spec": { "privateKey": authority.other_size() } });
+        world.change(&world.certificates(), "kept", key).await;
+        let kept =
+            until(&world.certificates(), "kept", "delivered", |c: &Certificate| c.is(READY) && c.is(DELIVERED)).await;
+        assert!(kept.condition(STALLED).is_none());
+        // Many seconds later, nobody asked for the first one again.
+        assert_eq!(sim.calls(&world.id, "IssueCertificate").await.len(), 4, "{code}: asked for again");
+        let first = world.requests().get("app").await.expect("the request");
+        assert!(first.because(STALLED, "RefusedByAws") && first.status.is_some_and(|s| s.certificate_arn.is_none()));
+        world.assert_paid(2).await;
+    });
+    join_all(each).await;
 }
 
 #[tokio::test]

@@ -15,6 +15,8 @@ pub struct Sim {
 #[serde(rename_all = "camelCase")]
 pub struct Call {
     operation: String,
+    /// When it came in.
+    pub at: jiff::Timestamp,
     /// `ok`, an error code, or `dropped`.
     pub outcome: String,
     /// Whether the call changed something.

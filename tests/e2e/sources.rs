@@ -25,14 +25,14 @@ use serde_json::{Value, json};
 type Layout = fn(&Pair, &Pair) -> Value;
 
 /// A namespace and an account, and nothing that could be paid for.
-async fn bare(test: &str) -> World {
+pub async fn bare(test: &str) -> World {
     let world = World::bare(test).await;
     world.open_account(json!({})).await;
     world
 }
 
 /// The manifest of a Certificate whose source is the Secret `<name>-tls`.
-fn manifest(world: &World, name: &str, acm: &Value) -> Value {
+pub fn manifest(world: &World, name: &str, acm: &Value) -> Value {
     json!({ "apiVersion": "arnkeeper.dev/v1beta1", "kind": "Certificate",
         "metadata": { "name": name, "namespace": world.namespace }, "spec": {
             "accountRef": { "name": world.account }, "region": REGIONS[0],
@@ -40,16 +40,16 @@ fn manifest(world: &World, name: &str, acm: &Value) -> Value {
     } })
 }
 
-async fn sourced(world: &World, name: &str, acm: &Value) -> Certificate {
+pub async fn sourced(world: &World, name: &str, acm: &Value) -> Certificate {
     world.make(&world.certificates(), manifest(world, name, acm)).await
 }
 
-fn edge() -> Value {
+pub fn edge() -> Value {
     json!([{ "name": "edge" }])
 }
 
 /// Nobody watches the Secrets of a whole cluster: any change of the Certificate makes it look.
-async fn look(world: &World, name: &str) {
+pub async fn look(world: &World, name: &str) {
     let annotation = json!({ "example.com/look": jiff::Timestamp::now().to_string() });
     world.change(&world.certificates(), name, json!({ "metadata": { "annotations": annotation } })).await;
 }

@@ -61,6 +61,11 @@ impl Cert {
         self.parsed().verify_signature(Some(issuer.public_key())).is_ok()
     }
 
+    /// Whether its last moment is over.
+    pub fn has_ended(&self) -> bool {
+        self.parsed().validity().not_after.timestamp() <= jiff::Timestamp::now().as_second()
+    }
+
     /// Whether its key is an RSA key.
     pub fn has_rsa_key(&self) -> bool {
         matches!(self.parsed().public_key().parsed(), Ok(PublicKey::RSA(_)))

@@ -16,6 +16,7 @@ use crate::{
     core::certificate::{Imported, Observed, acm_managed, search},
 };
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 impl Certificates {
     pub(super) async fn request_new(&self, o: &mut Observed, name: &str) {
@@ -61,7 +62,12 @@ impl Certificates {
                 seen(o, name).installed = None;
                 Self::well(o, name, &[Operation::RenewCertificate]);
             }
-            Err(error) => self.fail_target(o, name, error),
+            Err(error) => {
+                if error.kind != Kind::Transient {
+                    o.memory.refused.insert(name.to_owned(), Some(Time(record)));
+                }
+                self.fail_target(o, name, error);
+            }
         }
     }
 

@@ -277,7 +277,7 @@ pub struct Installed {
 pub struct Memory {
     /// What was imported and is not stored yet, by target.
     pub imported: BTreeMap<String, Imported>,
-    /// The records whose import AWS refused, by target: nothing was made, so the next needs no wait.
+    /// The records whose import, request or renewal AWS refused, by target: nothing was made, so the next needs no wait.
     pub refused: BTreeMap<String, Option<Time>>,
     /// The last failures, by target.
     pub target_failures: BTreeMap<String, Failure>,

@@ -1,12 +1,31 @@
 //! What the private CA signed, fetched and looked through.
 
-use super::{Next, Observed, Read, Write};
+use super::{Memory, Next, Observed, Read, Write};
 use crate::{
     api::names::IssuedArn,
     core::{access::Refusal, authority::KnownAuthority, backoff::FOR_A_PERSON},
     pki::{csr::Csr, verify},
 };
 use jiff::{SignedDuration, Timestamp};
+
+/// The first pause before the CA is asked for what it signs.
+const FIRST_PAUSE: SignedDuration = SignedDuration::from_millis(500);
+/// The longest pause.
+const LONGEST_PAUSE: SignedDuration = SignedDuration::from_secs(30);
+
+/// How long the CA is left alone after it was asked too early so often: twice as long each time, half a minute at most.
+#[must_use]
+pub fn pause(too_early: u32) -> SignedDuration {
+    FIRST_PAUSE.checked_mul(1 << too_early.min(6)).map_or(LONGEST_PAUSE, |pause| pause.min(LONGEST_PAUSE))
+}
+
+impl Memory {
+    /// The CA answered that it has not signed yet: it is asked again after a pause.
+    pub fn not_yet(&mut self, now: Timestamp) {
+        self.poll_at = now.checked_add(pause(self.polls)).ok();
+        self.polls = self.polls.saturating_add(1);
+    }
+}
 
 /// What comes next for a request whose certificate has an ARN.
 pub(super) fn next(o: &Observed, arn: &IssuedArn, authority: &KnownAuthority, csr: &Csr, now: Timestamp) -> Next {

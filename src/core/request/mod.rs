@@ -8,6 +8,7 @@ mod tests;
 mod trouble;
 pub mod write;
 
+pub use fetch::pause;
 pub use plan::{Plan, algorithm, token};
 
 use super::{

@@ -219,6 +219,8 @@ impl Way<'_> {
                 return Some(Next::Stalled(why, AGAIN - age));
             }
             let fresh = age.unsigned_abs() <= RECORD_FRESH;
+            let refused =
+                self.o.memory.refused.get(&self.target.name).is_some_and(|record| record.as_ref() == Some(at));
             match self.o.memory.renewal.filter(|(record, _)| *record == at.0) {
                 Some((_, false)) if fresh => {
                     if let Err(next) = self.may_ask(managed, at.0) {
@@ -228,6 +230,8 @@ impl Way<'_> {
                 }
                 // It was asked for, and ACM has its time.
                 Some((_, true)) if age < AGAIN => return Some(self.renewing(Some(at))),
+                // ACM said no: nothing comes of that.
+                _ if refused => {}
                 // Whoever made the record may have asked: what came of it shows within a minute.
                 _ if age <= CONSISTENT => return Some(self.renewing(Some(at))),
                 _ => {}

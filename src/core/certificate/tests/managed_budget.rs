@@ -186,6 +186,27 @@ fn what_aws_refuses_spends_nothing() {
     assert_eq!((world.asked_of_acm.len(), asked.len()), (1, 1));
 }
 
+/// It is under way nowhere, so the next try needs no minute of patience.
+#[test]
+fn a_renewal_that_aws_refuses_is_asked_for_as_soon_as_it_is_allowed() {
+    let mut world = World::new(&managed(true, None));
+    world.converge();
+    world.now += SignedDuration::from_mins(5);
+    ask_for_renewal(&mut world);
+    let mut changes = 0;
+    world.pass(|| {
+        changes += 1;
+        if changes == 2 { Fault::Refused } else { Fault::Fine }
+    });
+    assert!(world.renewals == 0 && stalled(&world).is_some(), "{:#?}", world.certificate.status);
+    world.now += SignedDuration::from_secs(5);
+    world.touch();
+    world.pass(|| Fault::Fine);
+    assert_eq!(world.renewals, 1, "{:#?}", world.certificate.status);
+    world.converge();
+    assert_eq!((world.renewals, stalled(&world)), (1, None));
+}
+
 /// The budget of the account, which is 2 here.
 #[test]
 fn nothing_is_asked_for_where_the_whole_account_has_spent_its_budget() {

@@ -5,7 +5,7 @@ use crate::{
     api::conditions::{READY, STALLED},
     core::{
         fixtures::Ca,
-        request::{tests::world::World, write},
+        request::{Memory, pause, tests::world::World, write},
     },
     pki::{algorithm::KeyAlgorithm, key::PrivateKey},
 };
@@ -73,8 +73,29 @@ fn a_ca_that_signs_after_ten_minutes() {
     }
     told.dedup();
     assert_eq!(told.len(), 3, "asked, late, signed: {told:?}");
+    assert!(
+        told[0].0 == "Issuing" && told[0].1.contains("the certificate is fetched as soon as it is there"),
+        "{told:?}"
+    );
     assert!(told[1].0 == "Issuing" && told[1].1.contains("has not done so yet"), "{told:?}");
     assert_eq!((world.paid(), world.writes), (1, 3));
+    // Asked for seldom, and more seldom each time; half a minute after it is there at the latest.
+    let pauses: Vec<SignedDuration> = world.fetched.windows(2).map(|w| w[1].duration_since(w[0])).collect();
+    assert!(pauses.is_sorted() && pauses.iter().all(|pause| pause.as_millis() >= 500), "{pauses:?}");
+    assert!(pauses.windows(2).all(|w| w[1] <= w[0] * 2) && pauses.last() == Some(&SignedDuration::from_secs(30)));
+    assert!((20..=30).contains(&world.fetched.len()), "{} calls of GetCertificate", world.fetched.len());
+    assert!(world.fetched.last().unwrap().duration_since(begin) <= SignedDuration::from_secs(632));
+}
+
+/// However long it takes: the pause grows no more, and nothing overflows.
+#[test]
+fn the_pause_between_looks_is_bounded() {
+    let millis = |too_early: u32| pause(too_early).as_millis();
+    assert_eq!([0, 1, 2, 3, 4, 5].map(millis), [500, 1000, 2000, 4000, 8000, 16_000]);
+    assert!([6, 7, 31, 32, 1000, u32::MAX].iter().all(|n| pause(*n) == SignedDuration::from_secs(30)));
+    let mut memory = Memory { polls: u32::MAX, ..Memory::default() };
+    memory.not_yet(jiff::Timestamp::MAX);
+    assert_eq!((memory.polls, memory.poll_at), (u32::MAX, None));
 }
 
 #[test]

@@ -72,6 +72,8 @@ pub struct World {
     pub disabled: bool,
     /// How long the CA takes to sign.
     pub signing: SignedDuration,
+    /// When the CA was asked for what it signs.
+    pub fetched: Vec<Timestamp>,
     /// For the account's budget; a new process counts what stands.
     pub ledger: Ledger,
     issued: Vec<Issued>,
@@ -100,6 +102,7 @@ impl World {
             events: vec![],
             disabled: false,
             signing: SignedDuration::from_secs(2),
+            fetched: vec![],
             ledger: Ledger::default(),
             issued: vec![],
         }
@@ -215,14 +218,17 @@ impl World {
             }
             Read::Secret => o.secret = Some(self.secret.clone().map(SecretObject::from)),
             Read::Staged => o.staged = Some(self.staged.clone().map(SecretObject::from)),
-            Read::Answer(arn) => match self.issued.iter().find(|issued| issued.arn == arn) {
-                Some(issued) if self.now >= issued.at + self.signing => {
-                    let certificate = self.forged.clone().unwrap_or_else(|| issued.certificate.clone());
-                    o.answer = Some(PemChain { certificate, chain: self.ca.root.to_pem() });
+            Read::Answer(arn) => {
+                self.fetched.push(self.now);
+                match self.issued.iter().find(|issued| issued.arn == arn) {
+                    Some(issued) if self.now >= issued.at + self.signing => {
+                        let certificate = self.forged.clone().unwrap_or_else(|| issued.certificate.clone());
+                        o.answer = Some(PemChain { certificate, chain: self.ca.root.to_pem() });
+                    }
+                    Some(_) => o.memory.not_yet(self.now),
+                    None => panic!("{arn} was never issued"),
                 }
-                Some(_) => o.memory.poll_at = Some(self.now + SignedDuration::from_secs(1)),
-                None => panic!("{arn} was never issued"),
-            },
+            }
         }
     }
 

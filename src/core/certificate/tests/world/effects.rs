@@ -181,8 +181,11 @@ impl World {
         if to_aws(&write) && matches!(fault, Fault::AnswerLost | Fault::Unsent | Fault::Refused) {
             let target = target_of(&write);
             let new = matches!(write, Write::ImportNew(_) | Write::RequestNew(_));
-            if matches!(write, Write::Renew(..)) {
+            if let Write::Renew(_, _, record) = &write {
                 o.memory.renewal = None;
+                if fault == Fault::Refused {
+                    o.memory.refused.insert(target.clone(), Some(Time(*record)));
+                }
             }
             if fault == Fault::AnswerLost {
                 let kept = o.memory.clone();
