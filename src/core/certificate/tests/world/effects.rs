@@ -58,6 +58,7 @@ impl World {
             return Self::fail(o, target, Kind::Transient);
         }
         match read {
+            Read::Lookup(target, _) if self.refuses_lists => Self::fail(o, &target, Kind::AccessDenied),
             Read::Namespace => o.namespace_labels = Some(BTreeMap::new()),
             Read::Session(account) => {
                 let kept_out = self.kept_out.clone();
@@ -302,7 +303,8 @@ impl World {
         }
         let known = stored || (imported && !other);
         let spared = |c: &InAcm| !known && adoption::is_adopted(&c.arn, &c.tags);
-        if !known && !self.acm.iter().any(|c| c.arn == *arn && spared(c)) {
+        let deleting = o.certificate.metadata.deletion_timestamp.is_some();
+        if !known && !deleting && !self.acm.iter().any(|c| c.arn == *arn && spared(c)) {
             o.memory.happened.push(write::twin_deleted(&target, arn));
         }
         self.acm.retain(|c| c.arn != *arn || spared(c));
