@@ -4,10 +4,11 @@
 
 use crate::{
     calls::Point,
-    case::{CONVERGENCE, Case, Outcome, Reference, equal, finished, payments, silence},
+    case::{CONVERGENCE, Case, Outcome, Reference, equal, finished, silence},
     process::Operator,
     scenario::Scenario,
     snapshot::consistency,
+    spent::payments,
     stand::{Answer, Entry, until, words},
     world::{Objects, SOON, World, in_acm},
 };
@@ -151,12 +152,13 @@ async fn taken_over(
     if let Some(status) = first.ended()? {
         faults.push(format!("the frozen process ended: {status}"));
     }
-    let now = told_arns(&world.objects().await?);
+    let objects = world.objects().await?;
+    let now = told_arns(&objects);
     if thaw != Thaw::Beside && told != now {
         faults.push(format!("the status had the ARNs {told:?} and has {now:?}"));
     }
     let ledger = world.ledger().await?;
-    faults.extend(payments(&ledger, case.scenario, arns_before, allowed(case, thaw)));
+    faults.extend(payments(&ledger, &objects.requests, case.scenario, arns_before, allowed(case, thaw)));
     faults.extend(twice_imported(&ledger, case, thaw));
     first.kill().await?;
     if faults.is_empty() {
@@ -181,7 +183,7 @@ fn allowed(case: &Case, thaw: Thaw) -> (usize, usize) {
 /// The frozen import had its effect, or the case shows nothing.
 fn twice_imported(ledger: &[Entry], case: &Case, thaw: Thaw) -> Option<String> {
     let imports = ledger.iter().filter(|entry| entry.operation == "ImportCertificate" && entry.effective).count();
-    let (_, usual) = case.scenario.price();
+    let usual = case.scenario.places().len();
     let renewals = usize::from(imports_over(case.scenario)) + usize::from(thaw == Thaw::Overtaken);
     let expected = usual + renewals + 1;
     (case.point.operation() == Some("ImportCertificate") && imports < expected)
