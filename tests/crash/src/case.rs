@@ -73,7 +73,7 @@ pub async fn reference(stand: &Stand, scenario: Scenario) -> Answer<Reference> {
     let state = state(&world, scenario, &objects).await?;
     let faults = faults(&mut world, scenario, &arns_before, &state).await?;
     if !faults.is_empty() {
-        return Err(format!("the undisturbed run of {}: {}", scenario.name(), faults.join("; ")));
+        return Err(format!("{}; its log: {}", faults.join("; "), world.operator.log.display()));
     }
     world.end().await?;
     Ok(Reference { scenario, points, state })

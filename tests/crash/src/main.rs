@@ -157,8 +157,8 @@ async fn run(flags: &Flags) -> Answer<bool> {
         .into_iter()
         .filter(|scenario| (!named || words.contains(&scenario.name())) && (!flags.some || scenario.is_telling()));
     let stand = &stand;
-    let runs =
-        stream::iter(scenarios).map(|scenario| async move { (scenario, case::reference(stand, scenario).await) });
+    let runs = stream::iter(scenarios)
+        .map(|scenario| async move { (scenario, Box::pin(case::reference(stand, scenario)).await) });
     let runs: Vec<(Scenario, Answer<Reference>)> = runs.buffered(flags.jobs).collect().await;
     let (mut references, mut lost) = (Vec::new(), Vec::new());
     for (scenario, run) in runs {
@@ -287,7 +287,8 @@ mod tests {
         ] {
             assert_eq!(stranger(good), None, "{good}");
         }
-        for (bad, word) in [("frist", "frist"), ("first IssueCertificate before", "IssueCertificate"), ("deletion after", "after")] {
+        let bad = ["frist", "first IssueCertificate before", "deletion after"];
+        for (bad, word) in bad.into_iter().zip(["frist", "IssueCertificate", "after"]) {
             assert_eq!(stranger(bad).as_deref(), Some(word));
         }
     }
