@@ -190,6 +190,8 @@ pub(super) fn target(o: &Observed, entry: &TargetStatus, now: Timestamp) -> Fate
         Ok(None) => return Fate::Done,
         Err(fate) => return *fate,
     };
+    // That another one is gone says nothing about this one.
+    let seen = &*seen.of(&arn);
     match &seen.tags {
         None => Fate::Read(Read::Tags(entry.name.clone(), arn)),
         Some(Some(tags)) if ours(o, &entry.name, tags) && !tags.contains_key(RELEASED_TAG) => {

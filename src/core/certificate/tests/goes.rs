@@ -150,3 +150,17 @@ fn who_may_not_look_is_not_held_up_where_nothing_tells_of_an_import() {
     world.pass(|| Fault::Fine);
     assert!(world.gone, "{:#?}", world.certificate.status);
 }
+
+#[test]
+fn that_what_this_process_imported_is_gone_says_nothing_of_the_arn_in_the_status() {
+    let mut world = World::new(&removable());
+    world.converge();
+    world.now += SignedDuration::from_mins(5);
+    let gone = "arn:aws:acm:eu-west-1:111122223333:certificate/99999999-0000-0000-0000-000000000000".parse().unwrap();
+    let imported = crate::core::certificate::Imported { arn: gone, serial: None, content: None, at: world.now };
+    let uid = world.certificate.uid().unwrap();
+    world.process.memory.entry(uid).or_default().imported.insert("edge".into(), imported);
+    delete(&mut world);
+    world.converge();
+    assert!(world.gone && world.acm.is_empty());
+}
