@@ -33,7 +33,7 @@ fn meanwhile() -> impl Strategy<Value = Blow> {
 }
 
 /// Three targets with these policies.
-fn with_policies(deletes: [bool; 3]) -> Value {
+pub fn with_policies(deletes: [bool; 3]) -> Value {
     let mut spec = three_targets();
     for (n, deletes) in deletes.into_iter().enumerate() {
         spec["acm"][n]["deletionPolicy"] = json!(if deletes { "Delete" } else { "Retain" });
@@ -51,7 +51,7 @@ fn doomed(world: &World) -> BTreeSet<&'static str> {
 }
 
 /// Somebody deletes it: with a finalizer it stays until that is gone.
-fn delete(world: &mut World) {
+pub fn delete(world: &mut World) {
     if world.certificate.finalizers().is_empty() {
         world.gone = true;
     } else {

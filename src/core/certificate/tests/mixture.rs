@@ -2,6 +2,7 @@
 //! earlier revision or none, keys, requests and certificates in ACM that are there or not.
 
 use super::{
+    goes::{delete, with_policies},
     hands::{Hand, Hands, TARGETS, hand},
     *,
 };
@@ -65,8 +66,8 @@ struct Life {
 }
 
 impl Life {
-    fn live(&self) -> (World, Past) {
-        let (mut world, mut past) = (World::new(&three_targets()), Past::default());
+    fn live(&self, spec: &Value) -> (World, Past) {
+        let (mut world, mut past) = (World::new(spec), Past::default());
         if let Some(renewals) = self.renewals {
             past.live(&mut world);
             for _ in 0..renewals {
@@ -248,7 +249,7 @@ proptest! {
         life in life(),
         mixture in mixture(),
     ) {
-        let (mut world, past) = life.live();
+        let (mut world, past) = life.live(&three_targets());
         let mut allowed = usize::from(life.renewals.is_none() || life.cut.is_some());
         allowed += mix(&mut world, &past, &mixture);
         let mut first: BTreeMap<&str, String> = TARGETS
@@ -287,5 +288,29 @@ proptest! {
         }
         prop_assert!(world.paid - paid <= allowed, "{} paid for, {} wanted", world.paid - paid, allowed);
         assert_silent(&mut world);
+    }
+
+    #[test]
+    fn from_any_mixture_a_deletion_leaves_nothing_of_ours_in_acm(
+        life in life(),
+        mixture in mixture(),
+    ) {
+        let (mut world, past) = life.live(&with_policies([true; 3]));
+        mix(&mut world, &past, &mixture);
+        let mut hands = Hands::default();
+        // What names a neighbour's ARN lies, and of two ARNs with a target's tags the other one is found by the daily look only.
+        for hand in mixture.hands.iter().filter(|(hand, _)| !matches!(hand, Hand::Neighbour { .. } | Hand::Twin)) {
+            hands.strike(&mut world, *hand);
+        }
+        let (paid, imports, before) = (world.paid, world.new_imports, world.acm.len());
+        delete(&mut world);
+        if !world.gone {
+            world.converge();
+        }
+        prop_assert!(world.gone, "{:#?}", world.certificate.status);
+        for target in TARGETS {
+            prop_assert!(world.of_target(target).is_empty(), "{} is left of {}: {:?}", target, before, world.notes);
+        }
+        prop_assert_eq!((world.paid, world.new_imports), (paid, imports));
     }
 }
