@@ -346,7 +346,7 @@ proptest! {
         for target in TARGETS {
             let there = arn(&world, target);
             prop_assert_eq!(first.get(target).unwrap_or(&there), &there);
-            prop_assert_eq!(Some(&world.of_target(target)[0].leaf.serial), world.serial().as_ref());
+            prop_assert_eq!(Some(world.of_target(target)[0].leaf.serial.clone()), world.serial());
         }
         prop_assert!(world.paid <= allowed, "{} paid for, {} wanted", world.paid, allowed);
         prop_assert!(excused || !world.has_swapped());

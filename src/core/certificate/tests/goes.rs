@@ -13,7 +13,8 @@ use std::collections::BTreeSet;
 fn before() -> impl Strategy<Value = Blow> {
     // A status that names a neighbour's ARN tells of nothing else; of two ARNs with a target's tags, which only the daily look
     // finds, the one in the status goes; where the account is disabled nothing can be deleted.
-    let lies = |blow: &Blow| matches!(blow, Blow::Hand((Hand::Neighbour { .. } | Hand::Twin, _)) | Blow::AccountToggled);
+    let lies =
+        |blow: &Blow| matches!(blow, Blow::Hand((Hand::Neighbour { .. } | Hand::Twin, _)) | Blow::AccountToggled);
     blow().prop_filter("what is ours can be told and reached", move |blow| !lies(blow))
 }
 
