@@ -314,3 +314,26 @@ proptest! {
         prop_assert_eq!((world.paid, world.new_imports), (paid, imports));
     }
 }
+
+#[test]
+fn a_name_that_becomes_free_behind_a_request_buys_nothing_anew() {
+    let mut world = World::new(&one_target());
+    world.converge();
+    // A key that is not its own, until it is collected, has the next name.
+    let mut others = Past::default();
+    let mut other = World::new(&one_target());
+    others.live(&mut other);
+    let mut key = others.staged.remove(&1).unwrap();
+    key.metadata.owner_references.as_mut().unwrap()[0].uid = "gone".into();
+    world.staged.insert(2, key);
+    world.now += SignedDuration::from_mins(5);
+    force_renewal(&mut world);
+    world.pass(|| Fault::Fine);
+    assert_eq!(world.requests.keys().max(), Some(&3));
+    world.sign();
+    assert!(!world.staged.contains_key(&2), "it is collected");
+    world.converge();
+    assert!(ready(&world), "{:#?}", world.certificate.status);
+    assert_eq!((world.paid, world.requests.contains_key(&2)), (2, false));
+    assert_silent(&mut world);
+}
