@@ -242,7 +242,7 @@ fn mix(world: &mut World, past: &Past, mixture: &Mixture) -> usize {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 192, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
 
     #[test]
     fn from_any_mixture_it_comes_to_one_arn_a_target_and_buys_no_more_than_was_lost(
