@@ -41,7 +41,7 @@ fn a_request_that_was_read_says_nothing_of_one_that_is_changed() {
     let text = create_csr(&SCENE.key, &subject(), None).unwrap();
     let der = pem::blocks(&text, 32_768).unwrap().remove(0).der.to_vec();
     let of = |name: &[u8]| der.windows(name.len()).position(|at| at == name).unwrap();
-    let key = of(&SCENE.key.public_key_der()) + SCENE.key.public_key_der().len() - 1;
+    let key = of(SCENE.key.public_key_der()) + SCENE.key.public_key_der().len() - 1;
     // ecdsa-with-SHA256 (RFC 5758), which becomes that with SHA384: no signature covers it.
     let algorithm = of(&[0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2]) + 7;
     // A letter of its name, a byte of its key, the algorithm, the last byte of its signature.

@@ -89,7 +89,8 @@ pub async fn run(mut world: World, case: &Case, thaw: Thaw, reference: &Referenc
     case.scenario.begin(&mut world).await?;
     let begun_only = held(&mut world, case).await?;
     let mut first = mem::replace(&mut world.operator, second);
-    let result = taken_over(&mut world, &mut first, case, thaw, begun_only, reference, &arns_before).await;
+    let going_on = taken_over(&mut world, &mut first, case, thaw, begun_only, reference, &arns_before);
+    let result = Box::pin(going_on).await;
     let mut faults = result.unwrap_or_else(|error| vec![error]);
     first.kill().await?;
     let took = begin.elapsed();

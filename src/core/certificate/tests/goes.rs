@@ -146,7 +146,7 @@ fn what_a_lost_status_told_of_is_deleted_all_the_same() {
 fn who_may_not_look_is_not_held_up_where_nothing_tells_of_an_import() {
     let mut world = World::new(&removable());
     until(&mut world, |w| !w.certificate.finalizers().is_empty());
-    world.refuses_lists = true;
+    world.list_failure = Some(crate::aws::error::Kind::AccessDenied);
     delete(&mut world);
     world.pass(|| Fault::Fine);
     assert!(world.gone, "{:#?}", world.certificate.status);

@@ -82,12 +82,12 @@ impl Life {
                 force_renewal(&mut world);
             }
             for _ in 0..6 {
-                let pass = world.pass(|| {
+                let ended = world.pass(|| {
                     left = left.saturating_sub(1);
                     if left == 0 { Fault::CrashAfter } else { Fault::Fine }
                 });
                 past.note(&world);
-                match pass {
+                match ended {
                     Pass::Crashed => break,
                     Pass::Rested(rest) => world.now += rest.min(SignedDuration::from_secs(20)),
                 }

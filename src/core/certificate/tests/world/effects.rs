@@ -58,7 +58,7 @@ impl World {
             return Self::fail(o, target, Kind::Transient);
         }
         match read {
-            Read::Lookup(target, _) if self.refuses_lists => Self::fail(o, &target, Kind::AccessDenied),
+            Read::Lookup(target, _) if self.list_failure.is_some() => Self::fail(o, &target, self.list_failure.unwrap()),
             Read::Namespace => o.namespace_labels = Some(BTreeMap::new()),
             Read::Session(account) => {
                 let kept_out = self.kept_out.clone();
