@@ -57,8 +57,10 @@ impl World {
             self.deaf -= 1;
             return Self::fail(o, target, Kind::Transient);
         }
+        if let (Read::Lookup(target, _), Some(kind)) = (&read, self.list_failure) {
+            return Self::fail(o, target, kind);
+        }
         match read {
-            Read::Lookup(target, _) if self.list_failure.is_some() => Self::fail(o, &target, self.list_failure.unwrap()),
             Read::Namespace => o.namespace_labels = Some(BTreeMap::new()),
             Read::Session(account) => {
                 let kept_out = self.kept_out.clone();
