@@ -88,6 +88,7 @@ drift: build ## What somebody else changes in ACM is told and put right, on both
 crash: programs control-plane ## Kill or freeze the operator around every call that changes something; ONLY='words' for some of the cases
 crash-some: programs control-plane ## The moments that matter most of it; part of `make test`
 crash crash-some: crash%:
+	@$(BIN)/crash --check --only '$(ONLY)'
 	$(call say,"killed or frozen around every call that changes something")
 	@tests/stand/stand run --aws sim -- bash -c 'tests/stand/operator --install-only && exec "$$@"' crash \
 	  $(BIN)/crash $(if $*,--some) --only '$(ONLY)' --jobs $(or $(JOBS),20)

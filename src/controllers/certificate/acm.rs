@@ -274,11 +274,13 @@ impl Certificates {
         let (stored, other) = (in_status == Some(&arn), in_status.is_some_and(|there| *there != arn));
         let imported = o.memory.imported.get(target).is_some_and(|i| i.arn == arn);
         let known = stored || (imported && !other);
-        let surplus = !known && target_spec(o, target).is_some();
+        let found = !known && target_spec(o, target).is_some();
+        // What is still to be delivered is deleted only where a second ARN carries its tags.
+        let surplus = found && o.certificate.metadata.deletion_timestamp.is_none();
         // What was known of its tags may be old: somebody may have taken it over since.
         let tags = aws.tags(&arn).await;
         // What was taken over is no second one that was made by mistake.
-        let spared = |tags: &Tags| surplus && adoption::is_adopted(&arn, tags);
+        let spared = |tags: &Tags| found && adoption::is_adopted(&arn, tags);
         if let Ok(tags) = &tags
             && (spared(tags)
                 || !write::ownership_tags(o, target).iter().all(|(key, value)| tags.get(key) == Some(value)))
@@ -299,8 +301,7 @@ impl Certificates {
             Ok(_) => aws.delete_certificate(&arn).await,
             Err(error) => Err(error),
         };
-        // What is still to be delivered is deleted only where a second ARN carries its tags.
-        if surplus && o.certificate.metadata.deletion_timestamp.is_none() {
+        if surplus {
             let removed = deleted.as_ref().map_or_else(|error| error.kind == ErrorKind::NotFound, |()| true);
             self.context.metrics.duplicate(removed);
         }

@@ -2,7 +2,7 @@
 //! asked any more, or a thing stays in use for a day, it is let go.
 
 use super::{
-    FINALIZER, Lookup, Observed, Read, TargetObserved, Write, adoption, deletes, delivery, entry, search,
+    FINALIZER, Lookup, Observed, Read, Summary, TargetObserved, Write, adoption, deletes, delivery, entry, search,
     write::ownership_tags,
 };
 use crate::{
@@ -173,7 +173,9 @@ pub(super) fn target(o: &Observed, entry: &TargetStatus, now: Timestamp) -> Fate
             return Fate::Read(Read::Namespace);
         }
         let why = Refusal { reason: failure.reason(), message: failure.error.to_string() };
-        if overdue || (stays && o.namespace_ends) {
+        // Nothing tells that anything is there, and a person would have to let us look.
+        let unheard_of = stays && !in_use && found.is_err() && search::settles(o, entry).is_none();
+        if overdue || unheard_of || (stays && o.namespace_ends) {
             // Where even the mark fails, or it was never found, it is let go as it is.
             return match found {
                 Ok(Some(arn)) if in_use => release(entry, seen, &arn, why),
@@ -188,6 +190,8 @@ pub(super) fn target(o: &Observed, entry: &TargetStatus, now: Timestamp) -> Fate
         Ok(None) => return Fate::Done,
         Err(fate) => return *fate,
     };
+    // That another one is gone says nothing about this one.
+    let seen = &*seen.of(&arn);
     match &seen.tags {
         None => Fate::Read(Read::Tags(entry.name.clone(), arn)),
         Some(Some(tags)) if ours(o, &entry.name, tags) && !tags.contains_key(RELEASED_TAG) => {
@@ -220,7 +224,7 @@ fn unsettled(o: &Observed, entry: &TargetStatus, now: Timestamp) -> Option<Fate>
     Some(Fate::Wait(Refusal { reason: "LookingAtAcm", message }, rest))
 }
 
-/// The ARN to delete: that of the status, else what ACM has with our tags.
+/// The ARN to delete: that of the status, else what ACM has with our tags; a status that names none may have been lost.
 fn find(
     o: &Observed,
     entry: &TargetStatus,
@@ -233,7 +237,7 @@ fn find(
     if let Some(arn) = &entry.arn {
         return Ok(Some(arn.clone()));
     }
-    let Some(since) = search::settles(o, entry) else { return Ok(None) };
+    let since = search::settles(o, entry).unwrap_or_else(|| search::created(o, now));
     if let Some(fate) = unsettled(o, entry, now) {
         return Err(Box::new(fate));
     }
@@ -244,7 +248,11 @@ fn find(
             Err(Box::new(Fate::Wait(why, until.duration_since(now).max(SignedDuration::from_millis(200)))))
         }
         Some(Lookup::Found(candidates)) => {
-            Ok(candidates.iter().find(|(_, tags)| ours(o, &entry.name, tags)).map(|(summary, _)| summary.arn.clone()))
+            // What was taken over, or was about to be, and is not in the status, is left to those whose it was.
+            let goes = |(summary, tags): &&(Summary, Tags)| {
+                ours(o, &entry.name, tags) && !adoption::is_adopted(&summary.arn, tags)
+            };
+            Ok(candidates.iter().find(goes).map(|(summary, _)| summary.arn.clone()))
         }
     }
 }

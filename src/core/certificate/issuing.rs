@@ -174,17 +174,20 @@ fn until_free(o: &Observed, now: Timestamp) -> SignedDuration {
     since.clamp(FIRST_LOOK, FOR_A_PERSON)
 }
 
-/// The revision to work on, and its request if it is there. Slots that something else sits in are passed over.
+/// The revision to work on, and its request if it is there. Slots that something else sits in are passed over; one that became
+/// free behind a request of ours buys nothing anew.
 fn slot(o: &Observed, now: Timestamp) -> Option<(i64, Option<&CertificateRequest>)> {
-    let base = o.base_revision();
-    (base + 1..=base + SLOTS).find_map(|revision| {
-        if let Some(request) = o.requests.get(&revision) {
-            return answers(o, request, now).then_some((revision, Some(&**request)));
-        }
-        let foreign = |staged: &SecretObject| !is_staged_by(o, staged);
-        let taken = o.staged.get(&revision).and_then(|s| s.as_ref()).is_some_and(foreign);
-        (!taken).then_some((revision, None))
-    })
+    let slots = || o.base_revision() + 1..=o.base_revision() + SLOTS;
+    let asked = slots().find_map(|revision| {
+        let request = o.requests.get(&revision).filter(|request| answers(o, request, now))?;
+        Some((revision, Some(&**request)))
+    });
+    let foreign = |staged: &SecretObject| !is_staged_by(o, staged);
+    let taken = |revision: &i64| {
+        let staged = o.staged.get(revision).and_then(|s| s.as_ref());
+        o.requests.contains_key(revision) || staged.is_some_and(foreign)
+    };
+    asked.or_else(|| slots().find(|revision| !taken(revision)).map(|revision| (revision, None)))
 }
 
 /// Whether a request is ours, asks for what is wanted now, and can still come to something.

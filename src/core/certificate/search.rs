@@ -48,6 +48,16 @@ pub(super) fn settles(o: &Observed, status: &TargetStatus) -> Option<Timestamp> 
     Some(last.saturating_add(CONSISTENT).unwrap_or(Timestamp::MAX))
 }
 
+/// From when on a list shows what was begun for this object, where nothing tells when that was.
+pub(super) fn created(o: &Observed, now: Timestamp) -> Timestamp {
+    // A creation time is cut to the second: the object is younger than it says.
+    let created = o.certificate.metadata.creation_timestamp.as_ref().map_or(Timestamp::MIN, |t| t.0);
+    let created = created.saturating_add(SignedDuration::from_secs(1)).unwrap_or(created);
+    // Created in a time to come: the clock was set back since. A list that begins now will do.
+    let just_before = now.saturating_sub(SignedDuration::from_nanos(1)).unwrap_or(now);
+    if created.duration_since(now) > CONSISTENT { just_before } else { created }
+}
+
 /// What ACM has of a target whose ARN is not known, by a list that shows everything that was ever begun; in use first,
 /// then the oldest: the same choice whoever makes it.
 ///
@@ -60,12 +70,7 @@ pub(super) fn ours<'a>(
     serial: Option<&Serial>,
     now: Timestamp,
 ) -> Result<Vec<&'a (Summary, Tags)>, Need> {
-    // A creation time is cut to the second: the object is younger than it says.
-    let created = o.certificate.metadata.creation_timestamp.as_ref().map_or(Timestamp::MIN, |t| t.0);
-    let created = created.saturating_add(SignedDuration::from_secs(1)).unwrap_or(created);
-    // Created in a time to come: the clock was set back since. A list that begins now will do.
-    let just_before = now.saturating_sub(SignedDuration::from_nanos(1)).unwrap_or(now);
-    let created = if created.duration_since(now) > CONSISTENT { just_before } else { created };
+    let created = created(o, now);
     let settled = settles(o, status).unwrap_or(created);
     if now <= settled && settled > created {
         let rest = settled.duration_since(now) + SignedDuration::from_secs(1);

@@ -7,12 +7,14 @@ mod blows;
 mod budget;
 mod drift;
 mod elsewhere;
+mod goes;
 mod hands;
 mod hostile;
 mod imports;
 mod keystores;
 mod kinds;
 mod managed_budget;
+mod mixture;
 mod publishing;
 mod removed;
 mod secrets;
@@ -41,6 +43,12 @@ fn spec(acm: &Value) -> Value {
 
 fn two_targets() -> Value {
     spec(&json!([{ "name": "edge", "tags": { "team": "pay" } }, { "name": "far", "region": "us-east-1" }]))
+}
+
+fn three_targets() -> Value {
+    let mut spec = two_targets();
+    spec["acm"].as_array_mut().unwrap().push(json!({ "name": "inner" }));
+    spec
 }
 
 fn annotate(world: &mut World, key: &str, value: &str) {

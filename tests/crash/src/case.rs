@@ -5,7 +5,8 @@ use crate::{
     frozen::{self, Thaw},
     scenario::Scenario,
     snapshot::{consistency, differences, snapshot},
-    stand::{Answer, BETWEEN_LOOKS, Entry, Stand},
+    spent::payments,
+    stand::{Answer, BETWEEN_LOOKS, Stand},
     world::{Objects, SOON, World, in_acm},
 };
 use fault_proxy::rules::Act;
@@ -72,7 +73,7 @@ pub async fn reference(stand: &Stand, scenario: Scenario) -> Answer<Reference> {
     let state = state(&world, scenario, &objects).await?;
     let faults = faults(&mut world, scenario, &arns_before, &state).await?;
     if !faults.is_empty() {
-        return Err(format!("the undisturbed run of {}: {}", scenario.name(), faults.join("; ")));
+        return Err(format!("{}; its log: {}", faults.join("; "), world.operator.log.display()));
     }
     world.end().await?;
     Ok(Reference { scenario, points, state })
@@ -142,35 +143,12 @@ pub async fn finished(world: &mut World, scenario: Scenario) -> Answer<()> {
 /// What is not as it must be in the end.
 async fn faults(world: &mut World, scenario: Scenario, before: &[String], expected: &Value) -> Answer<Vec<String>> {
     let mut faults = equal(world, scenario, expected, SOON).await?;
-    faults.extend(payments(&world.ledger().await?, scenario, before, (0, 0)));
+    let requests = world.objects().await?.requests;
+    faults.extend(payments(&world.ledger().await?, &requests, scenario, before, (0, 0)));
     if faults.is_empty() {
         faults.extend(silence(world).await?);
     }
     Ok(faults)
-}
-
-/// What was paid for, or imported without an ARN, or is gone from ACM, and should not; `more` may be paid for exactly, and
-/// imported at most, besides.
-pub fn payments(ledger: &[Entry], scenario: Scenario, before: &[String], more: (usize, usize)) -> Vec<String> {
-    let mut faults = Vec::new();
-    let is_new = |entry: &&Entry| {
-        let imports = entry.operation == "ImportCertificate" && entry.body["CertificateArn"].is_null();
-        imports || entry.operation == "RequestCertificate"
-    };
-    let paid = ledger.iter().filter(|entry| entry.operation == "IssueCertificate" && entry.effective).count();
-    let imported = ledger.iter().filter(is_new).filter(|entry| entry.effective).count();
-    let (price, imports) = scenario.price();
-    if paid != price + more.0 {
-        faults.push(format!("{paid} certificates were paid for instead of {}", price + more.0));
-    }
-    if imported < imports || imported > imports + more.1 {
-        faults.push(format!("{imported} imports without an ARN had an effect instead of {imports}"));
-    }
-    let now = in_acm(ledger);
-    if scenario != Scenario::Deletion && before.iter().any(|arn| !now.contains_key(arn)) {
-        faults.push(format!("the ARNs were {before:?} and are {:?}", now.keys()));
-    }
-    faults
 }
 
 /// The final state, less what may end in more than one way.

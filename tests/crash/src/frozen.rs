@@ -4,10 +4,11 @@
 
 use crate::{
     calls::Point,
-    case::{CONVERGENCE, Case, Outcome, Reference, equal, finished, payments, silence},
+    case::{CONVERGENCE, Case, Outcome, Reference, equal, finished, silence},
     process::Operator,
     scenario::Scenario,
     snapshot::consistency,
+    spent::payments,
     stand::{Answer, Entry, until, words},
     world::{Objects, SOON, World, in_acm},
 };
@@ -88,7 +89,8 @@ pub async fn run(mut world: World, case: &Case, thaw: Thaw, reference: &Referenc
     case.scenario.begin(&mut world).await?;
     let begun_only = held(&mut world, case).await?;
     let mut first = mem::replace(&mut world.operator, second);
-    let result = taken_over(&mut world, &mut first, case, thaw, begun_only, reference, &arns_before).await;
+    let going_on = taken_over(&mut world, &mut first, case, thaw, begun_only, reference, &arns_before);
+    let result = Box::pin(going_on).await;
     let mut faults = result.unwrap_or_else(|error| vec![error]);
     first.kill().await?;
     let took = begin.elapsed();
@@ -151,12 +153,13 @@ async fn taken_over(
     if let Some(status) = first.ended()? {
         faults.push(format!("the frozen process ended: {status}"));
     }
-    let now = told_arns(&world.objects().await?);
+    let objects = world.objects().await?;
+    let now = told_arns(&objects);
     if thaw != Thaw::Beside && told != now {
         faults.push(format!("the status had the ARNs {told:?} and has {now:?}"));
     }
     let ledger = world.ledger().await?;
-    faults.extend(payments(&ledger, case.scenario, arns_before, allowed(case, thaw)));
+    faults.extend(payments(&ledger, &objects.requests, case.scenario, arns_before, allowed(case, thaw)));
     faults.extend(twice_imported(&ledger, case, thaw));
     first.kill().await?;
     if faults.is_empty() {
@@ -181,7 +184,7 @@ fn allowed(case: &Case, thaw: Thaw) -> (usize, usize) {
 /// The frozen import had its effect, or the case shows nothing.
 fn twice_imported(ledger: &[Entry], case: &Case, thaw: Thaw) -> Option<String> {
     let imports = ledger.iter().filter(|entry| entry.operation == "ImportCertificate" && entry.effective).count();
-    let (_, usual) = case.scenario.price();
+    let usual = case.scenario.places().len();
     let renewals = usize::from(imports_over(case.scenario)) + usize::from(thaw == Thaw::Overtaken);
     let expected = usual + renewals + 1;
     (case.point.operation() == Some("ImportCertificate") && imports < expected)

@@ -11,6 +11,7 @@ mod process;
 mod published;
 mod scenario;
 mod snapshot;
+mod spent;
 mod stand;
 mod world;
 
@@ -41,12 +42,42 @@ struct Flags {
     /// How many cases run at the same time; they mostly wait.
     #[arg(long, default_value_t = 20)]
     jobs: usize,
+    /// Runs nothing: only says whether --only can name a case. Calls are known only after an undisturbed run.
+    #[arg(long)]
+    check: bool,
 }
+
+/// The methods by which the names of calls to the API server begin.
+const METHODS: [&str; 4] = ["POST", "PUT", "PATCH", "DELETE"];
 
 impl Flags {
     fn wants(&self, name: &str) -> bool {
         self.only.split_whitespace().all(|word| name.split_whitespace().any(|part| part == word))
             || (!self.only.is_empty() && name == self.only)
+    }
+
+    /// A word of `--only` that no case has in its name, as far as that is known without a run.
+    fn stranger(&self) -> Option<&str> {
+        let payments = payments::ALL.map(Payment::columns);
+        let known: BTreeSet<&str> = scenario::ALL
+            .iter()
+            .map(|scenario| scenario.name())
+            .chain(calls::MOMENTS.iter().map(|(moment, _)| *moment))
+            .chain(frozen::ALL.iter().map(|(moment, _)| *moment))
+            .chain(payments.iter().flat_map(|(scenario, _, moment)| [*scenario, *moment]))
+            .chain(METHODS)
+            .collect();
+        let is_call = |word: &str| word.rsplit_once('#').is_some_and(|(_, n)| n.parse::<u32>().is_ok());
+        self.only.split_whitespace().find(|word| !known.contains(word) && !is_call(word))
+    }
+
+    /// What is said of a choice without a case.
+    fn no_case(&self) -> String {
+        format!(
+            "there is no case {:?}: name a scenario, a call of an undisturbed run and a moment, or some of them, as in 'first \
+             IssueCertificate#1 after-effect'; tests/crash/README.md lists scenarios and moments",
+            self.only
+        )
     }
 
     fn chosen(&self, trial: &Trial<'_>) -> bool {
@@ -125,23 +156,29 @@ async fn run(flags: &Flags) -> Answer<bool> {
     let scenarios = scenario::ALL
         .into_iter()
         .filter(|scenario| (!named || words.contains(&scenario.name())) && (!flags.some || scenario.is_telling()));
-    let references = stream::iter(scenarios).map(|scenario| case::reference(&stand, scenario));
-    let references: Vec<Answer<Reference>> = references.buffered(flags.jobs).collect().await;
-    let references: Vec<Reference> = references.into_iter().collect::<Answer<_>>()?;
+    let stand = &stand;
+    let runs = stream::iter(scenarios)
+        .map(|scenario| async move { (scenario, Box::pin(case::reference(stand, scenario)).await) });
+    let runs: Vec<(Scenario, Answer<Reference>)> = runs.buffered(flags.jobs).collect().await;
+    let (mut references, mut lost) = (Vec::new(), Vec::new());
+    for (scenario, run) in runs {
+        match run {
+            Ok(reference) => references.push(reference),
+            Err(fault) => lost.push((scenario, fault)),
+        }
+    }
+    for (scenario, fault) in &lost {
+        println!("{}: the undisturbed run failed, so nothing else of it is run: {fault}", scenario.name());
+    }
     for reference in &references {
         let calls: Vec<String> = reference.points.iter().map(calls::Point::name).collect();
         println!("{}: {} calls: {}", reference.scenario.name(), calls.len(), calls.join(", "));
     }
     let trials = trials(&references).into_iter().filter(|trial| flags.chosen(trial)).collect::<Vec<_>>();
-    if trials.is_empty() {
-        return Err(format!(
-            "there is no case {:?}: name a scenario, a call of those above and a moment, or some of them, as in 'first \
-             IssueCertificate#1 after-effect'; tests/crash/README.md lists scenarios and moments",
-            flags.only
-        ));
+    if trials.is_empty() && lost.is_empty() {
+        return Err(flags.no_case());
     }
     println!("{} cases, {} at a time\n", trials.len(), flags.jobs);
-    let stand = &stand;
     let runs = stream::iter(&trials).map(|trial| async move {
         let outcome = trial.run(stand).await;
         row(trial, &outcome);
@@ -158,8 +195,13 @@ async fn run(flags: &Flags) -> Answer<bool> {
         }
         println!("  again: make crash ONLY='{}'", trial.name());
     }
-    println!("\n{} cases, {} failed, {} s", trials.len(), failed.len(), begin.elapsed().as_secs());
-    Ok(failed.is_empty())
+    for (scenario, fault) in &lost {
+        println!("\n{} failed undisturbed:\n  {fault}\n  again: make crash ONLY={}", scenario.name(), scenario.name());
+    }
+    let seconds = begin.elapsed().as_secs();
+    let lost_too = if lost.is_empty() { String::new() } else { format!(", {} scenarios not run", lost.len()) };
+    println!("\n{} cases, {} failed{lost_too}, {seconds} s", trials.len(), failed.len());
+    Ok(failed.is_empty() && lost.is_empty())
 }
 
 /// All of them; those that take longest come first.
@@ -207,12 +249,47 @@ fn summary(outcomes: &[(&Trial<'_>, Outcome)]) {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run(&Flags::parse()).await {
+    let flags = Flags::parse();
+    if let Some(word) = flags.stranger() {
+        eprintln!("crash: no scenario, call or moment is called {word:?}: {}", flags.no_case());
+        return ExitCode::FAILURE;
+    }
+    if flags.check {
+        return ExitCode::SUCCESS;
+    }
+    match run(&flags).await {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(message) => {
             eprintln!("crash: {message}");
             ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_choice_that_can_name_no_case_is_told_before_anything_is_run() {
+        let stranger = |only: &str| {
+            let flags = Flags::parse_from(["crash", "--only", only]);
+            flags.stranger().map(str::to_owned)
+        };
+        for good in [
+            "",
+            "deletion",
+            "first IssueCertificate#1 after-effect",
+            "fan-out frozen",
+            "outage IssueCertificate#1 restarted",
+            "renewal PUT awscertificates/app/status#2 before",
+        ] {
+            assert_eq!(stranger(good), None, "{good}");
+        }
+        let bad = ["frist", "first IssueCertificate before", "deletion after"];
+        for (bad, word) in bad.into_iter().zip(["frist", "IssueCertificate", "after"]) {
+            assert_eq!(stranger(bad).as_deref(), Some(word));
         }
     }
 }

@@ -239,14 +239,27 @@ impl Scenario {
         }
     }
 
-    /// How many certificates are paid for in all, and how many are imported without an ARN, or requested from ACM.
-    pub fn price(self) -> (usize, usize) {
+    /// How many certificates are paid for in all.
+    pub fn price(self) -> usize {
         match self {
-            Self::First | Self::Deletion | Self::Publishing | Self::Withdrawn => (1, 1),
-            Self::Discovery | Self::Relisted | Self::Organization | Self::Members => (0, 0),
-            Self::Renewal | Self::Changed | Self::Adoption => (2, 1),
-            Self::FanOut => (1, 3),
-            Self::AcmManaged | Self::SecretRef | Self::SecretChanged => (0, 1),
+            Self::Renewal | Self::Changed | Self::Adoption => 2,
+            Self::First | Self::FanOut | Self::Deletion | Self::Publishing | Self::Withdrawn => 1,
+            Self::Discovery
+            | Self::Relisted
+            | Self::Organization
+            | Self::Members
+            | Self::AcmManaged
+            | Self::SecretRef
+            | Self::SecretChanged => 0,
+        }
+    }
+
+    /// The targets, and their regions: each is imported without an ARN, or requested from ACM, once.
+    pub fn places(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Discovery | Self::Relisted | Self::Organization | Self::Members => &[],
+            Self::FanOut => &[("eu-west-1", "edge"), ("us-east-1", "cdn"), ("eu-west-1", "inner")],
+            _ => &[("eu-west-1", "edge")],
         }
     }
 }

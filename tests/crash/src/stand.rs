@@ -74,6 +74,7 @@ pub struct Sim {
 #[serde(rename_all = "camelCase")]
 pub struct Entry {
     pub operation: String,
+    pub region: String,
     pub effective: bool,
     pub arn: Option<String>,
     pub body: Value,

@@ -1,5 +1,6 @@
-// queries SCRAPE: reads queries from standard input, one a line, parses each with Prometheus's own parser, and fails if
-// one names a metric that the scrape lacks, or a label that this metric does not carry there.
+// queries SCRAPE DOCUMENT: reads queries from standard input, one a line, parses each with Prometheus's own parser, and fails
+// if one names a metric that the scrape lacks, or a label that this metric does not carry there, or asks for a value of a label
+// that neither is in the scrape nor is told of in the document's table of metrics ("outcome is issued, refused, or unknown").
 package main
 
 import (
@@ -15,33 +16,97 @@ import (
 
 var (
 	sample = regexp.MustCompile(`^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? `)
-	label  = regexp.MustCompile(`([a-zA-Z_][a-zA-Z0-9_]*)="(?:[^"\\]|\\.)*"`)
+	label  = regexp.MustCompile(`([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)"`)
+	// Name, type, labels, meaning.
+	row    = regexp.MustCompile("^\\| `([a-z_]+)` \\| [a-z]+ \\| ([^|]*) \\| (.*) \\|$")
+	aside  = regexp.MustCompile(`\([^)]*\)`)
+	parts  = regexp.MustCompile(`,? or |, |: `)
+	word   = regexp.MustCompile(`^[A-Za-z0-9_]+$`)
+	series = regexp.MustCompile(`_(bucket|count|sum)$`)
 )
 
-// scraped returns the labels of each metric in a scrape.
-func scraped(path string) (map[string]map[string]bool, error) {
+// values are those of each label of each metric.
+type values map[string]map[string]map[string]bool
+
+func (v values) add(metric, label string, all ...string) {
+	if v[metric] == nil {
+		v[metric] = map[string]map[string]bool{}
+	}
+	if label == "" {
+		return
+	}
+	if v[metric][label] == nil {
+		v[metric][label] = map[string]bool{}
+	}
+	for _, value := range all {
+		v[metric][label][value] = true
+	}
+}
+
+// scraped returns the values in a scrape.
+func scraped(path string) (values, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}
-	metrics := map[string]map[string]bool{}
+	metrics := values{}
 	for _, line := range strings.Split(string(text), "\n") {
 		found := sample.FindStringSubmatch(line)
 		if found == nil || strings.HasPrefix(line, "#") {
 			continue
 		}
-		if metrics[found[1]] == nil {
-			metrics[found[1]] = map[string]bool{}
-		}
+		metrics.add(found[1], "")
 		for _, pair := range label.FindAllStringSubmatch(found[2], -1) {
-			metrics[found[1]][pair[1]] = true
+			metrics.add(found[1], pair[1], pair[2])
 		}
 	}
 	return metrics, nil
 }
 
+// told returns the values that the document tells of: after "label is", the words up to the end of the clause, without asides.
+func told(path string) (values, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	metrics := values{}
+	for _, line := range strings.Split(string(text), "\n") {
+		found := row.FindStringSubmatch(line)
+		if found == nil {
+			continue
+		}
+		meaning := aside.ReplaceAllString(found[3], "")
+		for _, name := range strings.Split(found[2], ", ") {
+			name = strings.Trim(name, "` ")
+			at := regexp.MustCompile(`\b` + regexp.QuoteMeta(name) + ` is ([^.;]*)`).FindStringSubmatch(meaning)
+			if name == "" || at == nil {
+				continue
+			}
+			for _, part := range parts.Split(at[1], -1) {
+				if part = strings.TrimSpace(part); word.MatchString(part) {
+					metrics.add(found[1], name, part)
+				}
+			}
+		}
+	}
+	return metrics, nil
+}
+
+// asked returns the values that a matcher asks for, as far as they are literal.
+func asked(matcher *labels.Matcher) []string {
+	switch matcher.Type {
+	case labels.MatchEqual, labels.MatchNotEqual:
+		if matcher.Value == "" {
+			return nil
+		}
+		return []string{matcher.Value}
+	default:
+		return matcher.SetMatches()
+	}
+}
+
 // check returns what is wrong with one query.
-func check(query string, metrics map[string]map[string]bool) (wrong []string) {
+func check(query string, metrics, document values) (wrong []string) {
 	expr, err := parser.NewParser(parser.Options{}).ParseExpr(query)
 	if err != nil {
 		return []string{err.Error()}
@@ -51,8 +116,15 @@ func check(query string, metrics map[string]map[string]bool) (wrong []string) {
 		switch n := node.(type) {
 		case *parser.VectorSelector:
 			for _, matcher := range n.LabelMatchers {
-				if matcher.Name != labels.MetricName {
-					wanted[matcher.Name] = true
+				if matcher.Name == labels.MetricName {
+					continue
+				}
+				wanted[matcher.Name] = true
+				base := series.ReplaceAllString(n.Name, "")
+				for _, value := range asked(matcher) {
+					if !metrics[n.Name][matcher.Name][value] && !document[n.Name][matcher.Name][value] && !document[base][matcher.Name][value] {
+						wrong = append(wrong, fmt.Sprintf("%s has no value %q of the label %s, in the scrape or in the document", n.Name, value, matcher.Name))
+					}
 				}
 			}
 		case *parser.AggregateExpr:
@@ -70,7 +142,7 @@ func check(query string, metrics map[string]map[string]bool) (wrong []string) {
 					wrong = append(wrong, "no metric "+selector.Name)
 				}
 				for name := range wanted {
-					if there && !known[name] {
+					if there && known[name] == nil {
 						wrong = append(wrong, selector.Name+" has no label "+name)
 					}
 				}
@@ -83,7 +155,16 @@ func check(query string, metrics map[string]map[string]bool) (wrong []string) {
 }
 
 func main() {
+	if len(os.Args) != 3 {
+		fmt.Fprintln(os.Stderr, "queries: SCRAPE and DOCUMENT are needed")
+		os.Exit(2)
+	}
 	metrics, err := scraped(os.Args[1])
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(2)
+	}
+	document, err := told(os.Args[2])
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(2)
@@ -92,7 +173,7 @@ func main() {
 	lines := bufio.NewScanner(os.Stdin)
 	for lines.Scan() {
 		count++
-		for _, wrong := range check(lines.Text(), metrics) {
+		for _, wrong := range check(lines.Text(), metrics, document) {
 			failed = true
 			fmt.Fprintf(os.Stderr, "queries: %s: in: %s\n", wrong, lines.Text())
 		}
@@ -100,5 +181,5 @@ func main() {
 	if failed || count == 0 {
 		os.Exit(1)
 	}
-	fmt.Printf("queries: %d queries parse, and name metrics and labels that are there\n", count)
+	fmt.Printf("queries: %d queries parse, and name metrics, labels and values that are there\n", count)
 }

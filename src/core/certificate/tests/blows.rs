@@ -2,9 +2,9 @@
 
 use super::{
     annotate, arn, assert_silent, change_spec,
-    hands::{Hand, Hands, hand},
+    hands::{Hand, Hands, TARGETS, hand},
     publishing::people::{self, Deed, deed},
-    ready, restore, stalled, steady, two_targets,
+    ready, restore, stalled, steady, three_targets,
     world::{self, Fault, Pass, World},
 };
 use crate::api::{ISSUED_FOR_ANNOTATION, RENEW_ANNOTATION, REVISION_ANNOTATION};
@@ -12,6 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use proptest::prelude::*;
 use serde_json::json;
+use std::collections::BTreeMap;
 
 /// What the world does to a Certificate between passes.
 #[derive(Clone, Debug)]
@@ -60,7 +61,7 @@ pub fn fault() -> impl Strategy<Value = Fault> {
     ]
 }
 
-fn blow() -> impl Strategy<Value = Blow> {
+pub fn blow() -> impl Strategy<Value = Blow> {
     prop_oneof![
         36 => common(),
         1 => Just(Blow::AnnotationsGone),
@@ -297,7 +298,7 @@ proptest! {
         old in any::<bool>(),
         blows in prop::collection::vec(blow(), 1..10),
     ) {
-        let mut world = World::new(&two_targets());
+        let mut world = World::new(&three_targets());
         people::begin(&mut world);
         let mut allowed = 1;
         if old {
@@ -305,13 +306,13 @@ proptest! {
             steady(&mut world);
             allowed = world.paid;
         }
-        let mut first: Option<String> = None;
+        let mut first: BTreeMap<&str, String> = BTreeMap::new();
         let mut excused = false;
         let mut hands = Hands::default();
         for blow in blows {
             if let Blow::Hand(hand) = blow {
-                if hands.strike(&mut world, hand) && hand.1 == "edge" {
-                    first = None;
+                if hands.strike(&mut world, hand) {
+                    first.remove(hand.1);
                 }
             } else {
                 allowed += strike(&mut world, blow);
@@ -320,17 +321,17 @@ proptest! {
             excused |= world.certificate.status.is_none();
             prop_assert!(excused || !world.has_swapped(), "what somebody put into the Secret was delivered");
             hands.assert_untouched(&world);
-            for target in ["edge", "far"] {
+            for target in TARGETS {
                 prop_assert!(world.of_target(target).len() <= hands.most(target), "two ARNs");
-            }
-            if let (None, [edge]) = (&first, &world.of_target("edge")[..]) {
-                first = Some(edge.arn.to_string());
+                if let [there] = &world.of_target(target)[..] {
+                    first.entry(target).or_insert_with(|| there.arn.to_string());
+                }
             }
         }
         // People put right what people did; what holds up a loop that buys has passed.
         change_spec(&mut world, |spec| {
             spec.enabled = true;
-            spec.acm = serde_json::from_value(two_targets()["acm"].clone()).unwrap();
+            spec.acm = serde_json::from_value(three_targets()["acm"].clone()).unwrap();
         });
         world.account.spec.enabled = true;
         (world.deaf, world.stale) = (0, None);
@@ -342,12 +343,12 @@ proptest! {
         world.converge();
         prop_assert!(ready(&world), "{:#?}", world.certificate.status);
         prop_assert_eq!(stalled(&world), None);
-        let (edge, far) = (arn(&world, "edge"), arn(&world, "far"));
-        prop_assert_eq!(first.unwrap_or(edge.clone()), edge);
-        prop_assert!(!far.is_empty());
+        for target in TARGETS {
+            let there = arn(&world, target);
+            prop_assert_eq!(first.get(target).unwrap_or(&there), &there);
+            prop_assert_eq!(Some(world.of_target(target)[0].leaf.serial.clone()), world.serial());
+        }
         prop_assert!(world.paid <= allowed, "{} paid for, {} wanted", world.paid, allowed);
-        let delivered = world.of_target("edge")[0].leaf.serial.clone();
-        prop_assert_eq!(Some(delivered), world.serial());
         prop_assert!(excused || !world.has_swapped());
         people::assert_as_wanted(&mut world, excused);
         assert_silent(&mut world);

@@ -24,7 +24,7 @@ pub enum Hand {
     Twin,
 }
 
-const TARGETS: [&str; 2] = ["edge", "far"];
+pub const TARGETS: [&str; 3] = ["edge", "far", "inner"];
 
 pub fn hand() -> impl Strategy<Value = (Hand, &'static str)> {
     let hand = prop_oneof![

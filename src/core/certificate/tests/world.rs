@@ -121,6 +121,8 @@ pub struct World {
     pub unseen: bool,
     /// So many reads from AWS fail.
     pub deaf: usize,
+    /// Why no list of what is in ACM is to be had.
+    pub list_failure: Option<crate::aws::error::Kind>,
     /// ACM answers NotFound to everything about an import for so long.
     pub hidden: SignedDuration,
     /// The API server takes so long to store a status.
@@ -204,6 +206,7 @@ impl World {
             password_reads: 0,
             unseen: false,
             deaf: 0,
+            list_failure: None,
             hidden: SignedDuration::ZERO,
             slow_save: SignedDuration::ZERO,
             forgetful: false,

@@ -57,6 +57,9 @@ impl World {
             self.deaf -= 1;
             return Self::fail(o, target, Kind::Transient);
         }
+        if let (Read::Lookup(target, _), Some(kind)) = (&read, self.list_failure) {
+            return Self::fail(o, target, kind);
+        }
         match read {
             Read::Namespace => o.namespace_labels = Some(BTreeMap::new()),
             Read::Session(account) => {
@@ -308,7 +311,8 @@ impl World {
         }
         let known = stored || (imported && !other);
         let spared = |c: &InAcm| !known && adoption::is_adopted(&c.arn, &c.tags);
-        if !known && !self.acm.iter().any(|c| c.arn == *arn && spared(c)) {
+        let deleting = o.certificate.metadata.deletion_timestamp.is_some();
+        if !known && !deleting && !self.acm.iter().any(|c| c.arn == *arn && spared(c)) {
             o.memory.happened.push(write::twin_deleted(&target, arn));
         }
         self.acm.retain(|c| c.arn != *arn || spared(c));
